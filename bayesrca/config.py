@@ -1,0 +1,111 @@
+"""Settings of an analysis: one frozen object, validated once, the same everywhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bayesrca.errors import InvalidSettingsError
+
+
+class Method(StrEnum):
+    """How the posterior is computed.
+
+    ``SCREEN``: importance sampling around the posterior mode, in Rust (milliseconds).
+    ``NUTS``: the No-U-Turn sampler on the PyMC model (seconds).
+    ``AUTO``: the screen first, then NUTS where the deadline leaves room for it.
+    """
+
+    AUTO = "auto"
+    SCREEN = "screen"
+    NUTS = "nuts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that shapes an analysis apart from the incident and the seed.
+
+    Attributes:
+        method: see `Method`.
+        deadline: seconds the whole analysis may take (> 0), or None for no limit. With a deadline,
+            `Method.AUTO` answers with the screen when NUTS cannot finish in time.
+        chains: NUTS chains (1 to 64; R-hat needs at least 2).
+        draws: kept draws per chain (>= 1).
+        tune: warm-up draws per chain (>= 1).
+        target_accept: NUTS' target acceptance probability, in (0, 1).
+        retry_target_accept: the one rerun's target when the health gates fail, in (0, 1).
+        screen_scrambles: independent Sobol scrambles of the screen (>= 4); their spread is its error.
+        screen_points: points per scramble (>= 8; powers of two balance best).
+        none_prior: prior probability that no listed component is the cause, in (0, 1).
+        interval_mass: mass of the reported credible intervals, in (0, 1). Default .89, ArviZ's own.
+        cores: threads one analysis may use (>= 1). Never changes a number in the answer.
+        max_bins: bins into which the incident window is cut to place onset and end (2 to 12).
+        max_width: largest number of components that may stay open at once in the exact sum over
+            affected sets (1 to 20); past it the analysis stops with `GraphTooWideError`.
+
+    Raises:
+        InvalidSettingsError: a value is outside its range.
+    """
+
+    method: Method = Method.AUTO
+    deadline: float | None = None
+    chains: int = 4
+    draws: int = 1000
+    tune: int = 1000
+    target_accept: float = 0.9
+    retry_target_accept: float = 0.98
+    screen_scrambles: int = 16
+    screen_points: int = 64
+    none_prior: float = 0.05
+    interval_mass: float = 0.89
+    cores: int = 2
+    max_bins: int = 5
+    max_width: int = 14
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", _method(self.method))
+        if self.deadline is not None:
+            _check("deadline", self.deadline, 0.0, math.inf, open_low=True, open_high=True)
+        for name, low, high in (
+            ("chains", 1, 64),
+            ("draws", 1, 1_000_000),
+            ("tune", 1, 1_000_000),
+            ("screen_scrambles", 4, 1024),
+            ("screen_points", 8, 1 << 20),
+            ("cores", 1, 1024),
+            ("max_bins", 2, 12),
+            ("max_width", 1, 20),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                msg = f"{name} must be a whole number, got {value!r}"
+                raise InvalidSettingsError(msg, field=name)
+            _check(name, value, low, high)
+        for name in ("target_accept", "retry_target_accept", "none_prior", "interval_mass"):
+            _check(name, getattr(self, name), 0.0, 1.0, open_low=True, open_high=True)
+
+
+def _method(value: Method | str) -> Method:
+    try:
+        return Method(value)
+    except ValueError:
+        msg = f"method must be one of {', '.join(Method)}, got {value!r}"
+        raise InvalidSettingsError(msg, field="method") from None
+
+
+def _check(
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if not (above and below):
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        msg = f"{name} must be in {left}{low}, {high}{right}, got {value!r}"
+        raise InvalidSettingsError(msg, field=name)

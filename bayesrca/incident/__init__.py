@@ -1,0 +1,1 @@
+"""What happened: components, topology, signals, events and windows of one incident."""
