@@ -1,1 +1,26 @@
-"""What happened: components, topology, signals, events and windows of one incident."""
+"""What happened: components and how they depend on each other, their series, the time in question.
+
+Frozen values that are checked when they are built, so every later step may rely on them. No I/O.
+"""
+
+from bayesrca.incident.component import Component, ComponentKind
+from bayesrca.incident.family import Family, Statistic
+from bayesrca.incident.incident import Incident
+from bayesrca.incident.moment import Event, Target, TimeWindow
+from bayesrca.incident.signal import Signal
+from bayesrca.incident.topology import Edge, EdgeKind, Topology
+
+__all__ = [
+    "Component",
+    "ComponentKind",
+    "Edge",
+    "EdgeKind",
+    "Event",
+    "Family",
+    "Incident",
+    "Signal",
+    "Statistic",
+    "Target",
+    "TimeWindow",
+    "Topology",
+]

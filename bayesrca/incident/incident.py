@@ -1,0 +1,139 @@
+"""One incident: everything an analysis starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesrca.errors import InvalidIncidentError
+from bayesrca.incident._checks import require_text
+from bayesrca.incident.family import Family
+from bayesrca.incident.moment import Event, Target, TimeWindow
+from bayesrca.incident.signal import Signal
+from bayesrca.incident.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What was running, what was measured, and when it went wrong.
+
+    Baseline, window and target are optional; an answer states which of them was absent. Baseline
+    and window may touch or overlap: a sample that lies in both belongs to the incident, never to
+    the normal period. A component without series is legal (unobserved), a series on a component
+    without edges too.
+
+    Attributes:
+        name: name of the incident, non-empty.
+        topology: components and their dependencies.
+        signals: at least one series; unique names within each component or edge.
+        events: instants worth knowing, in any order.
+        baseline: the normal period, or None.
+        window: the time in question, or None.
+        target: where the incident was noticed, or None.
+
+    Raises:
+        InvalidIncidentError: no signal, a signal, event or target on something that is not
+            declared, a repeated signal, or a period that holds no sample of any series.
+    """
+
+    name: str
+    topology: Topology
+    signals: tuple[Signal, ...]
+    events: tuple[Event, ...] = ()
+    baseline: TimeWindow | None = None
+    window: TimeWindow | None = None
+    target: Target | None = None
+
+    def __post_init__(self) -> None:
+        require_text(self.name, "an incident's name", "name")
+        object.__setattr__(self, "signals", tuple(self.signals))
+        object.__setattr__(self, "events", tuple(self.events))
+        self._check_signals()
+        self._check_events()
+        self._check_target()
+        self._check_period("baseline", self.baseline)
+        self._check_period("window", self.window)
+
+    def signals_of(self, component: str, family: Family | None = None) -> tuple[Signal, ...]:
+        """Return the series of one component, in their order, optionally of one family only.
+
+        Raises:
+            UnknownComponentError: no component carries this name.
+        """
+        self.topology.index(component)
+        return tuple(
+            signal
+            for signal in self.signals
+            if signal.component == component and family in (None, signal.family)
+        )
+
+    def _check_signals(self) -> None:
+        if not self.signals:
+            msg = f"incident {self.name!r} has no signal; give at least one series"
+            raise InvalidIncidentError(msg, field="signals")
+        edges = set(self.topology.edges)
+        seen: dict[Hashable, int] = {}
+        for i, signal in enumerate(self.signals):
+            if not isinstance(signal, Signal):
+                msg = f"signal {i} must be a Signal, got {signal!r}"
+                raise InvalidIncidentError(msg, field=f"signals[{i}]")
+            if signal.component is not None and signal.component not in self.topology:
+                msg = (
+                    f"signal {signal.label} belongs to {signal.component!r}, which is not a "
+                    "declared component; declare it or remove the signal"
+                )
+                raise InvalidIncidentError(msg, field=f"signals[{i}].component")
+            if signal.edge is not None and signal.edge not in edges:
+                msg = (
+                    f"signal {signal.label} belongs to a {signal.edge.kind} edge that the topology "
+                    "does not declare; declare it or remove the signal"
+                )
+                raise InvalidIncidentError(msg, field=f"signals[{i}].edge")
+            first = seen.setdefault((signal.component, signal.edge, signal.name), i)
+            if first != i:
+                msg = (
+                    f"signal {signal.label} is given twice (positions {first} and {i}); "
+                    "rename or remove one"
+                )
+                raise InvalidIncidentError(msg, field=f"signals[{i}].name")
+
+    def _check_events(self) -> None:
+        for i, event in enumerate(self.events):
+            if event.component is not None and event.component not in self.topology:
+                msg = (
+                    f"event {event.kind!r} at {event.time} names {event.component!r}, which is not "
+                    "a declared component; declare it or drop the component"
+                )
+                raise InvalidIncidentError(msg, field=f"events[{i}].component")
+
+    def _check_target(self) -> None:
+        if self.target is None:
+            return
+        component, name = self.target.component, self.target.signal
+        if component not in self.topology:
+            msg = f"the target {component!r} is not a declared component; declare it or drop it"
+            raise InvalidIncidentError(msg, field="target.component")
+        if name is not None and all(s.name != name for s in self.signals_of(component)):
+            msg = (
+                f"the target's signal {name!r} is not a series of component {component!r}; "
+                "name one of its series or leave the signal out"
+            )
+            raise InvalidIncidentError(msg, field="target.signal")
+
+    def _check_period(self, what: str, period: TimeWindow | None) -> None:
+        if period is None:
+            return
+        for signal in self.signals:
+            # The first sample at or after the start decides: time increases.
+            at = int(np.searchsorted(signal.timestamps, period.start))
+            if at < len(signal) and signal.timestamps[at] <= period.end:
+                return
+        first = min(signal.timestamps[0] for signal in self.signals)
+        last = max(signal.timestamps[-1] for signal in self.signals)
+        msg = (
+            f"{what} [{period.start}, {period.end}] holds no sample of any series; "
+            f"series run from {first} to {last}"
+        )
+        raise InvalidIncidentError(msg, field=what)
