@@ -47,7 +47,7 @@ def require_finite(value: object, what: str, field: str) -> float:
 def require_member[E: StrEnum](vocabulary: type[E], value: object, what: str, field: str) -> E:
     """Return the member of the vocabulary that `value` is or spells."""
     try:
-        return vocabulary(value)
+        return vocabulary(str(value))
     except ValueError:
         msg = f"{what} must be one of {', '.join(vocabulary)}; got {value!r}"
         raise InvalidIncidentError(msg, field=field) from None
