@@ -1,0 +1,1 @@
+"""Generated from `protos/bayesrca/api` by `scripts/gen_protos.py`: do not edit."""
