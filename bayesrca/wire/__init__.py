@@ -1,0 +1,23 @@
+"""Domain objects to protobuf messages and back: pure, strict, lossless.
+
+The one place that knows both sides, shared by the server and the client. Decoding trusts nothing:
+whatever a message can get wrong becomes a `BayesRcaError` whose ``field`` is the path of the
+offending field in the request, e.g. ``incident.signals[3].values``.
+"""
+
+from bayesrca.wire.answers import decode_answer, encode_answer
+from bayesrca.wire.incidents import decode_incident, encode_incident
+from bayesrca.wire.requests import AnalyzeCall, decode_request, encode_request
+from bayesrca.wire.settings import decode_settings, encode_settings
+
+__all__ = [
+    "AnalyzeCall",
+    "decode_answer",
+    "decode_incident",
+    "decode_request",
+    "decode_settings",
+    "encode_answer",
+    "encode_incident",
+    "encode_request",
+    "encode_settings",
+]

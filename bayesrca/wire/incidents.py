@@ -1,0 +1,204 @@
+"""`Incident` to its message and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.api.v1 import incident_pb2
+from bayesrca.errors import InvalidIncidentError
+from bayesrca.incident import (
+    Component,
+    Edge,
+    Event,
+    Incident,
+    Signal,
+    Target,
+    TimeWindow,
+    Topology,
+)
+from bayesrca.wire.paths import join, located
+from bayesrca.wire.tensors import decode_vector, encode_tensor
+from bayesrca.wire.vocabulary import COMPONENT_KINDS, EDGE_KINDS, FAMILIES, STATISTICS
+
+
+def encode_incident(incident: Incident) -> incident_pb2.Incident:
+    """Return an incident as a message; series with the same time stamps share one time axis."""
+    message = incident_pb2.Incident(
+        name=incident.name,
+        topology=incident_pb2.Topology(
+            components=[_encode_component(c) for c in incident.topology.components],
+            edges=[_encode_edge(e) for e in incident.topology.edges],
+        ),
+        events=[_encode_event(e) for e in incident.events],
+    )
+    axes: dict[bytes, int] = {}
+    for signal in incident.signals:
+        axis = axes.setdefault(signal.timestamps.tobytes(), len(axes))
+        if axis == len(message.time_axes):
+            message.time_axes.append(encode_tensor(signal.timestamps))
+        message.signals.append(_encode_signal(signal, axis))
+    for name in ("baseline", "window"):
+        window: TimeWindow | None = getattr(incident, name)
+        if window is not None:
+            getattr(message, name).CopyFrom(
+                incident_pb2.TimeWindow(start_seconds=window.start, end_seconds=window.end)
+            )
+    if incident.target is not None:
+        message.target.component = incident.target.component
+        if incident.target.signal is not None:
+            message.target.signal = incident.target.signal
+    return message
+
+
+def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> Incident:
+    """Return the incident a message describes.
+
+    Args:
+        message: the message, as it came.
+        field: path of the message in its request, the start of every path in an error.
+
+    Raises:
+        InvalidIncidentError: whatever the message or the domain refuses; ``field`` says where.
+    """
+    if not message.HasField("topology"):
+        msg = f"{field} has no topology; declare at least one component"
+        raise InvalidIncidentError(msg, field=f"{field}.topology")
+    components = tuple(
+        _decode_component(c, f"{field}.topology.components[{i}]")
+        for i, c in enumerate(message.topology.components)
+    )
+    edges = tuple(
+        _decode_edge(e, f"{field}.topology.edges[{i}]")
+        for i, e in enumerate(message.topology.edges)
+    )
+    axes = [decode_vector(a, f"{field}.time_axes[{i}]") for i, a in enumerate(message.time_axes)]
+    signals = tuple(
+        _decode_signal(s, axes, field, f"{field}.signals[{i}]")
+        for i, s in enumerate(message.signals)
+    )
+    events = tuple(_decode_event(e, f"{field}.events[{i}]") for i, e in enumerate(message.events))
+    baseline = window = target = None
+    if message.HasField("baseline"):
+        baseline = _decode_window(message.baseline, f"{field}.baseline")
+    if message.HasField("window"):
+        window = _decode_window(message.window, f"{field}.window")
+    if message.HasField("target"):
+        target = _decode_target(message.target, f"{field}.target")
+    with located(field):
+        return Incident(
+            name=message.name,
+            topology=Topology(components, edges),
+            signals=signals,
+            events=events,
+            baseline=baseline,
+            window=window,
+            target=target,
+        )
+
+
+def _encode_component(component: Component) -> incident_pb2.Component:
+    return incident_pb2.Component(
+        name=component.name,
+        kind=COMPONENT_KINDS.number(component.kind),
+        parent=component.parent,
+    )
+
+
+def _decode_component(message: incident_pb2.Component, field: str) -> Component:
+    kind = COMPONENT_KINDS.word(message.kind, f"{field}.kind")
+    parent = message.parent if message.HasField("parent") else None
+    with located(field):
+        return Component(message.name, kind, parent)
+
+
+def _encode_edge(edge: Edge) -> incident_pb2.Edge:
+    return incident_pb2.Edge(
+        source=edge.source,
+        target=edge.target,
+        kind=EDGE_KINDS.number(edge.kind),
+    )
+
+
+def _decode_edge(message: incident_pb2.Edge, field: str) -> Edge:
+    kind = EDGE_KINDS.word(message.kind, f"{field}.kind")
+    with located(field):
+        return Edge(message.source, message.target, kind)
+
+
+def _encode_signal(signal: Signal, axis: int) -> incident_pb2.Signal:
+    message = incident_pb2.Signal(
+        name=signal.name,
+        family=FAMILIES.number(signal.family),
+        statistic=STATISTICS.number(signal.statistic),
+        time_axis=axis,
+        values=encode_tensor(signal.values),
+        unit=signal.unit,
+    )
+    if signal.edge is not None:
+        message.edge.CopyFrom(_encode_edge(signal.edge))
+    elif signal.component is not None:
+        message.component = signal.component
+    return message
+
+
+def _decode_signal(
+    message: incident_pb2.Signal, axes: Sequence[NDArray[np.float64]], root: str, field: str
+) -> Signal:
+    subject = message.WhichOneof("subject")
+    if subject is None:
+        msg = f"{field} names neither a component nor an edge; say whom the series describes"
+        raise InvalidIncidentError(msg, field=f"{field}.component")
+    if message.time_axis >= len(axes):
+        msg = (
+            f"{field} refers to time axis {message.time_axis}, but there are {len(axes)} "
+            "(counted from 0)"
+        )
+        raise InvalidIncidentError(msg, field=f"{field}.time_axis")
+
+    def rename(part: str) -> str:
+        # A signal holds its own time stamps; on the wire they are the shared axis.
+        if part.startswith("timestamps"):
+            return f"{root}.time_axes[{message.time_axis}]"
+        return join(field, part)
+
+    family = FAMILIES.word(message.family, f"{field}.family")
+    statistic = STATISTICS.word(message.statistic, f"{field}.statistic")
+    values = decode_vector(message.values, f"{field}.values")
+    edge = _decode_edge(message.edge, f"{field}.edge") if subject == "edge" else None
+    with located(field, rename):
+        return Signal(
+            component=message.component if subject == "component" else None,
+            name=message.name,
+            family=family,
+            statistic=statistic,
+            timestamps=axes[message.time_axis],
+            values=values,
+            unit=message.unit,
+            edge=edge,
+        )
+
+
+def _encode_event(event: Event) -> incident_pb2.Event:
+    return incident_pb2.Event(
+        time_seconds=event.time, kind=event.kind, component=event.component, text=event.text
+    )
+
+
+def _decode_event(message: incident_pb2.Event, field: str) -> Event:
+    component = message.component if message.HasField("component") else None
+    with located(field):
+        return Event(message.time_seconds, message.kind, component, message.text)
+
+
+def _decode_window(message: incident_pb2.TimeWindow, field: str) -> TimeWindow:
+    with located(field):
+        return TimeWindow(message.start_seconds, message.end_seconds)
+
+
+def _decode_target(message: incident_pb2.Target, field: str) -> Target:
+    signal = message.signal if message.HasField("signal") else None
+    with located(field):
+        return Target(message.component, signal)

@@ -1,0 +1,72 @@
+"""The request of `RootCauseService.Analyze`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
+from bayesrca.config import Settings
+from bayesrca.errors import InvalidIncidentError, InvalidSettingsError
+from bayesrca.incident import Incident
+from bayesrca.wire.incidents import decode_incident, encode_incident
+from bayesrca.wire.settings import decode_settings, encode_settings
+
+MAX_SEED = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeCall:
+    """What one call asks for.
+
+    Attributes:
+        incident: what happened.
+        seed: seed of every random number, 0 to 2^64 - 1.
+        settings: what shapes the analysis.
+    """
+
+    incident: Incident
+    seed: int
+    settings: Settings
+
+
+def encode_request(call: AnalyzeCall) -> pb.AnalyzeRequest:
+    """Return a call as a message.
+
+    Raises:
+        InvalidSettingsError: a seed that is not a whole number from 0 to 2^64 - 1.
+    """
+    return pb.AnalyzeRequest(
+        incident=encode_incident(call.incident),
+        seed=_checked_seed(call.seed),
+        settings=encode_settings(call.settings),
+    )
+
+
+def decode_request(message: pb.AnalyzeRequest, *, cores: int = 1) -> AnalyzeCall:
+    """Return the call a message asks for.
+
+    Args:
+        message: the message, as it came.
+        cores: threads the analysis may use, >= 1.
+
+    Raises:
+        InvalidIncidentError: no incident, or one that is not valid.
+        InvalidSettingsError: no seed, or a setting outside its range.
+    """
+    if not message.HasField("incident"):
+        msg = "the request holds no incident"
+        raise InvalidIncidentError(msg, field="incident")
+    if not message.HasField("seed"):
+        msg = "the request holds no seed; give one (0 will do), so that the answer can be repeated"
+        raise InvalidSettingsError(msg, field="seed")
+    # The cheap part first: settings are refused without reading a large incident.
+    settings = decode_settings(message.settings, cores=cores)
+    incident = decode_incident(message.incident)
+    return AnalyzeCall(incident=incident, seed=message.seed, settings=settings)
+
+
+def _checked_seed(seed: object) -> int:
+    if isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED:
+        return seed
+    msg = f"the seed must be a whole number from 0 to {MAX_SEED}, got {seed!r}"
+    raise InvalidSettingsError(msg, field="seed")
