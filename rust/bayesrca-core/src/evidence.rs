@@ -1,0 +1,168 @@
+//! What an incident's telemetry says, as arrays: the input of the likelihood.
+
+use crate::error::{Error, Result};
+use crate::params::N_FAMILIES;
+
+/// Marks a missing entry.
+const MISSING: f64 = f64::NAN;
+
+/// Evidence of one family. Arrays of length `n * s` are row-major by component, then footprint.
+#[derive(Debug, Clone, Default)]
+pub struct FamilyEvidence {
+    /// Directed pairs `(from, to)` along which a fault visible in this family travels.
+    pub edges: Vec<(usize, usize)>,
+    /// Component of each continuous series.
+    pub series_component: Vec<usize>,
+    /// Standardised contrast of each continuous series, length `series * s`, NaN where missing.
+    pub z: Vec<f64>,
+    /// Log probability of the count under its usual quiet law, length `n * s`, NaN where missing.
+    pub log_quiet: Vec<f64>,
+    /// The same under the wide quiet law.
+    pub log_wide: Vec<f64>,
+    /// The same for an affected component.
+    pub log_affected: Vec<f64>,
+    /// Log dose, length `n * s`, NaN where there is none.
+    pub dose: Vec<f64>,
+    /// Standard deviation of the dose's noise, in the dose's own unit.
+    pub dose_noise: Vec<f64>,
+    /// d(log dose)/d(z) of a continuous cell; ignored for counts.
+    pub dose_jacobian: Vec<f64>,
+    /// Log dose at the lower edge of the observed count (minus infinity for zero); ignored for continuous cells.
+    pub dose_low: Vec<f64>,
+    /// Log dose at the upper edge of the observed count.
+    pub dose_high: Vec<f64>,
+}
+
+/// Evidence of one incident.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Number of components n (at least 1).
+    pub n_components: usize,
+    /// Log prior of each footprint; its length is the number of footprints s (at least 1).
+    pub footprint_log_prior: Vec<f64>,
+    /// Index of the component that raised the alarm.
+    pub target: Option<usize>,
+    /// Family in which the target raised the alarm; required with a target.
+    pub alarm_family: Option<usize>,
+    /// One entry per family, in the order of `params::FAMILIES`.
+    pub families: [FamilyEvidence; N_FAMILIES],
+}
+
+impl Evidence {
+    /// Number of footprints.
+    #[must_use]
+    pub fn n_footprints(&self) -> usize {
+        self.footprint_log_prior.len()
+    }
+
+    /// Check shapes, ranges and values.
+    ///
+    /// # Errors
+    /// `InvalidEvidence` naming the first offending array.
+    pub fn validate(&self) -> Result<()> {
+        let (n, s) = (self.n_components, self.n_footprints());
+        if n == 0 || s == 0 {
+            return Err(Error::evidence("evidence", "needs at least one component and one footprint"));
+        }
+        if self.footprint_log_prior.iter().any(|p| !p.is_finite()) {
+            return Err(Error::evidence("footprint_log_prior", "must be finite"));
+        }
+        if self.target.is_some() != self.alarm_family.is_some() {
+            return Err(Error::evidence("target", "target and alarm_family come together"));
+        }
+        if self.target.is_some_and(|t| t >= n) || self.alarm_family.is_some_and(|f| f >= N_FAMILIES) {
+            return Err(Error::evidence("target", "target or alarm_family is out of range"));
+        }
+        for (f, family) in self.families.iter().enumerate() {
+            family.validate(n, s, crate::params::FAMILIES[f])?;
+        }
+        Ok(())
+    }
+}
+
+impl FamilyEvidence {
+    /// Evidence of a family nobody reports: every cell missing.
+    #[must_use]
+    pub fn silent(n: usize, s: usize, edges: Vec<(usize, usize)>) -> Self {
+        let missing = vec![MISSING; n * s];
+        Self {
+            edges,
+            series_component: Vec::new(),
+            z: Vec::new(),
+            log_quiet: missing.clone(),
+            log_wide: missing.clone(),
+            log_affected: missing.clone(),
+            dose: missing.clone(),
+            dose_noise: missing.clone(),
+            dose_jacobian: missing.clone(),
+            dose_low: missing.clone(),
+            dose_high: missing,
+        }
+    }
+
+    fn validate(&self, n: usize, s: usize, name: &str) -> Result<()> {
+        let bad = |array: &str, message: &str| Err(Error::evidence(format!("{name}.{array}"), message));
+        for (array, values) in [
+            ("log_quiet", &self.log_quiet),
+            ("log_wide", &self.log_wide),
+            ("log_affected", &self.log_affected),
+            ("dose", &self.dose),
+            ("dose_noise", &self.dose_noise),
+            ("dose_jacobian", &self.dose_jacobian),
+            ("dose_low", &self.dose_low),
+            ("dose_high", &self.dose_high),
+        ] {
+            if values.len() != n * s {
+                return bad(array, &format!("has {} entries, expected {n} x {s}", values.len()));
+            }
+        }
+        if self.z.len() != self.series_component.len() * s {
+            return bad("z", "needs one row of footprints per series");
+        }
+        if self.z.iter().any(|z| z.is_infinite()) {
+            return bad("z", "must be finite or NaN");
+        }
+        if self.series_component.iter().any(|&i| i >= n) {
+            return bad("series_component", "names a component that does not exist");
+        }
+        if self.edges.iter().any(|&(a, b)| a >= n || b >= n || a == b) {
+            return bad("edges", "names a component that does not exist, or joins one to itself");
+        }
+        for i in 0..n * s {
+            self.validate_cell(i, i / s, name)?;
+        }
+        Ok(())
+    }
+
+    fn validate_cell(&self, at: usize, component: usize, name: &str) -> Result<()> {
+        let bad = |array: &str, message: &str| {
+            Err(Error::evidence(format!("{name}.{array}"), format!("component {component}: {message}")))
+        };
+        let count = !self.log_quiet[at].is_nan();
+        if count {
+            for (array, v) in [("log_quiet", self.log_quiet[at]), ("log_wide", self.log_wide[at]), ("log_affected", self.log_affected[at])] {
+                if !(v.is_finite() && v <= 1e-9) {
+                    return bad(array, "a log probability must be finite and at most 0");
+                }
+            }
+            if self.series_component.contains(&component) {
+                return bad("log_quiet", "a cell holds a count or continuous series, not both");
+            }
+        }
+        if self.dose[at].is_nan() {
+            return Ok(());
+        }
+        let ok = self.dose[at].is_finite() && self.dose_noise[at].is_finite() && self.dose_noise[at] > 0.0;
+        let shape_ok = if count {
+            self.dose_high[at].is_finite() && self.dose_low[at] < self.dose_high[at]
+        } else {
+            let one = self.series_component.iter().filter(|&&c| c == component).count() == 1;
+            one && self.dose_jacobian[at].is_finite() && self.dose_jacobian[at] > 0.0
+        };
+        if ok && shape_ok {
+            Ok(())
+        } else {
+            bad("dose", "needs positive noise and either one continuous series with a jacobian or a count with ordered edges")
+        }
+    }
+}

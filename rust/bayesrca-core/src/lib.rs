@@ -1,0 +1,41 @@
+//! Which component caused an anomaly: the numerical core of bayesrca.
+//!
+//! Pure functions on plain arrays: no Python, no I/O, no printing, no global state. [`Likelihood`] prepares one
+//! incident's evidence and then gives, for any parameter vector theta, the log likelihood with the root cause summed
+//! out, its gradient, and the posterior over root causes; [`screen`](screen::screen) explores theta's posterior by
+//! importance sampling in milliseconds.
+//!
+//! ```
+//! use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, Workspace};
+//!
+//! // Two components, one footprint: component 1 calls component 0; both are slow.
+//! let mut latency = FamilyEvidence::silent(2, 1, vec![(0, 1)]);
+//! latency.series_component = vec![0, 1];
+//! latency.z = vec![12.0, 9.0];
+//! let evidence = Evidence {
+//!     n_components: 2,
+//!     footprint_log_prior: vec![0.0],
+//!     target: Some(1),
+//!     alarm_family: Some(0),
+//!     families: [latency, FamilyEvidence::silent(2, 1, vec![(0, 1)])],
+//! };
+//! let likelihood = Likelihood::new(&evidence, 0.05, 14)?;
+//! let mut log_posterior = vec![0.0; likelihood.n_hypotheses()];
+//! likelihood.root_log_posterior(&[0.0; N_PARAMETERS], &mut Workspace::default(), &mut log_posterior);
+//! assert!((log_posterior.iter().map(|l| l.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
+//! # Ok::<(), bayesrca_core::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod evidence;
+mod graph;
+mod params;
+mod propagation;
+pub mod screen;
+
+pub use error::{Error, Result};
+pub use evidence::{Evidence, FamilyEvidence};
+pub use graph::Graph;
+pub use params::{ERRORS, FAMILIES, LATENCY, LAYOUT, N_FAMILIES, N_PARAMETERS, Natural, Transform};
+pub use propagation::{Likelihood, MAX_BLOCK, Workspace};

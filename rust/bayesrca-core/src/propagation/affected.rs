@@ -1,0 +1,237 @@
+//! The exact sum over affected sets of one root, forwards (value) and backwards (gradient).
+//!
+//! For a set A of affected components among those the root reaches, `P(A)` is the probability that live-edge
+//! reachability from the root and the spontaneous components gives exactly A: leaky noisy-OR on an acyclic graph,
+//! well defined on a cyclic one (eq. 6 of `docs/concepts.md`). The sum of `P(A) prod_{i in A} w1_i prod_{i not in A} w0_i`
+//! runs over *lanes* at once: one per footprint, plus one with unit weights when the prior probability of the
+//! target being affected is wanted.
+
+use super::plan::{Block, Plan};
+
+/// Weights of one root's components: `[(node * 2 + affected) * lanes + lane]`.
+pub(crate) type Weights = Vec<f64>;
+
+/// Tables of one sum, kept for the backward pass. Reused between calls to avoid allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    /// State tables before each block and after the last, `[state * lanes + lane]`.
+    states: Vec<Vec<f64>>,
+    /// Transition probabilities of each block, `[before * subsets + subset]`, with partials.
+    transitions: Vec<Transition>,
+    /// Subset weights of each block, `[subset * lanes + lane]`.
+    subset_weights: Vec<Vec<f64>>,
+    adjoint: Vec<f64>,
+    adjoint_next: Vec<f64>,
+    lanes: usize,
+    len: usize,
+}
+
+#[derive(Debug, Default)]
+struct Transition {
+    value: Vec<f64>,
+    d_transmission: Vec<f64>,
+    d_base: Vec<f64>,
+}
+
+/// A number with its partial derivatives in the transmission and the base rate.
+#[derive(Debug, Clone, Copy)]
+struct Dual {
+    v: f64,
+    t: f64,
+    b: f64,
+}
+
+impl Dual {
+    const ONE: Self = Self { v: 1.0, t: 0.0, b: 0.0 };
+
+    fn times(self, o: Self) -> Self {
+        Self { v: self.v * o.v, t: self.t * o.v + self.v * o.t, b: self.b * o.v + self.v * o.b }
+    }
+
+    fn minus(self, o: Self) -> Self {
+        Self { v: self.v - o.v, t: self.t - o.t, b: self.b - o.b }
+    }
+}
+
+/// Powers of `1 - transmission`: the probability that none of k live parents reaches a component.
+fn miss(transmission: f64, k: u32) -> Dual {
+    if k == 0 {
+        return Dual::ONE;
+    }
+    let base = 1.0 - transmission;
+    let lower = base.powi(k.cast_signed() - 1);
+    Dual { v: lower * base, t: -f64::from(k) * lower, b: 0.0 }
+}
+
+impl Block {
+    /// Probability of each subset of members being affected, given the state before the block.
+    fn transition(&self, state: usize, transmission: f64, base: f64, out: &mut Vec<Dual>) {
+        let quiet = |m: usize| {
+            let k = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
+            miss(transmission, k).times(Dual { v: 1.0 - base, t: 0.0, b: -1.0 })
+        };
+        out.clear();
+        if self.members.len() == 1 {
+            let q = quiet(0);
+            out.push(q);
+            out.push(Dual::ONE.minus(q));
+            return;
+        }
+        let m = self.members.len();
+        let outside: Vec<Dual> = (0..m).map(quiet).collect();
+        // No member of `rest` is reached, from outside or from the affected set `from`.
+        let spared = |rest: usize, from: usize| {
+            (0..m).filter(|i| rest >> i & 1 == 1).fold(Dual::ONE, |acc, i| {
+                acc.times(outside[i]).times(miss(transmission, (from & self.inner[i]).count_ones()))
+            })
+        };
+        // covered[x]: reachability inside x alone reaches all of x (recursion over the reached part).
+        let mut covered = vec![Dual::ONE; 1 << m];
+        for x in 1..1usize << m {
+            let mut p = Dual::ONE;
+            let mut reached = (x - 1) & x;
+            loop {
+                p = p.minus(covered[reached].times(spared(x & !reached, reached)));
+                if reached == 0 {
+                    break;
+                }
+                reached = (reached - 1) & x;
+            }
+            covered[x] = p;
+        }
+        let all = (1 << m) - 1;
+        out.extend((0..1usize << m).map(|x| covered[x].times(spared(all & !x, x))));
+    }
+}
+
+impl Tables {
+    /// The final table of the last forward run.
+    pub fn last(&self) -> &[f64] {
+        &self.states[self.len]
+    }
+
+    /// Run the sum forwards. The final table is `[state * lanes + lane]` with `2^width_after` states
+    /// (two when the plan keeps a target open, else one).
+    pub fn forward(&mut self, plan: &Plan, weights: &Weights, lanes: usize, transmission: f64, base: f64) {
+        self.lanes = lanes;
+        self.len = plan.blocks.len();
+        if self.states.len() <= self.len {
+            self.states.resize_with(self.len + 1, Vec::new);
+            self.transitions.resize_with(self.len + 1, Transition::default);
+            self.subset_weights.resize_with(self.len + 1, Vec::new);
+        }
+        self.states[0].clear();
+        self.states[0].resize(lanes, 1.0);
+        let mut row = Vec::new();
+        for (b, block) in plan.blocks.iter().enumerate() {
+            let subsets = block.added.len();
+            fill_subset_weights(block, weights, lanes, &mut self.subset_weights[b]);
+            let transition = &mut self.transitions[b];
+            transition.value.clear();
+            transition.d_transmission.clear();
+            transition.d_base.clear();
+            let (head, tail) = self.states.split_at_mut(b + 1);
+            let (before, after) = (&head[b], &mut tail[0]);
+            after.clear();
+            after.resize(lanes << block.width_after, 0.0);
+            for (state, &carried) in block.carry.iter().enumerate() {
+                block.transition(state, transmission, base, &mut row);
+                let from = &before[state * lanes..(state + 1) * lanes];
+                for subset in 0..subsets {
+                    let p = row[subset];
+                    transition.value.push(p.v);
+                    transition.d_transmission.push(p.t);
+                    transition.d_base.push(p.b);
+                    let weight = &self.subset_weights[b][subset * lanes..(subset + 1) * lanes];
+                    let to = carried | block.added[subset];
+                    let into = &mut after[to * lanes..(to + 1) * lanes];
+                    for ((x, f), w) in into.iter_mut().zip(from).zip(weight) {
+                        *x += p.v * f * w;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Run the sum backwards from the adjoint of the final table.
+    ///
+    /// Adds the adjoints of the weights to `weight_adjoint` (laid out as `weights`) and returns those of the
+    /// transmission and the base rate.
+    pub fn backward(
+        &mut self,
+        plan: &Plan,
+        weights: &Weights,
+        final_adjoint: &[f64],
+        weight_adjoint: &mut [f64],
+    ) -> (f64, f64) {
+        let lanes = self.lanes;
+        let (mut d_transmission, mut d_base) = (0.0, 0.0);
+        self.adjoint_next.clear();
+        self.adjoint_next.extend_from_slice(final_adjoint);
+        let mut subset_adjoint = Vec::new();
+        for (b, block) in plan.blocks.iter().enumerate().rev() {
+            let subsets = block.added.len();
+            let before = &self.states[b];
+            self.adjoint.clear();
+            self.adjoint.resize(before.len(), 0.0);
+            subset_adjoint.clear();
+            subset_adjoint.resize(subsets * lanes, 0.0);
+            for (state, &carried) in block.carry.iter().enumerate() {
+                let from = &before[state * lanes..(state + 1) * lanes];
+                let back = &mut self.adjoint[state * lanes..(state + 1) * lanes];
+                for subset in 0..subsets {
+                    let at = state * subsets + subset;
+                    let p = self.transitions[b].value[at];
+                    let weight = &self.subset_weights[b][subset * lanes..(subset + 1) * lanes];
+                    let to = carried | block.added[subset];
+                    let g = &self.adjoint_next[to * lanes..(to + 1) * lanes];
+                    let into = &mut subset_adjoint[subset * lanes..(subset + 1) * lanes];
+                    let mut d_p = 0.0;
+                    for lane in 0..lanes {
+                        back[lane] += p * weight[lane] * g[lane];
+                        into[lane] += p * from[lane] * g[lane];
+                        d_p += from[lane] * weight[lane] * g[lane];
+                    }
+                    d_transmission += d_p * self.transitions[b].d_transmission[at];
+                    d_base += d_p * self.transitions[b].d_base[at];
+                }
+            }
+            spread_subset_adjoint(block, weights, lanes, &self.subset_weights[b], &subset_adjoint, weight_adjoint);
+            std::mem::swap(&mut self.adjoint, &mut self.adjoint_next);
+        }
+        (d_transmission, d_base)
+    }
+}
+
+fn fill_subset_weights(block: &Block, weights: &Weights, lanes: usize, out: &mut Vec<f64>) {
+    out.clear();
+    out.resize(block.added.len() * lanes, 1.0);
+    for (subset, row) in out.chunks_exact_mut(lanes).enumerate() {
+        for (bit, &member) in block.members.iter().enumerate() {
+            let at = (member * 2 + (subset >> bit & 1)) * lanes;
+            for (x, w) in row.iter_mut().zip(&weights[at..at + lanes]) {
+                *x *= w;
+            }
+        }
+    }
+}
+
+fn spread_subset_adjoint(
+    block: &Block,
+    weights: &Weights,
+    lanes: usize,
+    subset_weights: &[f64],
+    subset_adjoint: &[f64],
+    weight_adjoint: &mut [f64],
+) {
+    for subset in 0..block.added.len() {
+        for (bit, &member) in block.members.iter().enumerate() {
+            let at = (member * 2 + (subset >> bit & 1)) * lanes;
+            for lane in 0..lanes {
+                let i = subset * lanes + lane;
+                let others = if block.members.len() == 1 { 1.0 } else { subset_weights[i] / weights[at + lane] };
+                weight_adjoint[at + lane] += subset_adjoint[i] * others;
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The likelihood of theta with the root cause summed out, its gradient, and the root posterior given theta.
+
+use rayon::prelude::*;
+
+use super::hypotheses::{Modes, kind_prior, kind_prior_backward, modes, modes_backward};
+use super::spread::{Spread, SpreadScratch};
+use crate::error::{Error, Result};
+use crate::evidence::Evidence;
+use crate::params::{N_FAMILIES, N_PARAMETERS, Natural};
+
+/// Joint weights below this share of the total add nothing to a gradient.
+const NEGLIGIBLE: f64 = 1e-13;
+
+/// The likelihood of one incident, prepared once and evaluated at many theta.
+///
+/// Hypotheses are numbered `2 * component + kind` (kind 0 latency, 1 errors); the last one is "none of these".
+#[derive(Debug, Clone)]
+pub struct Likelihood {
+    n: usize,
+    s: usize,
+    footprint_log_prior: Vec<f64>,
+    alarm: Option<usize>,
+    none_prior: f64,
+    families: [Spread; N_FAMILIES],
+}
+
+/// Scratch memory of one thread; grows to the largest incident it has seen.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    families: [SpreadScratch; N_FAMILIES],
+    /// `G_f(root, footprint)` over `exp(common)`, `[root * s + footprint]`.
+    gain: [Vec<f64>; N_FAMILIES],
+    common: [Vec<f64>; N_FAMILIES],
+    /// Adjoint of `ln G`.
+    gain_adjoint: [Vec<f64>; N_FAMILIES],
+    /// Log background plus footprint prior.
+    background: Vec<f64>,
+    /// Alarm factor of a family no modelled fault spreads in, `[family][footprint]`.
+    alarm: [Vec<f64>; N_FAMILIES],
+    /// Log joint of each hypothesis (prior included, normaliser of the prior not).
+    joint: Vec<f64>,
+    /// Log joint of each (hypothesis, footprint).
+    by_footprint: Vec<f64>,
+}
+
+impl Likelihood {
+    /// Prepare an incident.
+    ///
+    /// `none_prior` is the prior probability of "none of these"; `max_width` bounds the components open at once in
+    /// the exact sum over affected sets.
+    ///
+    /// # Errors
+    /// `InvalidEvidence` for inconsistent arrays or a prior outside (0, 1); `GraphTooWide` past the width limit.
+    pub fn new(evidence: &Evidence, none_prior: f64, max_width: usize) -> Result<Self> {
+        evidence.validate()?;
+        if !(none_prior > 0.0 && none_prior < 1.0) {
+            return Err(Error::evidence("none_prior", "must be in (0, 1)"));
+        }
+        let (n, s) = (evidence.n_components, evidence.n_footprints());
+        let family = |f: usize| {
+            let alarm = evidence.target.filter(|_| evidence.alarm_family == Some(f));
+            Spread::new(&evidence.families[f], f, n, s, alarm, evidence.target, max_width)
+        };
+        Ok(Self {
+            n,
+            s,
+            footprint_log_prior: evidence.footprint_log_prior.clone(),
+            alarm: evidence.alarm_family,
+            none_prior,
+            families: [family(0)?, family(1)?],
+        })
+    }
+
+    /// Number of hypotheses: two kinds per component, and "none of these" last.
+    #[must_use]
+    pub fn n_hypotheses(&self) -> usize {
+        2 * self.n + 1
+    }
+
+    /// Number of footprints.
+    #[must_use]
+    pub fn n_footprints(&self) -> usize {
+        self.s
+    }
+
+    /// Most components open at once in the exact sum over affected sets.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.families.iter().map(Spread::width).max().unwrap_or(0)
+    }
+
+    /// Log likelihood of an unconstrained theta, hypotheses summed out.
+    pub fn logp(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> f64 {
+        let natural = Natural::from_unconstrained(theta);
+        let quiet = self.forward(&natural, w);
+        quiet + log_sum_exp(&w.joint)
+    }
+
+    /// Log likelihood and its gradient with respect to the unconstrained theta.
+    pub fn logp_grad(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> (f64, [f64; N_PARAMETERS]) {
+        let natural = Natural::from_unconstrained(theta);
+        let quiet = self.forward(&natural, w);
+        let total = log_sum_exp(&w.joint);
+        let gradient = self.backward(&natural, total, w);
+        (quiet + total, gradient.chain(&natural))
+    }
+
+    /// Log posterior probability of every hypothesis given theta, and the log likelihood of theta.
+    pub fn root_log_posterior(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace, out: &mut [f64]) -> f64 {
+        let quiet = self.forward(&Natural::from_unconstrained(theta), w);
+        let total = log_sum_exp(&w.joint);
+        for (o, j) in out.iter_mut().zip(&w.joint) {
+            *o = j - total;
+        }
+        quiet + total
+    }
+
+    /// `root_log_posterior` of many theta on the current thread pool; row-major `[draw][hypothesis]`.
+    ///
+    /// Polls `cancelled` between draws.
+    ///
+    /// # Errors
+    /// `Cancelled` when `cancelled` returned true.
+    pub fn root_log_posteriors(
+        &self,
+        thetas: &[[f64; N_PARAMETERS]],
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Vec<f64>, Vec<f64>)> {
+        let k = self.n_hypotheses();
+        let mut rows = vec![0.0; thetas.len() * k];
+        let logp = rows
+            .par_chunks_mut(k)
+            .zip(thetas)
+            .map_init(Workspace::default, |w, (row, theta)| {
+                if cancelled() { Err(Error::Cancelled) } else { Ok(self.root_log_posterior(theta, w, row)) }
+            })
+            .collect::<Result<Vec<f64>>>()?;
+        Ok((rows, logp))
+    }
+
+    /// Log joint of every (hypothesis, footprint) given theta, row-major; rows sum (in the log) to the hypothesis.
+    pub fn footprint_log_joint(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
+        self.forward(&Natural::from_unconstrained(theta), w);
+        w.by_footprint.clone()
+    }
+
+    /// Log ratio of root to quiet density of every cell given theta, `[family][component * s + footprint]`.
+    pub fn own_log_ratios(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
+        let natural = Natural::from_unconstrained(theta);
+        let mut out = Vec::with_capacity(N_FAMILIES * self.n * self.s);
+        for (f, family) in self.families.iter().enumerate() {
+            family.cells.forward(&natural, f, &mut w.families[f].ratios);
+            out.extend(w.families[f].ratios.root.iter().map(|r| r.ln()));
+        }
+        out
+    }
+
+    /// Fill the joints; return the composite log quiet density.
+    fn forward(&self, theta: &Natural, w: &mut Workspace) -> f64 {
+        let (n, s) = (self.n, self.s);
+        w.background.clear();
+        w.background.extend_from_slice(&self.footprint_log_prior);
+        let mut log_quiet = 0.0;
+        for (f, family) in self.families.iter().enumerate() {
+            let x = &mut w.families[f];
+            log_quiet += family.cells.forward(theta, f, &mut x.ratios);
+            family.add_background(theta, &x.ratios, &mut w.background);
+            w.alarm[f].clear();
+            w.alarm[f].extend((0..s).map(|k| family.alarm_factor(theta, &x.ratios, k, 1.0)));
+            w.gain[f].resize(n * s, 0.0);
+            w.common[f].resize(n, 0.0);
+            for root in 0..n {
+                w.common[f][root] = family.forward(theta, root, x, &mut w.gain[f][root * s..(root + 1) * s]);
+            }
+        }
+        self.fill_joints(theta, w);
+        log_quiet
+    }
+
+    fn fill_joints(&self, theta: &Natural, w: &mut Workspace) {
+        let s = self.s;
+        w.joint.clear();
+        w.by_footprint.clear();
+        let log_root_prior = ((1.0 - self.none_prior) / self.prior_total(theta)).ln();
+        for h in 0..2 * self.n {
+            let (root, kind) = (h / 2, h % 2);
+            let other = 1 - kind;
+            let m = self.modes(theta, root, kind);
+            let common = [w.common[kind][root], w.common[other][root]];
+            let shrink = (-common[1]).exp();
+            let log_prior = log_root_prior + kind_prior(theta, kind).ln() + common[0] + common[1];
+            for k in 0..s {
+                let t = w.gain[kind][root * s + k]
+                    * (m.alone * w.alarm[other][k] * shrink + m.both * w.gain[other][root * s + k]);
+                w.by_footprint.push(t.ln() + log_prior + w.background[k]);
+            }
+            w.joint.push(log_sum_exp(&w.by_footprint[h * s..]));
+        }
+        for k in 0..s {
+            let t = w.alarm[0][k] * w.alarm[1][k] * self.none_prior;
+            w.by_footprint.push(t.ln() + w.background[k]);
+        }
+        w.joint.push(log_sum_exp(&w.by_footprint[2 * self.n * s..]));
+    }
+
+    fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
+        let explains = [self.families[0].explains_alarm(root), self.families[1].explains_alarm(root)];
+        modes(theta, kind, self.alarm, explains)
+    }
+
+    /// Sum of the unnormalised prior weights of all (root, kind).
+    fn prior_total(&self, theta: &Natural) -> f64 {
+        (0..2 * self.n)
+            .map(|h| {
+                let m = self.modes(theta, h / 2, h % 2);
+                kind_prior(theta, h % 2) * (m.alone + m.both)
+            })
+            .sum()
+    }
+
+    fn backward(&self, theta: &Natural, total: f64, w: &mut Workspace) -> Natural {
+        let (n, s) = (self.n, self.s);
+        let mut gradient = Natural::default();
+        for f in 0..N_FAMILIES {
+            w.families[f].adjoint.reset(n * s, 0.0);
+            w.gain_adjoint[f].clear();
+            w.gain_adjoint[f].resize(n * s, 0.0);
+        }
+        // Posterior weight of each footprint, and of each family's alarm factor standing alone.
+        let mut by_footprint = vec![0.0; s];
+        let mut alarm_alone = [vec![0.0; s], vec![0.0; s]];
+        for h in 0..2 * n {
+            if w.joint[h] - total < NEGLIGIBLE.ln() {
+                continue;
+            }
+            self.hypothesis_backward(theta, h, total, w, &mut by_footprint, &mut alarm_alone, &mut gradient);
+        }
+        let root_weight = 1.0 - (w.joint[2 * n] - total).exp();
+        self.prior_backward(theta, root_weight, &mut gradient);
+        for k in 0..s {
+            let r = (w.by_footprint[2 * n * s + k] - total).exp();
+            by_footprint[k] += r;
+            alarm_alone[0][k] += r;
+            alarm_alone[1][k] += r;
+        }
+        for (f, family) in self.families.iter().enumerate() {
+            let x = &mut w.families[f];
+            family.background_backward(theta, &by_footprint, x, &mut gradient);
+            for k in 0..s {
+                family.alarm_backward(theta, k, 1.0, alarm_alone[f][k], x, &mut gradient);
+            }
+            for root in 0..n {
+                let g = &w.gain_adjoint[f][root * s..(root + 1) * s];
+                if g.iter().any(|&g| g > NEGLIGIBLE) {
+                    family.backward(theta, root, g, x, &mut gradient);
+                }
+            }
+            family.cells.backward(theta, f, &x.adjoint, &mut gradient);
+        }
+        gradient
+    }
+
+    #[allow(clippy::too_many_arguments)] // One call site, split out for length.
+    fn hypothesis_backward(
+        &self,
+        theta: &Natural,
+        h: usize,
+        total: f64,
+        w: &mut Workspace,
+        by_footprint: &mut [f64],
+        alarm_alone: &mut [Vec<f64>; N_FAMILIES],
+        gradient: &mut Natural,
+    ) {
+        let s = self.s;
+        let (root, kind) = (h / 2, h % 2);
+        let other = 1 - kind;
+        let m = self.modes(theta, root, kind);
+        let shrink = (-w.common[other][root]).exp();
+        let (mut d_alone, mut d_both) = (0.0, 0.0);
+        for k in 0..s {
+            let at = root * s + k;
+            let r = (w.by_footprint[h * s + k] - total).exp();
+            if r == 0.0 {
+                continue;
+            }
+            let (alone, both) = (w.alarm[other][k] * shrink, w.gain[other][at]);
+            let inner = m.alone * alone + m.both * both;
+            by_footprint[k] += r;
+            w.gain_adjoint[kind][at] += r;
+            w.gain_adjoint[other][at] += r * m.both * both / inner;
+            alarm_alone[other][k] += r * m.alone * alone / inner;
+            d_alone += r * alone / inner;
+            d_both += r * both / inner;
+        }
+        modes_backward(theta, kind, &m, d_alone, d_both, gradient);
+        kind_prior_backward(theta, kind, (w.joint[h] - total).exp(), gradient);
+    }
+
+    /// Gradient of `-root_weight * ln prior_total`.
+    fn prior_backward(&self, theta: &Natural, root_weight: f64, gradient: &mut Natural) {
+        let g = -root_weight / self.prior_total(theta);
+        for h in 0..2 * self.n {
+            let (root, kind) = (h / 2, h % 2);
+            let m = self.modes(theta, root, kind);
+            let p = kind_prior(theta, kind);
+            modes_backward(theta, kind, &m, g * p, g * p, gradient);
+            kind_prior_backward(theta, kind, g * p * (m.alone + m.both), gradient);
+        }
+    }
+}
+
+/// `ln(sum(exp(x)))`, minus infinity for an empty or all minus-infinite slice.
+pub(crate) fn log_sum_exp(x: &[f64]) -> f64 {
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max.is_finite() {
+        max + x.iter().map(|v| (v - max).exp()).sum::<f64>().ln()
+    } else {
+        max
+    }
+}

@@ -1,0 +1,13 @@
+//! Likelihood of root causes over the propagation graph.
+
+mod affected;
+mod cells;
+mod density;
+mod doses;
+mod hypotheses;
+mod likelihood;
+mod plan;
+mod spread;
+
+pub use likelihood::{Likelihood, Workspace};
+pub use plan::MAX_BLOCK;

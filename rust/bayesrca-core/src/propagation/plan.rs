@@ -1,0 +1,200 @@
+//! The order in which the exact sum over affected sets visits the components a root can reach.
+//!
+//! Components are visited sources first, strongly connected blocks whole. A component stays *open* from its
+//! visit until all its dependents have been visited; the sum carries one state per subset of open components.
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+
+/// Largest strongly connected block summed exactly (3^size terms per state).
+pub const MAX_BLOCK: usize = 8;
+
+/// One block of the sum: a single component, or a strongly connected set of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    /// Positions in `Plan::nodes` of the block's members.
+    pub members: Vec<usize>,
+    /// Per member: bit mask of its open parents outside the block.
+    pub outer: Vec<usize>,
+    /// Per member: whether the root itself is a parent.
+    pub from_root: Vec<bool>,
+    /// Per member: bit mask of its parents inside the block.
+    pub inner: Vec<usize>,
+    /// Per state before the block: the state after it, with no member affected.
+    pub carry: Vec<usize>,
+    /// Per subset of members: bits added to the state after the block.
+    pub added: Vec<usize>,
+    /// Open components after the block.
+    pub width_after: usize,
+}
+
+/// The whole sum for one root.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Components the root can reach, ascending.
+    pub nodes: Vec<usize>,
+    /// Dependencies of the root (one step against propagation) that it does not reach, ascending.
+    pub dependencies: Vec<usize>,
+    pub blocks: Vec<Block>,
+    /// Bit of the target in the last state, when the target is among `nodes`.
+    pub target_bit: Option<usize>,
+    /// Most components open at once, a block's members included.
+    pub width: usize,
+}
+
+impl Plan {
+    /// Plan the sum for `root`, keeping `target` (when reachable) open to the end.
+    pub fn new(graph: &Graph, root: usize, target: Option<usize>, max_width: usize) -> Result<Self> {
+        let nodes = graph.reachable(root);
+        let order = graph.components_in_order(&nodes);
+        let keep = target.and_then(|t| nodes.binary_search(&t).ok());
+        let mut pending: Vec<usize> = nodes
+            .iter()
+            .map(|&i| graph.children(i).iter().filter(|c| nodes.binary_search(c).is_ok()).count())
+            .collect();
+        let mut open: Vec<usize> = Vec::new();
+        let mut blocks = Vec::with_capacity(order.len());
+        let mut width = 0;
+        for members in schedule(graph, &nodes, order) {
+            width = width.max(open.len() + members.len());
+            if members.len() > MAX_BLOCK || width > max_width {
+                let (needed, limit) = if members.len() > MAX_BLOCK {
+                    (members.len(), MAX_BLOCK)
+                } else {
+                    (width, max_width)
+                };
+                return Err(Error::GraphTooWide { component: root, needed, limit });
+            }
+            let block = build_block(graph, root, &nodes, members, &mut open, &mut pending, keep);
+            blocks.push(block);
+        }
+        let dependencies = graph
+            .parents(root)
+            .iter()
+            .copied()
+            .filter(|d| nodes.binary_search(d).is_err())
+            .collect();
+        let target_bit = keep.map(|t| 1 << open.iter().position(|&o| o == t).expect("the target stays open"));
+        Ok(Self { nodes, dependencies, blocks, target_bit, width })
+    }
+}
+
+/// Among the blocks whose parents are all visited, visit first the one that leaves fewest components open.
+fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
+    let at = |i: usize| nodes.binary_search(&i).ok();
+    let mut visited = vec![false; nodes.len()];
+    let mut unvisited_children: Vec<usize> = nodes
+        .iter()
+        .map(|&i| graph.children(i).iter().filter(|&&c| at(c).is_some()).count())
+        .collect();
+    let mut out = Vec::with_capacity(blocks.len());
+    while !blocks.is_empty() {
+        let mut best = (isize::MAX, 0);
+        for (b, block) in blocks.iter().enumerate() {
+            let parents: Vec<usize> = block
+                .iter()
+                .flat_map(|&m| graph.parents(nodes[m]))
+                .filter_map(|&p| at(p))
+                .collect();
+            if parents.iter().any(|p| !visited[*p] && !block.contains(p)) {
+                continue;
+            }
+            let closes = visited
+                .iter()
+                .enumerate()
+                .filter(|&(p, &seen)| {
+                    seen && unvisited_children[p] > 0
+                        && parents.iter().filter(|&&q| q == p).count() == unvisited_children[p]
+                })
+                .count();
+            let opens = block
+                .iter()
+                .filter(|&&m| graph.children(nodes[m]).iter().any(|&c| at(c).is_some_and(|c| !block.contains(&c))))
+                .count();
+            let cost = opens.cast_signed() - closes.cast_signed();
+            if cost < best.0 {
+                best = (cost, b);
+            }
+        }
+        let block = blocks.remove(best.1);
+        for &m in &block {
+            visited[m] = true;
+            for &p in graph.parents(nodes[m]) {
+                if let Some(p) = at(p) {
+                    unvisited_children[p] -= 1;
+                }
+            }
+        }
+        out.push(block);
+    }
+    out
+}
+
+fn build_block(
+    graph: &Graph,
+    root: usize,
+    nodes: &[usize],
+    members: Vec<usize>,
+    open: &mut Vec<usize>,
+    pending: &mut [usize],
+    keep: Option<usize>,
+) -> Block {
+    let before = open.clone();
+    let bit_of = |list: &[usize], parents: &[usize]| -> usize {
+        parents
+            .iter()
+            .filter_map(|p| nodes.binary_search(p).ok())
+            .filter_map(|p| list.iter().position(|&o| o == p))
+            .fold(0, |mask, bit| mask | (1 << bit))
+    };
+    let outer = members.iter().map(|&m| bit_of(&before, graph.parents(nodes[m]))).collect();
+    let inner = members.iter().map(|&m| bit_of(&members, graph.parents(nodes[m]))).collect();
+    let from_root = members.iter().map(|&m| graph.parents(nodes[m]).contains(&root)).collect();
+    for &m in &members {
+        for p in graph.parents(nodes[m]) {
+            if let Ok(p) = nodes.binary_search(p) {
+                pending[p] -= 1;
+            }
+        }
+    }
+    let stays = |p: usize| pending[p] > 0 || keep == Some(p);
+    let after: Vec<usize> = before.iter().chain(&members).copied().filter(|&p| stays(p)).collect();
+    let remap = |list: &[usize], state: usize| -> usize {
+        (0..list.len())
+            .filter(|bit| state >> bit & 1 == 1)
+            .filter_map(|bit| after.iter().position(|&a| a == list[bit]))
+            .fold(0, |mask, bit| mask | (1 << bit))
+    };
+    let carry = (0..1 << before.len()).map(|state| remap(&before, state)).collect();
+    let added = (0..1 << members.len()).map(|subset| remap(&members, subset)).collect();
+    open.clone_from(&after);
+    Block { members, outer, from_root, inner, carry, added, width_after: after.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_needs_one_open_component() {
+        let edges: Vec<_> = (0..9).map(|i| (i, i + 1)).collect();
+        let plan = Plan::new(&Graph::new(10, &edges), 0, None, 20).unwrap();
+        assert_eq!(plan.nodes.len(), 9);
+        assert_eq!(plan.width, 2);
+    }
+
+    #[test]
+    fn a_ring_without_its_root_is_a_chain() {
+        let edges: Vec<_> = (0..10).map(|i| (i, (i + 1) % 10)).collect();
+        let plan = Plan::new(&Graph::new(10, &edges), 3, Some(0), 20).unwrap();
+        assert!(plan.blocks.iter().all(|b| b.members.len() == 1));
+        assert!(plan.target_bit.is_some());
+    }
+
+    #[test]
+    fn a_clique_is_refused_with_its_size() {
+        let edges: Vec<_> = (0..12).flat_map(|i| (0..12).filter(move |&j| j != i).map(move |j| (i, j))).collect();
+        let error = Plan::new(&Graph::new(12, &edges), 0, None, 20).unwrap_err();
+        assert_eq!(error, Error::GraphTooWide { component: 0, needed: 11, limit: MAX_BLOCK });
+    }
+}
