@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from enum import StrEnum
 
 from bayesrca.errors import InvalidIncidentError
@@ -10,17 +11,17 @@ from bayesrca.errors import InvalidIncidentError
 
 def require_text(value: object, what: str, field: str) -> None:
     """Require a non-empty string that UTF-8 can hold; any other character is legal in a name."""
-    if not isinstance(value, str):
-        msg = f"{what} must be text, got {value!r}"
-        raise InvalidIncidentError(msg, field=field)
+    require_unicode(value, what, field)
     if not value:
         msg = f"{what} is empty; give it a name"
         raise InvalidIncidentError(msg, field=field)
-    require_unicode(value, what, field)
 
 
-def require_unicode(value: str, what: str, field: str) -> None:
-    """Require text without lone surrogates: files and messages could not carry them."""
+def require_unicode(value: object, what: str, field: str) -> None:
+    """Require text, maybe empty, without lone surrogates: no file or message could carry them."""
+    if not isinstance(value, str):
+        msg = f"{what} must be text, got {value!r}"
+        raise InvalidIncidentError(msg, field=field)
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -42,6 +43,14 @@ def require_finite(value: object, what: str, field: str) -> float:
         msg = f"{what} must be finite, got {number}"
         raise InvalidIncidentError(msg, field=field)
     return number
+
+
+def require_all(expected: type, items: Iterable[object], field: str) -> None:
+    """Require every item to be an instance of the expected type."""
+    for i, item in enumerate(items):
+        if not isinstance(item, expected):
+            msg = f"{field}[{i}] must be a {expected.__name__}, got {item!r}"
+            raise InvalidIncidentError(msg, field=f"{field}[{i}]")
 
 
 def require_member[E: StrEnum](vocabulary: type[E], value: object, what: str, field: str) -> E:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesrca.errors import InvalidIncidentError
-from bayesrca.incident._checks import require_text
+from bayesrca.incident._checks import require_all, require_text
 from bayesrca.incident.family import Family
 from bayesrca.incident.moment import Event, Target, TimeWindow
 from bayesrca.incident.signal import Signal
@@ -75,10 +75,8 @@ class Incident:
             raise InvalidIncidentError(msg, field="signals")
         edges = set(self.topology.edges)
         seen: dict[Hashable, int] = {}
+        require_all(Signal, self.signals, "signals")
         for i, signal in enumerate(self.signals):
-            if not isinstance(signal, Signal):
-                msg = f"signal {i} must be a Signal, got {signal!r}"
-                raise InvalidIncidentError(msg, field=f"signals[{i}]")
             if signal.component is not None and signal.component not in self.topology:
                 msg = (
                     f"signal {signal.label} belongs to {signal.component!r}, which is not a "
@@ -100,6 +98,7 @@ class Incident:
                 raise InvalidIncidentError(msg, field=f"signals[{i}].name")
 
     def _check_events(self) -> None:
+        require_all(Event, self.events, "events")
         for i, event in enumerate(self.events):
             if event.component is not None and event.component not in self.topology:
                 msg = (

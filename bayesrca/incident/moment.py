@@ -69,9 +69,6 @@ class Event:
         require_text(self.kind, "an event's kind", "kind")
         if self.component is not None:
             require_text(self.component, "an event's component", "component")
-        if not isinstance(self.text, str):
-            msg = f"an event's text must be text, got {self.text!r}"
-            raise InvalidIncidentError(msg, field="text")
         require_unicode(self.text, "an event's text", "text")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError, UnknownComponentError
-from bayesrca.incident._checks import require_member, require_text
+from bayesrca.incident._checks import require_all, require_member, require_text
 from bayesrca.incident.component import Component
 from bayesrca.incident.family import Family
 
@@ -159,10 +159,8 @@ def _index_names(components: tuple[Component, ...]) -> Mapping[str, int]:
         msg = "the topology has no component; declare at least one"
         raise InvalidIncidentError(msg, field="topology.components")
     index: dict[str, int] = {}
+    require_all(Component, components, "topology.components")
     for i, component in enumerate(components):
-        if not isinstance(component, Component):
-            msg = f"component {i} must be a Component, got {component!r}"
-            raise InvalidIncidentError(msg, field=f"topology.components[{i}]")
         first = index.setdefault(component.name, i)
         if first != i:
             msg = (
@@ -199,10 +197,8 @@ def _check_parents(components: tuple[Component, ...], index: Mapping[str, int]) 
 
 
 def _check_edges(edges: tuple[Edge, ...], index: Mapping[str, int]) -> None:
+    require_all(Edge, edges, "topology.edges")
     for i, edge in enumerate(edges):
-        if not isinstance(edge, Edge):
-            msg = f"edge {i} must be an Edge, got {edge!r}"
-            raise InvalidIncidentError(msg, field=f"topology.edges[{i}]")
         for end, name in (("source", edge.source), ("target", edge.target)):
             if name not in index:
                 msg = (

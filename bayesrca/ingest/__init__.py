@@ -1,0 +1,17 @@
+"""Foreign formats in, incidents out: so far the incident folder (docs/incident-folder.md)."""
+
+from bayesrca.ingest.families import FamilyRules
+from bayesrca.ingest.folder import load_incident
+from bayesrca.ingest.rule import Reading, Rule
+from bayesrca.ingest.save import save_incident
+from bayesrca.ingest.truth import Truth, load_truth
+
+__all__ = [
+    "FamilyRules",
+    "Reading",
+    "Rule",
+    "Truth",
+    "load_incident",
+    "load_truth",
+    "save_incident",
+]

@@ -1,0 +1,123 @@
+"""events.json: instants worth knowing, such as deployments and flags."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Container
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bayesrca.incident import Event
+from bayesrca.ingest._files import (
+    expect_known_keys,
+    expect_object,
+    expect_text,
+    naming,
+    read_json,
+    reject,
+    shorten,
+)
+
+_LOG = logging.getLogger(__name__)
+_TIME_KEYS = ("time", "timestamp")
+_OWNER_KEYS = ("component", "service")
+
+
+def read_events(path: Path, components: Container[str]) -> tuple[Event, ...]:
+    """Read an events file; no file, no events.
+
+    An array holds events of our own form, and every entry must be right. An object is a change log
+    of named lists (``{"deploys": [{"timestamp": ..., "service": ...}]}``): a list whose entries all
+    carry a time is read, anything else in it is ignored and logged.
+
+    Args:
+        path: the events file, which may be absent.
+        components: names that may own an event; an owner in a change log that is none of them
+            goes into the event's text instead.
+
+    Raises:
+        IncidentFormatError: the file is not JSON, or an entry of our own form is wrong.
+        InvalidIncidentError: an event with an impossible time or an empty kind.
+    """
+    content = read_json(path)
+    if content is None:
+        return ()
+    with naming(path):
+        if isinstance(content, list):
+            return tuple(_own_event(path, i, entry) for i, entry in enumerate(content))
+        log = expect_object(path, content, "an events file that is not a JSON array")
+        return _change_log(path, log, components)
+
+
+def _own_event(path: Path, i: int, value: object) -> Event:
+    what = f"[{i}]"
+    entry = expect_object(path, value, what)
+    expect_known_keys(path, entry, {"time", "kind", "component", "text"}, what)
+    time = entry.get("time")
+    if isinstance(time, bool) or not isinstance(time, int | float):
+        reject(path, f"{what}.time must be in seconds, got {shorten(time)}", field=f"{what}.time")
+    component = entry.get("component")
+    return Event(
+        time,
+        expect_text(path, entry.get("kind"), f"{what}.kind"),
+        None if component is None else expect_text(path, component, f"{what}.component"),
+        expect_text(path, entry.get("text", ""), f"{what}.text"),
+    )
+
+
+def _change_log(path: Path, log: dict[str, Any], components: Container[str]) -> tuple[Event, ...]:
+    events: list[Event] = []
+    for section, entries in log.items():
+        times = [_time_of(entry) for entry in entries] if isinstance(entries, list) else [None]
+        if not section or None in times:
+            _LOG.warning("%s: ignored %r, which is not a list of dated entries", path, section)
+            continue
+        kind = section.removesuffix("s") or section
+        events += [
+            _logged_event(time, kind, entry, components)
+            for time, entry in zip(times, entries, strict=True)
+            if time is not None
+        ]
+    return tuple(events)
+
+
+def _time_of(entry: object) -> float | None:
+    """Return the entry's time in seconds, None when it has none that can be read."""
+    if not isinstance(entry, dict):
+        return None
+    value = next((entry[key] for key in _TIME_KEYS if key in entry), None)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _logged_event(
+    time: float, kind: str, entry: dict[str, Any], components: Container[str]
+) -> Event:
+    owner = next((entry[key] for key in _OWNER_KEYS if isinstance(entry.get(key), str)), None)
+    known = owner is not None and owner in components
+    left_out = {*_TIME_KEYS, *(_OWNER_KEYS if known else ())}
+    text = "\n".join(
+        f"{key}: {value}"
+        for key, value in entry.items()
+        if key not in left_out and isinstance(value, str | int | float)
+    )
+    return Event(time, kind, owner if known else None, text)
+
+
+def events_to_json(events: tuple[Event, ...]) -> list[dict[str, Any]]:
+    """Return the content of the events file that reads back as these events."""
+    return [
+        {"time": e.time, "kind": e.kind, "component": e.component, "text": e.text} for e in events
+    ]

@@ -1,0 +1,137 @@
+"""graph.json: components and the edges between them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from bayesrca.incident import Component, Edge, EdgeKind, Topology
+from bayesrca.ingest._files import (
+    expect_known_keys,
+    expect_list,
+    expect_object,
+    expect_text,
+    naming,
+    read_json,
+    reject,
+    shorten,
+)
+
+CALL_DIRECTION = "[callee, caller]: faults propagate first -> second"
+CAUSE_DIRECTION = "[cause, effect]: faults propagate first -> second"
+
+_CALL_WORDS = re.compile(r"\b(caller|callee)s?\b", re.IGNORECASE)
+_CAUSE_WORDS = re.compile(r"\b(cause|effect)s?\b", re.IGNORECASE)
+_WRONG_WAY = re.compile(r"\W*(caller|effect)s?\b", re.IGNORECASE)
+
+
+def read_topology(path: Path, columns: dict[str, None]) -> Topology:
+    """Read a graph file; without one the topology is the components of the columns.
+
+    Args:
+        path: the graph file, which may be absent.
+        columns: components named by the metrics file, in order; those the graph does not name are
+            declared as services behind the others.
+
+    Raises:
+        IncidentFormatError: the file is not JSON or has the wrong shape.
+        InvalidIncidentError: an edge names something undeclared, a self-loop, and so on.
+    """
+    content = read_json(path)
+    graph = {} if content is None else expect_object(path, content)
+    with naming(path):
+        components = _read_components(path, graph)
+        declared = {component.name for component in components}
+        components += [Component(name) for name in columns if name not in declared]
+        edges = _read_edges(path, graph) + _read_typed_edges(path, graph)
+        return Topology(tuple(components), tuple(edges))
+
+
+def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:
+    components = []
+    for i, entry in enumerate(expect_list(path, graph.get("components", []), "components")):
+        what = f"components[{i}]"
+        entry = expect_object(path, entry, what)  # noqa: PLW2901 - same thing, checked
+        expect_known_keys(path, entry, {"name", "kind", "parent"}, what)
+        name = expect_text(path, entry.get("name"), f"{what}.name")
+        components.append(Component(name, entry.get("kind", "service"), entry.get("parent")))
+    declared = {component.name for component in components}
+    for i, node in enumerate(expect_list(path, graph.get("nodes", []), "nodes")):
+        name = expect_text(path, node, f"nodes[{i}]")
+        if name not in declared:
+            components.append(Component(name))
+            declared.add(name)
+    return components
+
+
+def _read_edges(path: Path, graph: dict[str, Any]) -> list[Edge]:
+    pairs = expect_list(path, graph.get("edges", []), "edges")
+    kind = _edge_kind(path, graph.get("direction"))
+    edges = []
+    for i, pair in enumerate(pairs):
+        if not (
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(e, str) for e in pair)
+        ):
+            reject(
+                path,
+                f"edges[{i}] must be an array of two component names, got {shorten(pair)}",
+                field=f"edges[{i}]",
+            )
+        first, second = pair
+        # Stored so that a fault travels first -> second: for calls that is callee -> caller.
+        edges.append(Edge(second, first) if kind is EdgeKind.CALLS else Edge(first, second, kind))
+    return edges
+
+
+def _edge_kind(path: Path, direction: object) -> EdgeKind:
+    """Say what the pairs of `edges` are, by the words of the `direction` text."""
+    if direction is None:
+        return EdgeKind.CALLS
+    text = expect_text(path, direction, "direction")
+    if _WRONG_WAY.match(text):
+        reject(
+            path,
+            f"direction is {shorten(text)}, but edges are stored [callee, caller] or [cause, "
+            "effect]; swap each pair and the text",
+            field="direction",
+        )
+    causal = _CAUSE_WORDS.search(text) and not _CALL_WORDS.search(text)
+    return EdgeKind.CAUSES if causal else EdgeKind.CALLS
+
+
+def _read_typed_edges(path: Path, graph: dict[str, Any]) -> list[Edge]:
+    edges = []
+    for i, entry in enumerate(expect_list(path, graph.get("typed_edges", []), "typed_edges")):
+        what = f"typed_edges[{i}]"
+        entry = expect_object(path, entry, what)  # noqa: PLW2901 - same thing, checked
+        expect_known_keys(path, entry, {"source", "target", "kind"}, what)
+        source = expect_text(path, entry.get("source"), f"{what}.source")
+        target = expect_text(path, entry.get("target"), f"{what}.target")
+        kind = expect_text(path, entry.get("kind"), f"{what}.kind")
+        edges.append(Edge(source, target, kind))  # type: ignore[arg-type]  # checked by Edge
+    return edges
+
+
+def topology_to_json(topology: Topology) -> dict[str, Any]:
+    """Return the content of the graph file that reads back as this topology."""
+    content: dict[str, Any] = {"nodes": list(topology.names)}
+    kinds = {edge.kind for edge in topology.edges}
+    if kinds <= {EdgeKind.CALLS}:
+        content["edges"] = [[edge.target, edge.source] for edge in topology.edges]
+        content["direction"] = CALL_DIRECTION
+    elif kinds == {EdgeKind.CAUSES}:
+        content["edges"] = [[edge.source, edge.target] for edge in topology.edges]
+        content["direction"] = CAUSE_DIRECTION
+    else:
+        content["edges"] = []
+        content["typed_edges"] = [
+            {"source": edge.source, "target": edge.target, "kind": edge.kind.value}
+            for edge in topology.edges
+        ]
+    if any(component != Component(component.name) for component in topology.components):
+        content["components"] = [
+            {"name": component.name, "kind": component.kind.value, "parent": component.parent}
+            for component in topology.components
+        ]
+    return content
