@@ -43,7 +43,7 @@ class Vocabulary[E: StrEnum]:
         if default is not None:
             self._words[0] = default
 
-    def number(self, word: E) -> Any:
+    def number(self, word: E) -> Any:  # noqa: ANN401
         """Return the number that stands for a word.
 
         `Any`, because protobuf's type stubs give every enum an integer type of its own.

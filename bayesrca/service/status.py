@@ -1,0 +1,101 @@
+"""What went wrong, as a gRPC status with machine-readable details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from bayesrca.service.messages import Failure
+
+DOMAIN = "bayesrca"
+
+_Metadata = tuple[tuple[str, str | bytes], ...]
+
+_BAD_INPUT = grpc.StatusCode.INVALID_ARGUMENT
+_CODES: Mapping[str, grpc.StatusCode] = {
+    # The request itself is at fault: no server will answer it.
+    "INVALID_INCIDENT": _BAD_INPUT,
+    "INCIDENT_FORMAT": _BAD_INPUT,
+    "INVALID_SETTINGS": _BAD_INPUT,
+    "UNKNOWN_COMPONENT": _BAD_INPUT,
+    "INVALID_EVIDENCE": _BAD_INPUT,
+    "NO_EVIDENCE": _BAD_INPUT,
+    # The request is sound, but beyond this version or its limits.
+    "NOT_SUPPORTED": grpc.StatusCode.FAILED_PRECONDITION,
+    "GRAPH_TOO_WIDE": grpc.StatusCode.FAILED_PRECONDITION,
+    # A client that cancels never reads its status, so this one is about the deadline.
+    "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "NO_WORKER": grpc.StatusCode.UNAVAILABLE,
+    "WORKER_LOST": grpc.StatusCode.UNAVAILABLE,
+}
+# Trailers share 8 KiB by default, and the message travels twice, percent-encoded the first time.
+_MAX_MESSAGE_BYTES = 800
+_MAX_FIELD_BYTES = 300
+
+
+def status_of(failure: Failure) -> tuple[grpc.StatusCode, str, _Metadata]:
+    """Return code, message and trailing metadata for a failure.
+
+    The trailers hold a `google.rpc.Status` with `ErrorInfo` always, `BadRequest` for refused input,
+    `PreconditionFailure` for input beyond this server, `RetryInfo` and `QuotaFailure` for a full
+    queue; and ``grpc-retry-pushback-ms``, which stock clients obey, where it is known when or
+    whether to try again.
+    """
+    code = _CODES.get(failure.reason, grpc.StatusCode.INTERNAL)
+    message = shorten(failure.message, _MAX_MESSAGE_BYTES)
+    status = status_pb2.Status(code=code.value[0], message=message)
+    for detail in _details(failure, code, message):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    metadata: list[tuple[str, str | bytes]] = [
+        ("grpc-status-details-bin", status.SerializeToString())
+    ]
+    if not failure.retryable:
+        metadata.append(("grpc-retry-pushback-ms", "-1"))
+    elif failure.retry_after is not None:
+        metadata.append(("grpc-retry-pushback-ms", str(round(failure.retry_after * 1000))))
+    return code, message, tuple(metadata)
+
+
+def _details(failure: Failure, code: grpc.StatusCode, message: str) -> list[Message]:
+    field = shorten(failure.field, _MAX_FIELD_BYTES)
+    about = {"field": field, "error_id": failure.error_id}
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=failure.reason,
+            domain=DOMAIN,
+            metadata={key: value for key, value in about.items() if value},
+        )
+    ]
+    if code is _BAD_INPUT:
+        bad = error_details_pb2.BadRequest()
+        bad.field_violations.add(field=field, description=message, reason=failure.reason)
+        details.append(bad)
+    elif code is grpc.StatusCode.FAILED_PRECONDITION:
+        unmet = error_details_pb2.PreconditionFailure()
+        unmet.violations.add(type=failure.reason, subject=field, description=message)
+        details.append(unmet)
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        quota = error_details_pb2.QuotaFailure()
+        quota.violations.add(subject="queue", description=message)
+        details.append(quota)
+    if failure.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(failure.retry_after * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return text cut to at most `limit` bytes of UTF-8, an ellipsis marking the cut."""
+    raw = text.encode(errors="replace")
+    if len(raw) <= limit:
+        return raw.decode()
+    return raw[: limit - 3].decode(errors="ignore") + "..."

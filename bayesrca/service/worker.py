@@ -1,0 +1,164 @@
+"""The worker process: runs one analysis at a time and knows nothing of gRPC.
+
+A thread of its own reads the pipe, so that a cancellation is seen while the analysis runs and the
+end of the pipe (the front is gone, however it died) ends the process at once: no orphans.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
+from bayesrca.config import Method
+from bayesrca.errors import BayesRcaError, CancelledError
+from bayesrca.service.messages import Cancel, Done, Failed, Failure, Job, Ready, Started
+from bayesrca.wire import encode_answer
+
+NICENESS = 10
+_POLL_SECONDS = 0.02
+
+_log = logging.getLogger("bayesrca.service.worker")
+
+
+class Worker:
+    """One worker's state.
+
+    Args:
+        connection: this process's end of the pipe.
+        analyze: called like `bayesrca.analysis.analyze`.
+        warmer: ``module:function`` that compiles the model; empty leaves that to the first
+            analysis. Looked up late: its module may load PyMC, which no screen should wait for.
+    """
+
+    def __init__(
+        self,
+        connection: Connection[Any, Any],
+        analyze: Callable[..., Any],
+        warmer: str,
+    ) -> None:
+        self._connection = connection
+        self._analyze = analyze
+        self._warmer = warmer
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._sending = threading.Lock()
+        self._is_warm = threading.Event()
+        self._cancelled = -1
+
+    def run(self) -> None:
+        """Serve jobs until the pipe ends, which ends the process."""
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        self._send(Started())
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        while True:
+            self._send(self._answer(self._jobs.get()))
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self._connection.recv()
+                if isinstance(message, Cancel):
+                    self._cancelled = message.number
+                else:
+                    self._jobs.put(message)
+        except (EOFError, OSError):
+            os._exit(0)
+        except BaseException:
+            _log.exception("cannot read from the front")
+            os._exit(1)
+
+    def _send(self, message: object) -> None:
+        try:
+            with self._sending:
+                self._connection.send(message)
+        except OSError:
+            os._exit(0)
+
+    def _warm_up(self) -> None:
+        # Beside the jobs, not before them: the screen needs no compiled model.
+        try:
+            if self._warmer:
+                resolve(self._warmer)()
+        except BaseException:
+            _log.exception("cannot warm up")
+            os._exit(1)
+        self._is_warm.set()
+        self._send(Ready())
+
+    def _answer(self, job: Job) -> Done | Failed:
+        def cancelled() -> bool:
+            return self._cancelled >= job.number
+
+        call = job.call
+        try:
+            if call.settings.method is not Method.SCREEN:
+                self._wait_until_warm(cancelled)
+            analysis = self._analyze(
+                call.incident, seed=call.seed, settings=call.settings, cancelled=cancelled
+            )
+            response = pb.AnalyzeResponse(answer=encode_answer(analysis.answer))
+            return Done(job.number, response.SerializeToString())
+        except BayesRcaError as error:
+            failure = Failure(reason=error.reason, message=str(error), field=error.field)
+            return Failed(job.number, failure)
+        # A panic of the native core arrives as a BaseException; it must not take the worker along.
+        except BaseException:
+            error_id = uuid.uuid4().hex
+            _log.exception("analysis failed, error id %s", error_id)
+            message = "the analysis failed inside the server; its log has more under the error id"
+            return Failed(
+                job.number, Failure(reason="INTERNAL", message=message, error_id=error_id)
+            )
+
+    def _wait_until_warm(self, cancelled: Callable[[], bool]) -> None:
+        while not self._is_warm.wait(_POLL_SECONDS):
+            if cancelled():
+                msg = "cancelled while the model was being compiled"
+                raise CancelledError(msg)
+
+
+def main(descriptor: int, analyzer: str, warmer: str) -> None:
+    """Run a worker on an inherited socket; does not return.
+
+    Args:
+        descriptor: file descriptor of this process's end of the pipe.
+        analyzer: ``module:function`` of the analysis.
+        warmer: ``module:function`` that warms up; empty for no warm-up.
+    """
+    # The front decides when to stop. A terminal's Ctrl-C and a service manager's SIGTERM reach the
+    # whole process group, and must not cut short the calls that the front is draining.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(NICENESS)
+    os.set_inheritable(descriptor, False)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        worker = Worker(Connection(descriptor), resolve(analyzer), warmer)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    worker.run()
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """Return the function that ``module:function`` names.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: there is no such function in it.
+    """
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
