@@ -125,7 +125,14 @@ def write_metrics(path: Path, table: Table) -> None:
     names = [f"{component}{SEPARATOR}{metric}" for component, metric, _ in table.series]
     arrays = [pa.array(table.time), *(pa.array(values) for _, _, values in table.series)]
     content = pa.Table.from_arrays(arrays, names=[TIME, *names])
-    # No dictionary: measured values hardly repeat, and byte-split floats compress better.
+    # Measured values hardly repeat, so no dictionary; wide tables of few rows would otherwise be
+    # mostly the columns' own statistics and a second copy of the schema.
     pq.write_table(
-        content, path, compression="zstd", use_dictionary=False, use_byte_stream_split=True
+        content,
+        path,
+        compression="zstd",
+        use_dictionary=False,
+        use_byte_stream_split=True,
+        write_statistics=False,
+        store_schema=False,
     )
