@@ -49,7 +49,7 @@ def require_all(expected: type, items: Iterable[object], field: str) -> None:
     """Require every item to be an instance of the expected type."""
     for i, item in enumerate(items):
         if not isinstance(item, expected):
-            msg = f"{field}[{i}] must be a {expected.__name__}, got {item!r}"
+            msg = f"{field}[{i}] must be of type {expected.__name__}, got {item!r}"
             raise InvalidIncidentError(msg, field=f"{field}[{i}]")
 
 
