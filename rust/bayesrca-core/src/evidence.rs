@@ -62,16 +62,26 @@ impl Evidence {
     pub fn validate(&self) -> Result<()> {
         let (n, s) = (self.n_components, self.n_footprints());
         if n == 0 || s == 0 {
-            return Err(Error::evidence("evidence", "needs at least one component and one footprint"));
+            return Err(Error::evidence(
+                "evidence",
+                "needs at least one component and one footprint",
+            ));
         }
         if self.footprint_log_prior.iter().any(|p| !p.is_finite()) {
             return Err(Error::evidence("footprint_log_prior", "must be finite"));
         }
         if self.target.is_some() != self.alarm_family.is_some() {
-            return Err(Error::evidence("target", "target and alarm_family come together"));
+            return Err(Error::evidence(
+                "target",
+                "target and alarm_family come together",
+            ));
         }
-        if self.target.is_some_and(|t| t >= n) || self.alarm_family.is_some_and(|f| f >= N_FAMILIES) {
-            return Err(Error::evidence("target", "target or alarm_family is out of range"));
+        if self.target.is_some_and(|t| t >= n) || self.alarm_family.is_some_and(|f| f >= N_FAMILIES)
+        {
+            return Err(Error::evidence(
+                "target",
+                "target or alarm_family is out of range",
+            ));
         }
         for (f, family) in self.families.iter().enumerate() {
             family.validate(n, s, crate::params::FAMILIES[f])?;
@@ -101,7 +111,8 @@ impl FamilyEvidence {
     }
 
     fn validate(&self, n: usize, s: usize, name: &str) -> Result<()> {
-        let bad = |array: &str, message: &str| Err(Error::evidence(format!("{name}.{array}"), message));
+        let bad =
+            |array: &str, message: &str| Err(Error::evidence(format!("{name}.{array}"), message));
         for (array, values) in [
             ("log_quiet", &self.log_quiet),
             ("log_wide", &self.log_wide),
@@ -113,7 +124,10 @@ impl FamilyEvidence {
             ("dose_high", &self.dose_high),
         ] {
             if values.len() != n * s {
-                return bad(array, &format!("has {} entries, expected {n} x {s}", values.len()));
+                return bad(
+                    array,
+                    &format!("has {} entries, expected {n} x {s}", values.len()),
+                );
             }
         }
         if self.z.len() != self.series_component.len() * s {
@@ -126,7 +140,10 @@ impl FamilyEvidence {
             return bad("series_component", "names a component that does not exist");
         }
         if self.edges.iter().any(|&(a, b)| a >= n || b >= n || a == b) {
-            return bad("edges", "names a component that does not exist, or joins one to itself");
+            return bad(
+                "edges",
+                "names a component that does not exist, or joins one to itself",
+            );
         }
         for i in 0..n * s {
             self.validate_cell(i, i / s, name)?;
@@ -136,33 +153,53 @@ impl FamilyEvidence {
 
     fn validate_cell(&self, at: usize, component: usize, name: &str) -> Result<()> {
         let bad = |array: &str, message: &str| {
-            Err(Error::evidence(format!("{name}.{array}"), format!("component {component}: {message}")))
+            Err(Error::evidence(
+                format!("{name}.{array}"),
+                format!("component {component}: {message}"),
+            ))
         };
         let count = !self.log_quiet[at].is_nan();
         if count {
-            for (array, v) in [("log_quiet", self.log_quiet[at]), ("log_wide", self.log_wide[at]), ("log_affected", self.log_affected[at])] {
+            for (array, v) in [
+                ("log_quiet", self.log_quiet[at]),
+                ("log_wide", self.log_wide[at]),
+                ("log_affected", self.log_affected[at]),
+            ] {
                 if !(v.is_finite() && v <= 1e-9) {
                     return bad(array, "a log probability must be finite and at most 0");
                 }
             }
             if self.series_component.contains(&component) {
-                return bad("log_quiet", "a cell holds a count or continuous series, not both");
+                return bad(
+                    "log_quiet",
+                    "a cell holds a count or continuous series, not both",
+                );
             }
         }
         if self.dose[at].is_nan() {
             return Ok(());
         }
-        let ok = self.dose[at].is_finite() && self.dose_noise[at].is_finite() && self.dose_noise[at] > 0.0;
+        let ok = self.dose[at].is_finite()
+            && self.dose_noise[at].is_finite()
+            && self.dose_noise[at] > 0.0;
         let shape_ok = if count {
             self.dose_high[at].is_finite() && self.dose_low[at] < self.dose_high[at]
         } else {
-            let one = self.series_component.iter().filter(|&&c| c == component).count() == 1;
+            let one = self
+                .series_component
+                .iter()
+                .filter(|&&c| c == component)
+                .count()
+                == 1;
             one && self.dose_jacobian[at].is_finite() && self.dose_jacobian[at] > 0.0
         };
         if ok && shape_ok {
             Ok(())
         } else {
-            bad("dose", "needs positive noise and either one continuous series with a jacobian or a count with ordered edges")
+            bad(
+                "dose",
+                "needs positive noise and either one continuous series with a jacobian or a count with ordered edges",
+            )
         }
     }
 }

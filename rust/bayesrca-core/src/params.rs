@@ -174,6 +174,7 @@ fn sigmoid(u: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // Exact values are meant.
 mod tests {
     use super::*;
 

@@ -31,7 +31,11 @@ fn family(r: &mut Random, n: usize, s: usize, edges: &[(usize, usize)]) -> Famil
                     e.log_wide[k] = r.between(-9.0, -0.1);
                     e.log_affected[k] = r.between(-9.0, -0.1);
                     e.dose[k] = r.between(-1.0, 3.0);
-                    e.dose_low[k] = if r.next() < 0.3 { f64::NEG_INFINITY } else { e.dose[k] - 0.3 };
+                    e.dose_low[k] = if r.next() < 0.3 {
+                        f64::NEG_INFINITY
+                    } else {
+                        e.dose[k] - 0.3
+                    };
                     e.dose_high[k] = e.dose[k] + 0.2;
                     e.dose_noise[k] = r.between(0.1, 1.0);
                 }
@@ -41,7 +45,11 @@ fn family(r: &mut Random, n: usize, s: usize, edges: &[(usize, usize)]) -> Famil
                 for _ in 0..series {
                     e.series_component.push(i);
                     for _ in 0..s {
-                        e.z.push(if r.next() < 0.1 { f64::NAN } else { r.between(-3.0, 25.0) });
+                        e.z.push(if r.next() < 0.1 {
+                            f64::NAN
+                        } else {
+                            r.between(-3.0, 25.0)
+                        });
                     }
                 }
                 if kind == 2 && r.next() < 0.8 {
@@ -69,7 +77,11 @@ fn incident(seed: u64) -> Evidence {
             }
         }
     }
-    let target = if r.next() < 0.8 { Some((r.next() * n as f64) as usize) } else { None };
+    let target = if r.next() < 0.8 {
+        Some((r.next() * n as f64) as usize)
+    } else {
+        None
+    };
     Evidence {
         n_components: n,
         footprint_log_prior: vec![-(s as f64).ln(); s],

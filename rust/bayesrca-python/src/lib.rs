@@ -1,1 +1,37 @@
-#![allow(missing_docs)]
+//! `bayesrca._core`: array views in, fresh arrays out. The mathematics lives in `bayesrca-core`.
+//!
+//! Only the C-ABI symbol in `capi` and the handle table behind it need `unsafe`.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 functions take owned arguments"
+)]
+
+mod capi;
+mod error;
+mod evidence;
+mod handles;
+mod likelihood;
+mod screen;
+
+use pyo3::prelude::*;
+
+/// Native core of bayesrca. Private and unstable: use the `bayesrca` package, which validates its arguments.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::capi::symbol_address;
+    #[pymodule_export]
+    use super::evidence::FamilyEvidence;
+    #[pymodule_export]
+    use super::likelihood::{
+        footprint_log_joint, logp_grad, n_hypotheses, own_log_ratios, parameter_layout, prepare,
+        release, root_log_posterior, width,
+    };
+    #[pymodule_export]
+    use super::screen::{Screen, pareto_k, screen};
+
+    /// Version of the package, the same as the wheel's.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -42,14 +42,26 @@ struct Dual {
 }
 
 impl Dual {
-    const ONE: Self = Self { v: 1.0, t: 0.0, b: 0.0 };
+    const ONE: Self = Self {
+        v: 1.0,
+        t: 0.0,
+        b: 0.0,
+    };
 
     fn times(self, o: Self) -> Self {
-        Self { v: self.v * o.v, t: self.t * o.v + self.v * o.t, b: self.b * o.v + self.v * o.b }
+        Self {
+            v: self.v * o.v,
+            t: self.t * o.v + self.v * o.t,
+            b: self.b * o.v + self.v * o.b,
+        }
     }
 
     fn minus(self, o: Self) -> Self {
-        Self { v: self.v - o.v, t: self.t - o.t, b: self.b - o.b }
+        Self {
+            v: self.v - o.v,
+            t: self.t - o.t,
+            b: self.b - o.b,
+        }
     }
 }
 
@@ -60,7 +72,11 @@ fn miss(transmission: f64, k: u32) -> Dual {
     }
     let base = 1.0 - transmission;
     let lower = base.powi(k.cast_signed() - 1);
-    Dual { v: lower * base, t: -f64::from(k) * lower, b: 0.0 }
+    Dual {
+        v: lower * base,
+        t: -f64::from(k) * lower,
+        b: 0.0,
+    }
 }
 
 impl Block {
@@ -68,7 +84,11 @@ impl Block {
     fn transition(&self, state: usize, transmission: f64, base: f64, out: &mut Vec<Dual>) {
         let quiet = |m: usize| {
             let k = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
-            miss(transmission, k).times(Dual { v: 1.0 - base, t: 0.0, b: -1.0 })
+            miss(transmission, k).times(Dual {
+                v: 1.0 - base,
+                t: 0.0,
+                b: -1.0,
+            })
         };
         out.clear();
         if self.members.len() == 1 {
@@ -81,9 +101,12 @@ impl Block {
         let outside: Vec<Dual> = (0..m).map(quiet).collect();
         // No member of `rest` is reached, from outside or from the affected set `from`.
         let spared = |rest: usize, from: usize| {
-            (0..m).filter(|i| rest >> i & 1 == 1).fold(Dual::ONE, |acc, i| {
-                acc.times(outside[i]).times(miss(transmission, (from & self.inner[i]).count_ones()))
-            })
+            (0..m)
+                .filter(|i| rest >> i & 1 == 1)
+                .fold(Dual::ONE, |acc, i| {
+                    acc.times(outside[i])
+                        .times(miss(transmission, (from & self.inner[i]).count_ones()))
+                })
         };
         // covered[x]: reachability inside x alone reaches all of x (recursion over the reached part).
         let mut covered = vec![Dual::ONE; 1 << m];
@@ -112,12 +135,20 @@ impl Tables {
 
     /// Run the sum forwards. The final table is `[state * lanes + lane]` with `2^width_after` states
     /// (two when the plan keeps a target open, else one).
-    pub fn forward(&mut self, plan: &Plan, weights: &Weights, lanes: usize, transmission: f64, base: f64) {
+    pub fn forward(
+        &mut self,
+        plan: &Plan,
+        weights: &Weights,
+        lanes: usize,
+        transmission: f64,
+        base: f64,
+    ) {
         self.lanes = lanes;
         self.len = plan.blocks.len();
         if self.states.len() <= self.len {
             self.states.resize_with(self.len + 1, Vec::new);
-            self.transitions.resize_with(self.len + 1, Transition::default);
+            self.transitions
+                .resize_with(self.len + 1, Transition::default);
             self.subset_weights.resize_with(self.len + 1, Vec::new);
         }
         self.states[0].clear();
@@ -196,7 +227,14 @@ impl Tables {
                     d_base += d_p * self.transitions[b].d_base[at];
                 }
             }
-            spread_subset_adjoint(block, weights, lanes, &self.subset_weights[b], &subset_adjoint, weight_adjoint);
+            spread_subset_adjoint(
+                block,
+                weights,
+                lanes,
+                &self.subset_weights[b],
+                &subset_adjoint,
+                weight_adjoint,
+            );
             std::mem::swap(&mut self.adjoint, &mut self.adjoint_next);
         }
         (d_transmission, d_base)
@@ -229,7 +267,11 @@ fn spread_subset_adjoint(
             let at = (member * 2 + (subset >> bit & 1)) * lanes;
             for lane in 0..lanes {
                 let i = subset * lanes + lane;
-                let others = if block.members.len() == 1 { 1.0 } else { subset_weights[i] / weights[at + lane] };
+                let others = if block.members.len() == 1 {
+                    1.0
+                } else {
+                    subset_weights[i] / weights[at + lane]
+                };
                 weight_adjoint[at + lane] += subset_adjoint[i] * others;
             }
         }

@@ -21,7 +21,7 @@ enum Cell {
 #[derive(Debug, Clone)]
 pub(crate) struct Cells {
     s: usize,
-    cells: Vec<Cell>,
+    kinds: Vec<Cell>,
     z: Vec<f64>,
     /// Count probabilities over `exp(shift)`: quiet, wide, affected; missing entries hold 1.
     quiet: Vec<f64>,
@@ -57,7 +57,7 @@ impl Cells {
     pub fn new(evidence: &FamilyEvidence, n: usize, s: usize) -> Self {
         let mut out = Self {
             s,
-            cells: Vec::with_capacity(n),
+            kinds: Vec::with_capacity(n),
             z: Vec::new(),
             quiet: Vec::new(),
             wide: Vec::new(),
@@ -66,8 +66,9 @@ impl Cells {
             jacobian: evidence.dose_jacobian.clone(),
         };
         for i in 0..n {
-            let rows: Vec<usize> =
-                (0..evidence.series_component.len()).filter(|&r| evidence.series_component[r] == i).collect();
+            let rows: Vec<usize> = (0..evidence.series_component.len())
+                .filter(|&r| evidence.series_component[r] == i)
+                .collect();
             let start = out.z.len() / s;
             for r in &rows {
                 out.z.extend_from_slice(&evidence.z[r * s..(r + 1) * s]);
@@ -80,7 +81,7 @@ impl Cells {
             } else {
                 Cell::Series(start, start + rows.len())
             };
-            out.cells.push(cell);
+            out.kinds.push(cell);
         }
         out
     }
@@ -110,10 +111,10 @@ impl Cells {
     /// Fill `out`; return the composite log quiet density of the family.
     pub fn forward(&self, theta: &Natural, f: usize, out: &mut Ratios) -> f64 {
         let s = self.s;
-        out.reset(self.cells.len() * s, 1.0);
+        out.reset(self.kinds.len() * s, 1.0);
         let (scale, tail) = (theta.noise_scale[f], theta.tail_weight[f]);
         let mut log_quiet = LogMean::default();
-        for (i, cell) in self.cells.iter().enumerate() {
+        for (i, cell) in self.kinds.iter().enumerate() {
             let at = i * s;
             match *cell {
                 Cell::Missing => {}
@@ -157,7 +158,7 @@ impl Cells {
     pub fn backward(&self, theta: &Natural, f: usize, adjoint: &Ratios, gradient: &mut Natural) {
         let s = self.s;
         let (scale, tail) = (theta.noise_scale[f], theta.tail_weight[f]);
-        for (i, cell) in self.cells.iter().enumerate() {
+        for (i, cell) in self.kinds.iter().enumerate() {
             let at = i * s;
             match *cell {
                 Cell::Missing => {}
@@ -183,8 +184,10 @@ impl Cells {
                             let q = quiet(z, scale, tail);
                             let (a, d_a) = effect(z, theta.effect_size[f]);
                             let (r, d_r) = effect(z, theta.root_effect_size[f]);
-                            let (g_a, g_r) = (adjoint.affected[at + k] / m, adjoint.root[at + k] / m);
-                            let d_q = adjoint.quiet[at + k] - (g_a * a + g_r * r) / (q.value * q.value)
+                            let (g_a, g_r) =
+                                (adjoint.affected[at + k] / m, adjoint.root[at + k] / m);
+                            let d_q = adjoint.quiet[at + k]
+                                - (g_a * a + g_r * r) / (q.value * q.value)
                                 + 1.0 / (q.value * m * s as f64);
                             gradient.noise_scale[f] += d_q * q.d_scale;
                             gradient.tail_weight[f] += d_q * q.d_tail;
@@ -208,7 +211,9 @@ struct LogMean {
 
 impl LogMean {
     fn push(&mut self, q: f64, share: f64) {
-        let fits = share.to_bits() == self.share.to_bits() && self.product > 1e-200 && self.product < 1e200;
+        let fits = share.to_bits() == self.share.to_bits()
+            && self.product > 1e-200
+            && self.product < 1e200;
         if !fits {
             self.flush();
             self.share = share;

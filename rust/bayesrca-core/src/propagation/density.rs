@@ -64,11 +64,7 @@ pub(crate) fn t4_interval(low: f64, high: f64, v: f64) -> (f64, f64) {
         t4_cdf(b) - t4_cdf(a)
     };
     let edge = |x: f64| {
-        if x.is_finite() {
-            x * t4(x, 1.0).0
-        } else {
-            0.0
-        }
+        if x.is_finite() { x * t4(x, 1.0).0 } else { 0.0 }
     };
     (p.max(0.0), -0.5 * (edge(b) - edge(a)) / v)
 }

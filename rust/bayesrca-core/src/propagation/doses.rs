@@ -29,7 +29,13 @@ pub(crate) struct PairAdjoint<'a> {
 }
 
 impl PairDoses {
-    pub fn new(e: &FamilyEvidence, plan: &Plan, root: usize, s: usize, target: Option<usize>) -> Self {
+    pub fn new(
+        e: &FamilyEvidence,
+        plan: &Plan,
+        root: usize,
+        s: usize,
+        target: Option<usize>,
+    ) -> Self {
         let len = plan.nodes.len() * s;
         let nan = vec![f64::NAN; len];
         let mut out = Self {
@@ -54,7 +60,8 @@ impl PairDoses {
             return;
         }
         // Noise of both doses, relative to the size the root's dose predicts.
-        let noise = (e.dose_noise[node].powi(2) + e.dose_noise[root].powi(2)) / (2.0 * root_dose).exp();
+        let noise =
+            (e.dose_noise[node].powi(2) + e.dose_noise[root].powi(2)) / (2.0 * root_dose).exp();
         let noise_sq = noise.min(1e12);
         self.noise_sq[at] = noise_sq;
         self.ratio[at] = dose - root_dose;
@@ -78,11 +85,25 @@ impl PairDoses {
     }
 
     fn full_share(&self, node: usize, theta: &Natural) -> f64 {
-        if self.is_target[node] { theta.full_dose_target } else { theta.full_dose_path }
+        if self.is_target[node] {
+            theta.full_dose_target
+        } else {
+            theta.full_dose_path
+        }
     }
 
     /// Fill `out[node * s + footprint]` with the affected-over-quiet ratio given the root's dose.
-    pub fn forward(&self, plan: &Plan, s: usize, theta: &Natural, f: usize, cells: &Cells, r: &Ratios, out: &mut Vec<f64>) {
+    #[allow(clippy::too_many_arguments)] // One call site; the arrays are the whole context.
+    pub fn forward(
+        &self,
+        plan: &Plan,
+        s: usize,
+        theta: &Natural,
+        f: usize,
+        cells: &Cells,
+        r: &Ratios,
+        out: &mut Vec<f64>,
+    ) {
         out.clear();
         let unrelated = theta.unrelated_dose;
         for (p, &i) in plan.nodes.iter().enumerate() {
@@ -93,7 +114,8 @@ impl PairDoses {
                     out.push(r.affected[cell]);
                     continue;
                 }
-                let related = share * self.full(at, theta.dose_spread[f]).0 + (1.0 - share) * self.partial[at];
+                let related = share * self.full(at, theta.dose_spread[f]).0
+                    + (1.0 - share) * self.partial[at];
                 let density = (1.0 - unrelated) * related * cells.jacobian[cell];
                 out.push(density / r.quiet[cell] + unrelated * r.affected[cell]);
             }

@@ -35,7 +35,12 @@ pub(crate) fn kind_prior_backward(theta: &Natural, kind: usize, g: f64, gradient
 
 /// Mode weights of a hypothesis. `explains[f]`: whether the root explains the alarm through family f;
 /// `alarm` is the alarm's family, None when there is no target.
-pub(crate) fn modes(theta: &Natural, kind: usize, alarm: Option<usize>, explains: [bool; 2]) -> Modes {
+pub(crate) fn modes(
+    theta: &Natural,
+    kind: usize,
+    alarm: Option<usize>,
+    explains: [bool; 2],
+) -> Modes {
     let (alone_ok, both_ok) = match alarm {
         None => (true, true),
         Some(f) => (f == kind && explains[f], explains[f]),
@@ -51,7 +56,14 @@ pub(crate) fn modes(theta: &Natural, kind: usize, alarm: Option<usize>, explains
 }
 
 /// Add the derivatives of the mode weights, given the adjoints of `alone` and `both`.
-pub(crate) fn modes_backward(theta: &Natural, kind: usize, m: &Modes, d_alone: f64, d_both: f64, gradient: &mut Natural) {
+pub(crate) fn modes_backward(
+    theta: &Natural,
+    kind: usize,
+    m: &Modes,
+    d_alone: f64,
+    d_both: f64,
+    gradient: &mut Natural,
+) {
     let cross = theta.cross_family[kind];
     gradient.cross_family[kind] += d_both * m.both / cross - d_alone * m.alone / (1.0 - cross);
     if m.alone_unexplained {

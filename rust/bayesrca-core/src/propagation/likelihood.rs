@@ -59,7 +59,15 @@ impl Likelihood {
         let (n, s) = (evidence.n_components, evidence.n_footprints());
         let family = |f: usize| {
             let alarm = evidence.target.filter(|_| evidence.alarm_family == Some(f));
-            Spread::new(&evidence.families[f], f, n, s, alarm, evidence.target, max_width)
+            Spread::new(
+                &evidence.families[f],
+                f,
+                n,
+                s,
+                alarm,
+                evidence.target,
+                max_width,
+            )
         };
         Ok(Self {
             n,
@@ -97,7 +105,11 @@ impl Likelihood {
     }
 
     /// Log likelihood and its gradient with respect to the unconstrained theta.
-    pub fn logp_grad(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> (f64, [f64; N_PARAMETERS]) {
+    pub fn logp_grad(
+        &self,
+        theta: &[f64; N_PARAMETERS],
+        w: &mut Workspace,
+    ) -> (f64, [f64; N_PARAMETERS]) {
         let natural = Natural::from_unconstrained(theta);
         let quiet = self.forward(&natural, w);
         let total = log_sum_exp(&w.joint);
@@ -106,7 +118,12 @@ impl Likelihood {
     }
 
     /// Log posterior probability of every hypothesis given theta, and the log likelihood of theta.
-    pub fn root_log_posterior(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace, out: &mut [f64]) -> f64 {
+    pub fn root_log_posterior(
+        &self,
+        theta: &[f64; N_PARAMETERS],
+        w: &mut Workspace,
+        out: &mut [f64],
+    ) -> f64 {
         let quiet = self.forward(&Natural::from_unconstrained(theta), w);
         let total = log_sum_exp(&w.joint);
         for (o, j) in out.iter_mut().zip(&w.joint) {
@@ -132,7 +149,11 @@ impl Likelihood {
             .par_chunks_mut(k)
             .zip(thetas)
             .map_init(Workspace::default, |w, (row, theta)| {
-                if cancelled() { Err(Error::Cancelled) } else { Ok(self.root_log_posterior(theta, w, row)) }
+                if cancelled() {
+                    Err(Error::Cancelled)
+                } else {
+                    Ok(self.root_log_posterior(theta, w, row))
+                }
             })
             .collect::<Result<Vec<f64>>>()?;
         Ok((rows, logp))
@@ -170,7 +191,8 @@ impl Likelihood {
             w.gain[f].resize(n * s, 0.0);
             w.common[f].resize(n, 0.0);
             for root in 0..n {
-                w.common[f][root] = family.forward(theta, root, x, &mut w.gain[f][root * s..(root + 1) * s]);
+                w.common[f][root] =
+                    family.forward(theta, root, x, &mut w.gain[f][root * s..(root + 1) * s]);
             }
         }
         self.fill_joints(theta, w);
@@ -204,7 +226,10 @@ impl Likelihood {
     }
 
     fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
-        let explains = [self.families[0].explains_alarm(root), self.families[1].explains_alarm(root)];
+        let explains = [
+            self.families[0].explains_alarm(root),
+            self.families[1].explains_alarm(root),
+        ];
         modes(theta, kind, self.alarm, explains)
     }
 
@@ -233,7 +258,15 @@ impl Likelihood {
             if w.joint[h] - total < NEGLIGIBLE.ln() {
                 continue;
             }
-            self.hypothesis_backward(theta, h, total, w, &mut by_footprint, &mut alarm_alone, &mut gradient);
+            self.hypothesis_backward(
+                theta,
+                h,
+                total,
+                w,
+                &mut by_footprint,
+                &mut alarm_alone,
+                &mut gradient,
+            );
         }
         let root_weight = 1.0 - (w.joint[2 * n] - total).exp();
         self.prior_backward(theta, root_weight, &mut gradient);

@@ -44,13 +44,24 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Plan the sum for `root`, keeping `target` (when reachable) open to the end.
-    pub fn new(graph: &Graph, root: usize, target: Option<usize>, max_width: usize) -> Result<Self> {
+    pub fn new(
+        graph: &Graph,
+        root: usize,
+        target: Option<usize>,
+        max_width: usize,
+    ) -> Result<Self> {
         let nodes = graph.reachable(root);
         let order = graph.components_in_order(&nodes);
         let keep = target.and_then(|t| nodes.binary_search(&t).ok());
         let mut pending: Vec<usize> = nodes
             .iter()
-            .map(|&i| graph.children(i).iter().filter(|c| nodes.binary_search(c).is_ok()).count())
+            .map(|&i| {
+                graph
+                    .children(i)
+                    .iter()
+                    .filter(|c| nodes.binary_search(c).is_ok())
+                    .count()
+            })
             .collect();
         let mut open: Vec<usize> = Vec::new();
         let mut blocks = Vec::with_capacity(order.len());
@@ -63,7 +74,11 @@ impl Plan {
                 } else {
                     (width, max_width)
                 };
-                return Err(Error::GraphTooWide { component: root, needed, limit });
+                return Err(Error::GraphTooWide {
+                    component: root,
+                    needed,
+                    limit,
+                });
             }
             let block = build_block(graph, root, &nodes, members, &mut open, &mut pending, keep);
             blocks.push(block);
@@ -74,8 +89,19 @@ impl Plan {
             .copied()
             .filter(|d| nodes.binary_search(d).is_err())
             .collect();
-        let target_bit = keep.map(|t| 1 << open.iter().position(|&o| o == t).expect("the target stays open"));
-        Ok(Self { nodes, dependencies, blocks, target_bit, width })
+        let target_bit = keep.map(|t| {
+            1 << open
+                .iter()
+                .position(|&o| o == t)
+                .expect("the target stays open")
+        });
+        Ok(Self {
+            nodes,
+            dependencies,
+            blocks,
+            target_bit,
+            width,
+        })
     }
 }
 
@@ -85,7 +111,13 @@ fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<
     let mut visited = vec![false; nodes.len()];
     let mut unvisited_children: Vec<usize> = nodes
         .iter()
-        .map(|&i| graph.children(i).iter().filter(|&&c| at(c).is_some()).count())
+        .map(|&i| {
+            graph
+                .children(i)
+                .iter()
+                .filter(|&&c| at(c).is_some())
+                .count()
+        })
         .collect();
     let mut out = Vec::with_capacity(blocks.len());
     while !blocks.is_empty() {
@@ -109,7 +141,12 @@ fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<
                 .count();
             let opens = block
                 .iter()
-                .filter(|&&m| graph.children(nodes[m]).iter().any(|&c| at(c).is_some_and(|c| !block.contains(&c))))
+                .filter(|&&m| {
+                    graph
+                        .children(nodes[m])
+                        .iter()
+                        .any(|&c| at(c).is_some_and(|c| !block.contains(&c)))
+                })
                 .count();
             let cost = opens.cast_signed() - closes.cast_signed();
             if cost < best.0 {
@@ -147,9 +184,18 @@ fn build_block(
             .filter_map(|p| list.iter().position(|&o| o == p))
             .fold(0, |mask, bit| mask | (1 << bit))
     };
-    let outer = members.iter().map(|&m| bit_of(&before, graph.parents(nodes[m]))).collect();
-    let inner = members.iter().map(|&m| bit_of(&members, graph.parents(nodes[m]))).collect();
-    let from_root = members.iter().map(|&m| graph.parents(nodes[m]).contains(&root)).collect();
+    let outer = members
+        .iter()
+        .map(|&m| bit_of(&before, graph.parents(nodes[m])))
+        .collect();
+    let inner = members
+        .iter()
+        .map(|&m| bit_of(&members, graph.parents(nodes[m])))
+        .collect();
+    let from_root = members
+        .iter()
+        .map(|&m| graph.parents(nodes[m]).contains(&root))
+        .collect();
     for &m in &members {
         for p in graph.parents(nodes[m]) {
             if let Ok(p) = nodes.binary_search(p) {
@@ -158,17 +204,34 @@ fn build_block(
         }
     }
     let stays = |p: usize| pending[p] > 0 || keep == Some(p);
-    let after: Vec<usize> = before.iter().chain(&members).copied().filter(|&p| stays(p)).collect();
+    let after: Vec<usize> = before
+        .iter()
+        .chain(&members)
+        .copied()
+        .filter(|&p| stays(p))
+        .collect();
     let remap = |list: &[usize], state: usize| -> usize {
         (0..list.len())
             .filter(|bit| state >> bit & 1 == 1)
             .filter_map(|bit| after.iter().position(|&a| a == list[bit]))
             .fold(0, |mask, bit| mask | (1 << bit))
     };
-    let carry = (0..1 << before.len()).map(|state| remap(&before, state)).collect();
-    let added = (0..1 << members.len()).map(|subset| remap(&members, subset)).collect();
+    let carry = (0..1 << before.len())
+        .map(|state| remap(&before, state))
+        .collect();
+    let added = (0..1 << members.len())
+        .map(|subset| remap(&members, subset))
+        .collect();
     open.clone_from(&after);
-    Block { members, outer, from_root, inner, carry, added, width_after: after.len() }
+    Block {
+        members,
+        outer,
+        from_root,
+        inner,
+        carry,
+        added,
+        width_after: after.len(),
+    }
 }
 
 #[cfg(test)]
@@ -193,8 +256,17 @@ mod tests {
 
     #[test]
     fn a_clique_is_refused_with_its_size() {
-        let edges: Vec<_> = (0..12).flat_map(|i| (0..12).filter(move |&j| j != i).map(move |j| (i, j))).collect();
+        let edges: Vec<_> = (0..12)
+            .flat_map(|i| (0..12).filter(move |&j| j != i).map(move |j| (i, j)))
+            .collect();
         let error = Plan::new(&Graph::new(12, &edges), 0, None, 20).unwrap_err();
-        assert_eq!(error, Error::GraphTooWide { component: 0, needed: 11, limit: MAX_BLOCK });
+        assert_eq!(
+            error,
+            Error::GraphTooWide {
+                component: 0,
+                needed: 11,
+                limit: MAX_BLOCK
+            }
+        );
     }
 }

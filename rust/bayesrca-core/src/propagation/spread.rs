@@ -45,7 +45,15 @@ pub(crate) struct SpreadScratch {
 }
 
 impl Spread {
-    pub fn new(e: &FamilyEvidence, f: usize, n: usize, s: usize, alarm: Option<usize>, target: Option<usize>, max_width: usize) -> Result<Self> {
+    pub fn new(
+        e: &FamilyEvidence,
+        f: usize,
+        n: usize,
+        s: usize,
+        alarm: Option<usize>,
+        target: Option<usize>,
+        max_width: usize,
+    ) -> Result<Self> {
         let graph = Graph::new(n, &e.edges);
         let mut plans = Vec::with_capacity(n);
         for root in 0..n {
@@ -53,7 +61,13 @@ impl Spread {
             let doses = PairDoses::new(e, &plan, root, s, target);
             plans.push((plan, doses));
         }
-        Ok(Self { f, s, cells: Cells::new(e, n, s), plans, alarm })
+        Ok(Self {
+            f,
+            s,
+            cells: Cells::new(e, n, s),
+            plans,
+            alarm,
+        })
     }
 
     pub fn width(&self) -> usize {
@@ -62,7 +76,8 @@ impl Spread {
 
     /// Whether a fault at `root` can explain the alarm through this family.
     pub fn explains_alarm(&self, root: usize) -> bool {
-        self.alarm.is_some_and(|t| t == root || self.plans[root].0.nodes.binary_search(&t).is_ok())
+        self.alarm
+            .is_some_and(|t| t == root || self.plans[root].0.nodes.binary_search(&t).is_ok())
     }
 
     /// Add each footprint's log density ratio of "no cause, everybody at the base rate" to `out`.
@@ -83,7 +98,13 @@ impl Spread {
     }
 
     /// Adjoint of `add_background`, `adjoint[k]` per footprint.
-    pub fn background_backward(&self, theta: &Natural, adjoint: &[f64], x: &mut SpreadScratch, gradient: &mut Natural) {
+    pub fn background_backward(
+        &self,
+        theta: &Natural,
+        adjoint: &[f64],
+        x: &mut SpreadScratch,
+        gradient: &mut Natural,
+    ) {
         let a = theta.base_rate[self.f];
         for i in 0..self.plans.len() {
             for k in 0..self.s {
@@ -107,7 +128,15 @@ impl Spread {
     }
 
     /// Add the adjoints of `ln(alarm_factor)` times `g`.
-    pub fn alarm_backward(&self, theta: &Natural, k: usize, rate_share: f64, g: f64, x: &mut SpreadScratch, gradient: &mut Natural) {
+    pub fn alarm_backward(
+        &self,
+        theta: &Natural,
+        k: usize,
+        rate_share: f64,
+        g: f64,
+        x: &mut SpreadScratch,
+        gradient: &mut Natural,
+    ) {
         let Some(t) = self.alarm else { return };
         let a = rate_share * theta.base_rate[self.f];
         let be = x.ratios.affected[t * self.s + k];
@@ -119,7 +148,13 @@ impl Spread {
     }
 
     /// `G_f(root, footprint)` over `exp(common)`; returns the common logarithm (0 unless the range of a double is left).
-    pub fn forward(&self, theta: &Natural, root: usize, x: &mut SpreadScratch, out: &mut [f64]) -> f64 {
+    pub fn forward(
+        &self,
+        theta: &Natural,
+        root: usize,
+        x: &mut SpreadScratch,
+        out: &mut [f64],
+    ) -> f64 {
         let common = self.sum_sets(theta, root, x);
         let (plan, _) = &self.plans[root];
         let lanes = self.lanes(plan);
@@ -149,7 +184,11 @@ impl Spread {
 
     /// Share of the base rate at which the unreached target is affected.
     fn alarm_share(&self, plan: &Plan) -> f64 {
-        if self.alarm.is_some_and(|t| plan.dependencies.contains(&t)) { DEPENDENCY_SHARE } else { 1.0 }
+        if self.alarm.is_some_and(|t| plan.dependencies.contains(&t)) {
+            DEPENDENCY_SHARE
+        } else {
+            1.0
+        }
     }
 
     fn lanes(&self, plan: &Plan) -> usize {
@@ -184,12 +223,20 @@ impl Spread {
                 }
             }
         }
-        x.tables.forward(plan, &x.weights, lanes, theta.transmission[self.f], a);
+        x.tables
+            .forward(plan, &x.weights, lanes, theta.transmission[self.f], a);
         x.log_product.iter().copied().fold(0.0, f64::max)
     }
 
     /// Add the adjoints of `sum_k g[k] ln G(root, k)`.
-    pub fn backward(&self, theta: &Natural, root: usize, g: &[f64], x: &mut SpreadScratch, gradient: &mut Natural) {
+    pub fn backward(
+        &self,
+        theta: &Natural,
+        root: usize,
+        g: &[f64],
+        x: &mut SpreadScratch,
+        gradient: &mut Natural,
+    ) {
         self.sum_sets(theta, root, x);
         let (plan, doses) = &self.plans[root];
         let (f, s, lanes) = (self.f, self.s, self.lanes(plan));
@@ -211,21 +258,43 @@ impl Spread {
         }
         x.weight_adjoint.clear();
         x.weight_adjoint.resize(x.weights.len(), 0.0);
-        let (d_transmission, d_base) = x.tables.backward(plan, &x.weights, &x.final_adjoint, &mut x.weight_adjoint);
+        let (d_transmission, d_base) =
+            x.tables
+                .backward(plan, &x.weights, &x.final_adjoint, &mut x.weight_adjoint);
         gradient.transmission[f] += d_transmission;
         gradient.base_rate[f] += d_base;
         x.path_adjoint.clear();
         for p in 0..plan.nodes.len() {
             for k in 0..s {
-                x.path_adjoint.push(x.weight_adjoint[(p * 2 + 1) * lanes + k] / x.taken[p * s + k]);
+                x.path_adjoint
+                    .push(x.weight_adjoint[(p * 2 + 1) * lanes + k] / x.taken[p * s + k]);
             }
         }
-        let mut into = PairAdjoint { ratios: &mut x.adjoint, gradient };
-        doses.backward(plan, s, theta, f, &self.cells, &x.ratios, &x.path_adjoint, &mut into);
+        let mut into = PairAdjoint {
+            ratios: &mut x.adjoint,
+            gradient,
+        };
+        doses.backward(
+            plan,
+            s,
+            theta,
+            f,
+            &self.cells,
+            &x.ratios,
+            &x.path_adjoint,
+            &mut into,
+        );
     }
 
     /// Adjoints of every factor of G outside the sum over sets.
-    fn factors_backward(&self, theta: &Natural, root: usize, g: &[f64], x: &mut SpreadScratch, gradient: &mut Natural) {
+    fn factors_backward(
+        &self,
+        theta: &Natural,
+        root: usize,
+        g: &[f64],
+        x: &mut SpreadScratch,
+        gradient: &mut Natural,
+    ) {
         let plan = &self.plans[root].0;
         let (f, s, own, a) = (self.f, self.s, theta.own_visible, theta.base_rate[self.f]);
         let low = DEPENDENCY_SHARE * a;

@@ -1,0 +1,39 @@
+//! One conversion from core errors to `bayesrca.errors`, the one tree of Python exceptions.
+
+use pyo3::prelude::*;
+
+pyo3::import_exception!(bayesrca.errors, InvalidEvidenceError);
+pyo3::import_exception!(bayesrca.errors, GraphTooWideError);
+pyo3::import_exception!(bayesrca.errors, KernelError);
+pyo3::import_exception!(bayesrca.errors, CancelledError);
+
+/// The Python exception for a core error.
+pub(crate) fn to_python(error: bayesrca_core::Error) -> PyErr {
+    use bayesrca_core::Error;
+    let message = error.to_string();
+    match error {
+        Error::InvalidEvidence { .. } => InvalidEvidenceError::new_err(message),
+        Error::GraphTooWide {
+            component,
+            needed,
+            limit,
+        } => {
+            let raised = GraphTooWideError::new_err(message);
+            // Python knows the component's name: hand it the index.
+            Python::attach(|py| {
+                let value = raised.value(py);
+                let _ = value.setattr("component", component);
+                let _ = value.setattr("needed", needed);
+                let _ = value.setattr("limit", limit);
+            });
+            raised
+        }
+        Error::Numerical(_) => KernelError::new_err(message),
+        Error::Cancelled => CancelledError::new_err(message),
+    }
+}
+
+/// An `InvalidEvidenceError` about one argument.
+pub(crate) fn invalid(message: String) -> PyErr {
+    InvalidEvidenceError::new_err(message)
+}

@@ -1,0 +1,87 @@
+//! The evidence of one family, handed over as arrays.
+
+use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+use crate::error::invalid;
+
+/// Evidence of one signal family over n components and s footprints.
+///
+/// All arrays are C-contiguous float64 unless said; NaN marks a missing entry.
+///
+/// Args:
+///     edges: int64 [e, 2], pairs (from, to) along which a fault visible in this family travels.
+///     series_component: int64 [m], the component of each continuous series.
+///     z: [m, s], standardised contrasts.
+///     log_quiet: [n, s], log probability of the observed count under the usual quiet law.
+///     log_wide: [n, s], the same under the wide quiet law.
+///     log_affected: [n, s], the same for an affected component.
+///     dose: [n, s], log dose.
+///     dose_noise: [n, s], standard deviation of the dose in its own unit.
+///     dose_jacobian: [n, s], d(log dose)/d(z) of continuous cells.
+///     dose_low: [n, s], log dose at the lower edge of the observed count.
+///     dose_high: [n, s], log dose at its upper edge.
+///
+/// Raises:
+///     InvalidEvidenceError: an array is not contiguous.
+#[pyclass(frozen, module = "bayesrca._core")]
+pub(crate) struct FamilyEvidence {
+    pub(crate) inner: bayesrca_core::FamilyEvidence,
+}
+
+#[pymethods]
+impl FamilyEvidence {
+    #[new]
+    #[pyo3(signature = (*, edges, series_component, z, log_quiet, log_wide, log_affected, dose, dose_noise, dose_jacobian, dose_low, dose_high))]
+    #[allow(clippy::too_many_arguments, reason = "one named array per quantity")]
+    fn new(
+        edges: PyReadonlyArray2<'_, i64>,
+        series_component: PyReadonlyArray1<'_, i64>,
+        z: PyReadonlyArray2<'_, f64>,
+        log_quiet: PyReadonlyArray2<'_, f64>,
+        log_wide: PyReadonlyArray2<'_, f64>,
+        log_affected: PyReadonlyArray2<'_, f64>,
+        dose: PyReadonlyArray2<'_, f64>,
+        dose_noise: PyReadonlyArray2<'_, f64>,
+        dose_jacobian: PyReadonlyArray2<'_, f64>,
+        dose_low: PyReadonlyArray2<'_, f64>,
+        dose_high: PyReadonlyArray2<'_, f64>,
+    ) -> PyResult<Self> {
+        let edges = edges
+            .as_slice()
+            .map_err(|_| invalid("edges must be C-contiguous".into()))?;
+        let components = series_component
+            .as_slice()
+            .map_err(|_| invalid("series_component must be C-contiguous".into()))?;
+        Ok(Self {
+            inner: bayesrca_core::FamilyEvidence {
+                edges: edges
+                    .chunks_exact(2)
+                    .map(|e| (index(e[0]), index(e[1])))
+                    .collect(),
+                series_component: components.iter().map(|&c| index(c)).collect(),
+                z: flat(&z, "z")?,
+                log_quiet: flat(&log_quiet, "log_quiet")?,
+                log_wide: flat(&log_wide, "log_wide")?,
+                log_affected: flat(&log_affected, "log_affected")?,
+                dose: flat(&dose, "dose")?,
+                dose_noise: flat(&dose_noise, "dose_noise")?,
+                dose_jacobian: flat(&dose_jacobian, "dose_jacobian")?,
+                dose_low: flat(&dose_low, "dose_low")?,
+                dose_high: flat(&dose_high, "dose_high")?,
+            },
+        })
+    }
+}
+
+/// A negative index becomes one that no range check accepts.
+fn index(i: i64) -> usize {
+    usize::try_from(i).unwrap_or(usize::MAX)
+}
+
+fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
+    Ok(array
+        .as_slice()
+        .map_err(|_| invalid(format!("{name} must be C-contiguous")))?
+        .to_vec())
+}

@@ -1,0 +1,220 @@
+//! The likelihood by handle.
+
+use bayesrca_core::{Evidence, Likelihood, N_FAMILIES, N_PARAMETERS, Transform, Workspace};
+use numpy::ndarray::{Array2, Array3};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+use crate::capi::with_workspace;
+use crate::error::{KernelError, invalid, to_python};
+use crate::evidence::FamilyEvidence;
+use crate::handles;
+
+/// Prepare an incident's likelihood and return its handle.
+///
+/// Args:
+///     n_components: number of components n (>= 1).
+///     footprint_log_prior: float64 [s], log prior of each footprint.
+///     target: index of the component that raised the alarm, or None.
+///     alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
+///     families: evidence of latency and errors, in this order.
+///     none_prior: prior probability of "none of these", in (0, 1).
+///     max_width: components that may be open at once in the exact sum over affected sets.
+///
+/// Raises:
+///     InvalidEvidenceError: shapes, ranges or values are wrong.
+///     GraphTooWideError: the exact sum would exceed `max_width`.
+///     KernelError: too many incidents are prepared at once.
+#[pyfunction]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, families, none_prior, max_width))]
+#[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
+pub(crate) fn prepare(
+    py: Python<'_>,
+    n_components: usize,
+    footprint_log_prior: PyReadonlyArray1<'_, f64>,
+    target: Option<usize>,
+    alarm_family: Option<usize>,
+    families: Vec<Py<FamilyEvidence>>,
+    none_prior: f64,
+    max_width: usize,
+) -> PyResult<i64> {
+    let inner: Vec<bayesrca_core::FamilyEvidence> =
+        families.iter().map(|f| f.get().inner.clone()).collect();
+    let families: [bayesrca_core::FamilyEvidence; N_FAMILIES] = inner
+        .try_into()
+        .map_err(|_| invalid(format!("families must hold {N_FAMILIES} entries")))?;
+    let evidence = Evidence {
+        n_components,
+        footprint_log_prior: footprint_log_prior.as_array().to_vec(),
+        target,
+        alarm_family,
+        families,
+    };
+    let likelihood = py
+        .detach(|| Likelihood::new(&evidence, none_prior, max_width))
+        .map_err(to_python)?;
+    handles::insert(likelihood).ok_or_else(|| {
+        KernelError::new_err("too many incidents are prepared at once; release some")
+    })
+}
+
+/// Free a prepared likelihood; waits for calls in progress.
+///
+/// Raises:
+///     KernelError: the handle is unknown or already released.
+#[pyfunction]
+pub(crate) fn release(py: Python<'_>, handle: i64) -> PyResult<()> {
+    if py.detach(|| handles::release(handle)) {
+        Ok(())
+    } else {
+        Err(unknown(handle))
+    }
+}
+
+/// Number of hypotheses: two kinds (latency, errors) per component, then "none of these".
+#[pyfunction]
+pub(crate) fn n_hypotheses(handle: i64) -> PyResult<usize> {
+    with(handle, Likelihood::n_hypotheses)
+}
+
+/// Most components open at once in the exact sum over affected sets.
+#[pyfunction]
+pub(crate) fn width(handle: i64) -> PyResult<usize> {
+    with(handle, Likelihood::width)
+}
+
+/// Log likelihood (hypotheses summed out) and its gradient.
+///
+/// Args:
+///     theta: float64 [p], unconstrained parameters in the order of `parameter_layout`.
+///
+/// Returns:
+///     The log likelihood and float64 [p].
+#[pyfunction]
+pub(crate) fn logp_grad<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<(f64, Bound<'py, PyArray1<f64>>)> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let (logp, gradient) =
+        py.detach(|| with(handle, |l| with_workspace(|w| l.logp_grad(&theta, w))))?;
+    Ok((logp, gradient.to_vec().into_pyarray(py)))
+}
+
+/// Log posterior of every hypothesis given each theta.
+///
+/// Args:
+///     thetas: float64 [d, p], C-contiguous.
+///     threads: threads to use (>= 1); never changes a bit of the result.
+///
+/// Returns:
+///     float64 [d, k] with rows that sum to one after `exp`, and float64 [d] log likelihoods.
+#[pyfunction]
+#[pyo3(signature = (handle, thetas, *, threads))]
+pub(crate) fn root_log_posterior<'py>(
+    py: Python<'py>,
+    handle: i64,
+    thetas: PyReadonlyArray2<'py, f64>,
+    threads: usize,
+) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>)> {
+    let rows = thetas
+        .as_array()
+        .rows()
+        .into_iter()
+        .map(|r| parameters(r.as_slice()))
+        .collect::<PyResult<Vec<_>>>()?;
+    let (log_root, logp, k) = py.detach(|| {
+        with(handle, |l| {
+            pool(threads)?.install(|| {
+                let (a, b) = l.root_log_posteriors(&rows, &|| false).map_err(to_python)?;
+                Ok::<_, PyErr>((a, b, l.n_hypotheses()))
+            })
+        })?
+    })?;
+    let shaped = Array2::from_shape_vec((rows.len(), k), log_root).expect("d x k values");
+    Ok((shaped.into_pyarray(py), logp.into_pyarray(py)))
+}
+
+/// Log joint of every hypothesis and footprint given theta: float64 [k, s].
+#[pyfunction]
+pub(crate) fn footprint_log_joint<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let (values, k, s) = with(handle, |l| {
+        let values = l.footprint_log_joint(&theta, &mut Workspace::default());
+        (values, l.n_hypotheses(), l.n_footprints())
+    })?;
+    Ok(Array2::from_shape_vec((k, s), values)
+        .expect("k x s values")
+        .into_pyarray(py))
+}
+
+/// Log Bayes factor of "root" against "quiet" of every cell given theta: float64 [families, n, s].
+#[pyfunction]
+pub(crate) fn own_log_ratios<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let (values, k, s) = with(handle, |l| {
+        let values = l.own_log_ratios(&theta, &mut Workspace::default());
+        (values, l.n_hypotheses(), l.n_footprints())
+    })?;
+    let shape = (N_FAMILIES, k / 2, s);
+    Ok(Array3::from_shape_vec(shape, values)
+        .expect("f x n x s values")
+        .into_pyarray(py))
+}
+
+/// Name, length and transform (`log` or `logit`) of each parameter, in the order of theta.
+#[pyfunction]
+pub(crate) fn parameter_layout() -> Vec<(&'static str, usize, &'static str)> {
+    bayesrca_core::LAYOUT
+        .iter()
+        .map(|&(name, length, transform)| {
+            (
+                name,
+                length,
+                if transform == Transform::Log {
+                    "log"
+                } else {
+                    "logit"
+                },
+            )
+        })
+        .collect()
+}
+
+pub(crate) fn with<R>(handle: i64, f: impl FnOnce(&Likelihood) -> R) -> PyResult<R> {
+    handles::with(handle, f).ok_or_else(|| unknown(handle))
+}
+
+pub(crate) fn parameters(theta: Option<&[f64]>) -> PyResult<[f64; N_PARAMETERS]> {
+    let slice = theta.ok_or_else(|| invalid("theta must be C-contiguous".into()))?;
+    let array: [f64; N_PARAMETERS] = slice.try_into().map_err(|_| {
+        invalid(format!(
+            "theta has {} entries, expected {N_PARAMETERS}",
+            slice.len()
+        ))
+    })?;
+    if array.iter().any(|u| !u.is_finite()) {
+        return Err(invalid("theta must be finite".into()));
+    }
+    Ok(array)
+}
+
+pub(crate) fn pool(threads: usize) -> PyResult<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .build()
+        .map_err(|e| KernelError::new_err(format!("cannot start {threads} threads: {e}")))
+}
+
+fn unknown(handle: i64) -> PyErr {
+    KernelError::new_err(format!("likelihood handle {handle} is unknown or released"))
+}
