@@ -1,0 +1,166 @@
+"""What the workers run in tests of the service: analyses that behave as the incident's name says.
+
+``WORD`` or ``WORD:ARGUMENT``; any other name gives a made-up answer that depends on the incident,
+the settings and the seed alone. Each answer tells the worker's process id among its versions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from bayesrca.config import Settings
+from bayesrca.errors import BayesRcaError, CancelledError, NoEvidenceError
+from bayesrca.incident import Incident
+from bayesrca.posterior.result import (
+    Answer,
+    Cause,
+    Diagnostics,
+    Explanation,
+    Probability,
+    RootCausePosterior,
+)
+
+WARM_FILE = "BAYESRCA_TEST_WARM_FILE"
+
+
+class PanicError(BaseException):
+    """Like a panic of the native core: not an `Exception`."""
+
+
+def analyze(
+    incident: Incident, *, seed: int, settings: Settings, cancelled: Callable[[], bool]
+) -> SimpleNamespace:
+    word, _, argument = incident.name.partition(":")
+    act = _ACTS.get(word)
+    if act is not None:
+        act(argument, cancelled)
+    return SimpleNamespace(answer=made_up(incident, seed, settings))
+
+
+def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
+    rng = np.random.default_rng([seed, len(incident.signals)])
+    names = incident.topology.names
+    shares = rng.dirichlet(np.ones(len(names) + 1))
+    causes = tuple(
+        Cause(
+            component=name,
+            kind="latency",
+            kinds={"latency": float(share), "errors": 0.0},
+            probability=Probability(
+                value=float(share), mcse=float(rng.random()), interval=(0.0, float(share))
+            ),
+            explains=Explanation(
+                own=(), dose=None, path=(), reaches_target=None, footprint=(0.0, 1.0), text=""
+            ),
+        )
+        for name, share in zip(names, shares, strict=False)
+    )
+    return Answer(
+        incident=incident.name,
+        method="screen",
+        posterior=RootCausePosterior(
+            causes=causes,
+            none=Probability(value=float(shares[-1]), mcse=0.0, interval=(0.0, 1.0)),
+        ),
+        diagnostics=Diagnostics(
+            healthy=True,
+            problems=(),
+            n_draws=10,
+            n_chains=0,
+            r_hat=None,
+            ess=10.0,
+            divergences=None,
+            e_bfmi=None,
+            pareto_k=0.5,
+            reruns=0,
+            max_width=2,
+        ),
+        notes=(repr(settings),),
+        seed=seed,
+        versions={"worker": str(os.getpid())},
+        timings={"all": 0.0},
+    )
+
+
+def warm_when_told() -> None:
+    path = Path(os.environ[WARM_FILE])
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def warm_never() -> None:
+    msg = "no compiler in this test"
+    raise RuntimeError(msg)
+
+
+def _sleep(seconds: str, cancelled: Callable[[], bool]) -> None:
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        if cancelled():
+            msg = "cancelled in the middle"
+            raise CancelledError(msg)
+        time.sleep(0.005)
+
+
+def _stubborn(seconds: str, _: Callable[[], bool]) -> None:
+    time.sleep(float(seconds))
+
+
+def _die(_: str, __: Callable[[], bool]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_once(path: str, cancelled: Callable[[], bool]) -> None:
+    if not Path(path).exists():
+        Path(path).touch()
+        _die("", cancelled)
+
+
+def _count_and_die(path: str, cancelled: Callable[[], bool]) -> None:
+    with Path(path).open("a", encoding="utf-8") as log:
+        log.write("x")
+    _die("", cancelled)
+
+
+def _panic(text: str, _: Callable[[], bool]) -> None:
+    raise PanicError(text)
+
+
+def _boom(text: str, _: Callable[[], bool]) -> None:
+    raise RuntimeError(text)
+
+
+def _no_evidence(text: str, _: Callable[[], bool]) -> None:
+    raise NoEvidenceError(text, field="incident.signals")
+
+
+def _refuse(reason: str, _: Callable[[], bool]) -> None:
+    error = BayesRcaError("x" * 100_000 + "é" * 10_000, field="f" * 50_000)
+    error.reason = reason
+    raise error
+
+
+def _too_late(_: str, __: Callable[[], bool]) -> None:
+    msg = "the deadline passed before any answer existed"
+    raise CancelledError(msg)
+
+
+_ACTS: dict[str, Callable[[str, Callable[[], bool]], None]] = {
+    "sleep": _sleep,
+    "stubborn": _stubborn,
+    "die": _die,
+    "die-once": _die_once,
+    "count-and-die": _count_and_die,
+    "panic": _panic,
+    "boom": _boom,
+    "no-evidence": _no_evidence,
+    "refuse": _refuse,
+    "too-late": _too_late,
+}

@@ -1,0 +1,90 @@
+"""Health, reflection and the start-up report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
+    reflection_pb2,
+    reflection_pb2_grpc,
+)
+
+from bayesrca.client import Client
+from tests.integration.kit import SCREEN, SERVICE, Server, eventually, make_incident
+from tests.integration.stand_ins import WARM_FILE
+
+pytestmark = pytest.mark.grpc
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def check(server: Server, name: str) -> int:
+    with server.channel() as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        reply = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+    status: int = reply.status
+    return status
+
+
+def listed(server: Server) -> set[str]:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    with server.channel() as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        reply = next(stub.ServerReflectionInfo(iter([request]), timeout=10))
+    return {service.name for service in reply.list_services_response.service}
+
+
+def test_health_names_the_server_and_the_service(service: Server) -> None:
+    assert check(service, "") == SERVING
+    assert check(service, SERVICE) == SERVING
+
+
+def test_health_of_an_unknown_service_is_not_found(service: Server) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        check(service, "bayesrca.api.v1.NoSuchService")
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_lists_the_service_and_describes_its_messages(service: Server) -> None:
+    assert SERVICE in listed(service)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
+    with service.channel() as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        reply = next(stub.ServerReflectionInfo(iter([request]), timeout=10))
+    assert b"AnalyzeRequest" in b"".join(reply.file_descriptor_response.file_descriptor_proto)
+
+
+def test_reflection_can_be_switched_off() -> None:
+    with Server("--no-reflection") as server, pytest.raises(grpc.RpcError) as caught:
+        listed(server)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_not_serving_until_warm_yet_the_screen_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "warm"
+    monkeypatch.setenv(WARM_FILE, str(told))
+    with Server(warmer="warm_when_told") as server, Client(server.address) as client:
+        assert check(server, "") == SERVING
+        assert check(server, SERVICE) == NOT_SERVING
+        assert not client.ready()
+        assert client.analyze(make_incident(), seed=1, settings=SCREEN, timeout=30).seed == 1
+        assert not client.ready()
+        told.touch()
+        assert eventually(client.ready)
+        assert check(server, SERVICE) == SERVING
+        # The default method needs the model, and now has it.
+        assert client.analyze(make_incident(), seed=2, timeout=30).seed == 2
+
+
+def test_a_worker_that_cannot_warm_up_leaves_the_server_alive_and_unavailable() -> None:
+    with Server(warmer="warm_never") as server, server.channel() as channel:
+        server.wait_for(lambda line: "no worker can be started" in line)
+        assert check(server, "") == SERVING
+        assert check(server, SERVICE) == NOT_SERVING
+        server.wait_for(lambda line: "no compiler in this test" in line)
+        del channel

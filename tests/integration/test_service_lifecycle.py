@@ -1,0 +1,165 @@
+"""Start, drain, and no process left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from bayesrca.client import Client
+from bayesrca.errors import ServiceError
+from tests.integration.kit import ROOT, SCREEN, Server, eventually, gone, make_incident
+
+pytestmark = pytest.mark.grpc
+
+
+def worker_of(client: Client) -> int:
+    answer = client.analyze(make_incident(), seed=1, settings=SCREEN, timeout=60)
+    return int(answer.versions["worker"])
+
+
+def test_sigterm_finishes_running_and_waiting_calls_and_refuses_new_ones() -> None:
+    with (
+        Server("--queue", "2") as server,
+        Client(server.until_ready().address) as client,
+        Client(server.address) as late,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        worker = worker_of(client)
+        assert late.ready()  # so that it is connected before the server stops listening
+        calls = [
+            threads.submit(client.analyze, make_incident(name), seed=1, settings=SCREEN)
+            for name in ("sleep:1.0", "sleep:0.2")
+        ]
+        time.sleep(0.4)
+        server.signal(signal.SIGTERM)
+        server.wait_for(lambda line: line.startswith("draining"))
+        with pytest.raises(ServiceError) as caught:
+            late.analyze(make_incident(), seed=1, settings=SCREEN, timeout=0.3)
+        assert caught.value.reason in ("DRAINING", "DEADLINE_EXCEEDED")
+        assert [call.result().incident for call in calls] == ["sleep:1.0", "sleep:0.2"]
+        assert server.wait() == 0
+        assert server.lines[-1] == "stopped"
+        assert gone(worker)
+
+
+def test_an_open_health_watch_does_not_hold_the_drain() -> None:
+    with Server() as server, server.until_ready().channel() as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.wait() == 0
+        assert time.monotonic() - begun < 10
+        with pytest.raises(grpc.RpcError):
+            next(watch)
+
+
+def test_what_outlasts_the_drain_is_told_so() -> None:
+    with (
+        Server("--drain-seconds", "0.2") as server,
+        server.until_ready().channel(),
+        Client(server.address) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        call = threads.submit(client.analyze, make_incident("sleep:60"), seed=1, settings=SCREEN)
+        time.sleep(0.3)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        with pytest.raises(ServiceError) as caught:
+            call.result()
+        # Retried by the client, in vain: by then nothing listens.
+        assert caught.value.reason in ("DRAINING", "UNAVAILABLE")
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    with (
+        Server() as server,
+        Client(server.until_ready().address) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        call = threads.submit(client.analyze, make_incident("sleep:60"), seed=1, settings=SCREEN)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        server.signal(signal.SIGINT)
+        server.wait_for(lambda line: line.startswith("draining"))
+        server.signal(signal.SIGINT)
+        assert server.wait() == 0
+        assert time.monotonic() - begun < 15
+        with pytest.raises(ServiceError):
+            call.result()
+
+
+@pytest.mark.parametrize("name", ["idle", "sleep:60", "stubborn:60"])
+def test_a_killed_server_leaves_no_orphan(name: str) -> None:
+    with (
+        Server() as server,
+        Client(server.until_ready().address) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        worker = worker_of(client)
+        assert not gone(worker)
+        if name != "idle":
+            threads.submit(client.analyze, make_incident(name), seed=1, settings=SCREEN, timeout=5)
+            time.sleep(0.3)
+        server.signal(signal.SIGKILL)
+        assert server.wait() == -signal.SIGKILL
+        assert eventually(lambda: gone(worker), 10)
+
+
+def test_workers_are_nice_and_ignore_the_signals_meant_for_the_front() -> None:
+    with Server() as server, Client(server.until_ready().address) as client:
+        worker = worker_of(client)
+        assert os.getpriority(os.PRIO_PROCESS, worker) - os.getpriority(os.PRIO_PROCESS, 0) == 10
+        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, signal.SIGINT)
+        assert worker_of(client) == worker
+
+
+def test_a_taken_port_is_refused_in_one_line(service: Server) -> None:
+    port = service.address.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "bayesrca.service", "--port", port],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_front_imports_neither_pymc_nor_the_core() -> None:
+    code = (
+        "import sys, bayesrca.service.app, bayesrca.client\n"
+        "heavy = {'pymc', 'pytensor', 'nutpie', 'arviz', 'pandas', 'bayesrca._core'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_health_stays_fast_while_large_requests_are_decoded(service: Server) -> None:
+    incident = make_incident(samples=2000, extra=500)
+    slowest = 0.0
+    with Client(service.address) as client, Client(service.address) as probe:
+        sender = threading.Thread(
+            target=client.analyze, args=(incident,), kwargs={"seed": 1, "settings": SCREEN}
+        )
+        sender.start()
+        while sender.is_alive():
+            begun = time.monotonic()
+            assert probe.ready()
+            slowest = max(slowest, time.monotonic() - begun)
+        sender.join()
+    assert slowest < 2.0
