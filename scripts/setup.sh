@@ -123,7 +123,7 @@ install_packages() {
   say "installing up to $total locked packages (some minutes the first time)"
   "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
     --require-hashes -r "$lock" | progress "$total" ||
-    die "the locked packages could not be installed; pip says why above."
+    die "the locked packages could not be installed: the reason is above."
   mkdir -p "$stamps"
 }
 
@@ -139,7 +139,7 @@ build_extension() {
   say "building the native extension (cargo, release profile; some minutes the first time)"
   PATH="$venv/bin:$PATH" "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
     --quiet --no-build-isolation --no-deps --editable "$root" ||
-    die "the native extension could not be built; cargo says why above."
+    die "the native extension could not be built: the reason is above."
 }
 
 works() { "$venv/bin/python" -c "$1" >/dev/null 2>&1; }
