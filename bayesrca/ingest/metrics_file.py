@@ -53,7 +53,7 @@ def read_metrics(path: Path) -> Table:
 def _read_parquet(path: Path) -> pa.Table:
     try:
         # One file, taken as it is: the data set reader would also look for partitions in the path.
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         first_line = str(error).partition("\n")[0]
@@ -135,4 +135,5 @@ def write_metrics(path: Path, table: Table) -> None:
         use_byte_stream_split=True,
         write_statistics=False,
         store_schema=False,
+        write_page_checksum=True,
     )

@@ -7,7 +7,8 @@ import re
 from bayesrca.incident import Family, Statistic
 
 _WORD_BREAKS = (
-    re.compile(r"(?<=[a-z0-9])(?=[A-Z])"),  # latencyP95 -> latency P95
+    re.compile(r"(?<=[a-z])(?=[A-Z])"),  # latencyP95 -> latency P95
+    re.compile(r"(?<=[0-9])(?=[A-Z][a-z])"),  # P95Latency -> P95 Latency, but not 5XX
     re.compile(r"(?<=[A-Z])(?=[A-Z][a-z])"),  # HTTPServer -> HTTP Server
 )
 _UNIT_SIGNS = {"%": "pct", "µ": "u", "μ": "u"}
