@@ -18,8 +18,14 @@ die() {
   printf 'setup: %s\n' "$*" >&2
   exit 1
 }
+# Names something the machine lacks; the set-up goes on to name the others, then stops.
+missing=0
+lack() {
+  printf 'setup: %s\n' "$*" >&2
+  missing=1
+}
 
-# Succeeds when interpreter $1 runs and can carry the project; otherwise prints why not.
+# Prints why interpreter $1 cannot carry the project; nothing when it can.
 probe_python() {
   "$1" - <<'PY' 2>/dev/null || echo "does not run"
 import sys
@@ -55,9 +61,12 @@ find_python() {
       fi
       reasons="$reasons; $candidate $why"
     fi
-    [ "$candidate" != "${PYTHON:-}" ] || die "PYTHON=$PYTHON $why."
+    if [ "$candidate" = "${PYTHON:-}" ]; then
+      lack "PYTHON=$PYTHON $why: name Python 3.12 or later, or leave PYTHON out."
+      return
+    fi
   done
-  die "no suitable Python found: install Python 3.12 or later with its venv module," \
+  lack "no suitable Python found: install Python 3.12 or later with its venv module," \
     "or name one with PYTHON=/path/to/python3.12${reasons:+ (tried:${reasons#;})}."
 }
 
@@ -74,7 +83,7 @@ find_linker() {
     fi
   done
   rm -rf "$scratch"
-  [ -n "$linker" ] || die "no C linker found: install gcc or clang (the package build-essential" \
+  [ -n "$linker" ] || lack "no C linker found: install gcc or clang (the package build-essential" \
     "or gcc on most systems, the command line tools on macOS) so that cc links a program."
 }
 
@@ -84,13 +93,14 @@ check_rust() {
   want=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
   for tool in cargo rustc; do
     have=$("$tool" --version 2>/dev/null | sed -n 's/^[a-z]* \([0-9]*\.[0-9]*\).*/\1/p') || true
-    [ -n "$have" ] || die "$tool not found or not working: install the Rust toolchain" \
-      "($want or later, with rustup or your system's packages) and put it on PATH."
-    if [ "${have%%.*}" -lt "${want%%.*}" ] || {
+    if [ -z "$have" ]; then
+      lack "$tool not found or not working: install the Rust toolchain" \
+        "($want or later, with rustup or your system's packages) and put it on PATH."
+    elif [ "${have%%.*}" -lt "${want%%.*}" ] || {
       [ "${have%%.*}" -eq "${want%%.*}" ] &&
         [ "$(echo "$have" | cut -d. -f2)" -lt "$(echo "$want" | cut -d. -f2)" ]
     }; then
-      die "$tool is $have, and $want or later is needed: update the Rust toolchain."
+      lack "$tool is $have, and $want or later is needed: update the Rust toolchain."
     fi
   done
 }
@@ -114,7 +124,9 @@ install_packages() {
   find_linker
   check_rust
   find_python
+  [ "$missing" -eq 0 ] || exit 1
   say "creating .venv with $("$python" --version) ($python)"
+  rm -rf "$stamps"
   rm -rf "$venv"
   "$python" -m venv "$venv"
   # Rust links through `cc`; a machine may have the compiler under another name only.
@@ -136,6 +148,7 @@ progress() {
 
 build_extension() {
   check_rust
+  [ "$missing" -eq 0 ] || exit 1
   say "building the native extension (cargo, release profile; some minutes the first time)"
   PATH="$venv/bin:$PATH" "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
     --quiet --no-build-isolation --no-deps --editable "$root" ||
