@@ -44,6 +44,8 @@ pub struct Evidence {
     pub target: Option<usize>,
     /// Family in which the target raised the alarm; required with a target.
     pub alarm_family: Option<usize>,
+    /// Log factor on a component being the root in a footprint, length `n * s`, at most 0.
+    pub root_log_factor: Vec<f64>,
     /// One entry per family, in the order of `params::FAMILIES`.
     pub families: [FamilyEvidence; N_FAMILIES],
 }
@@ -69,6 +71,17 @@ impl Evidence {
         }
         if self.footprint_log_prior.iter().any(|p| !p.is_finite()) {
             return Err(Error::evidence("footprint_log_prior", "must be finite"));
+        }
+        if self.root_log_factor.len() != n * s
+            || self
+                .root_log_factor
+                .iter()
+                .any(|r| !(r.is_finite() && *r <= 0.0))
+        {
+            return Err(Error::evidence(
+                "root_log_factor",
+                format!("needs {n} x {s} finite entries of at most 0"),
+            ));
         }
         if self.target.is_some() != self.alarm_family.is_some() {
             return Err(Error::evidence(

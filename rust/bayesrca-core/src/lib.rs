@@ -17,6 +17,7 @@
 //!     footprint_log_prior: vec![0.0],
 //!     target: Some(1),
 //!     alarm_family: Some(0),
+//!     root_log_factor: vec![0.0; 2],
 //!     families: [latency, FamilyEvidence::silent(2, 1, vec![(0, 1)])],
 //! };
 //! let likelihood = Likelihood::new(&evidence, 0.05, 14)?;

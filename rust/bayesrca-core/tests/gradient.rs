@@ -87,6 +87,15 @@ fn incident(seed: u64) -> Evidence {
         footprint_log_prior: vec![-(s as f64).ln(); s],
         target,
         alarm_family: target.map(|_| (r.next() * 2.0) as usize),
+        root_log_factor: (0..n * s)
+            .map(|_| {
+                if r.next() < 0.2 {
+                    -r.between(0.0, 3.0)
+                } else {
+                    0.0
+                }
+            })
+            .collect(),
         families: [family(&mut r, n, s, &edges), family(&mut r, n, s, &edges)],
     }
 }

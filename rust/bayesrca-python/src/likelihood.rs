@@ -17,6 +17,7 @@ use crate::handles;
 ///     footprint_log_prior: float64 [s], log prior of each footprint.
 ///     target: index of the component that raised the alarm, or None.
 ///     alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
+///     root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
 ///     families: evidence of latency and errors, in this order.
 ///     none_prior: prior probability of "none of these", in (0, 1).
 ///     max_width: components that may be open at once in the exact sum over affected sets.
@@ -26,7 +27,7 @@ use crate::handles;
 ///     GraphTooWideError: the exact sum would exceed `max_width`.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, families, none_prior, max_width))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, root_log_factor, families, none_prior, max_width))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -34,6 +35,7 @@ pub(crate) fn prepare(
     footprint_log_prior: PyReadonlyArray1<'_, f64>,
     target: Option<usize>,
     alarm_family: Option<usize>,
+    root_log_factor: PyReadonlyArray2<'_, f64>,
     families: Vec<Py<FamilyEvidence>>,
     none_prior: f64,
     max_width: usize,
@@ -48,6 +50,7 @@ pub(crate) fn prepare(
         footprint_log_prior: footprint_log_prior.as_array().to_vec(),
         target,
         alarm_family,
+        root_log_factor: root_log_factor.as_array().iter().copied().collect(),
         families,
     };
     let likelihood = py

@@ -1,0 +1,260 @@
+"""Incident -> Evidence: which series speak for which component, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.errors import NoEvidenceError
+from bayesrca.evidence.counts import CountLaws, compute_count_laws
+from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
+from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.frame import Frame, build_frame
+from bayesrca.evidence.requests import align_requests, compute_silence, find_requests
+from bayesrca.evidence.series import Contrast, Transform, compute_contrast
+from bayesrca.incident import Family, Incident, Signal, Statistic
+
+Floats = NDArray[np.float64]
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+"""Latency units, in seconds; a latency without a unit is taken as it is."""
+_RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)
+
+
+def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
+    """Reduce an incident's telemetry to the arrays of the likelihood.
+
+    Args:
+        incident: what happened.
+        max_bins: bins into which the window is cut to place onset and end (2 to 12).
+
+    Raises:
+        NoEvidenceError: no latency or error series has a usable sample in the window.
+    """
+    notes: list[str] = []
+    used = tuple(s for s in incident.signals if s.component is not None and s.family in FAMILIES)
+    if not used:
+        found = ", ".join(sorted({s.family.value for s in incident.signals}))
+        msg = (
+            f"no latency or error series belongs to a component (families found: {found}); this "
+            "version reads these two; map metric names to families with --families"
+        )
+        raise NoEvidenceError(msg, field="signals")
+    frame = build_frame(incident, used, max_bins, notes)
+    tables = (
+        _Table(incident, frame, Family.LATENCY).fill(_fill_latency),
+        _Table(incident, frame, Family.ERRORS).fill(_fill_errors),
+    )
+    observed = tables[0].observed | tables[1].observed
+    if not observed.any():
+        msg = (
+            "every latency and error series is missing in the incident window or has nothing to be "
+            "compared with; widen the window or give a baseline"
+        )
+        raise NoEvidenceError(msg, field="window")
+    _note_unobserved(incident, observed, notes)
+    target, alarm = _alarm(incident, tables, notes)
+    n_footprints = len(frame.first)
+    return Evidence(
+        components=incident.topology.names,
+        footprints=frame.footprints,
+        footprint_log_prior=np.full(n_footprints, -np.log(n_footprints)),
+        target=target,
+        alarm_family=alarm,
+        families=tables,
+        root_log_factor=np.stack(
+            [compute_silence(frame, find_requests(incident, c)) for c in incident.topology.names]
+        ),
+        notes=tuple(notes),
+    )
+
+
+class _Table:
+    """A family's table under construction."""
+
+    def __init__(self, incident: Incident, frame: Frame, family: Family) -> None:
+        self.incident, self.frame, self.family = incident, frame, family
+        n, s = len(incident.topology), len(frame.first)
+        self.arrays = {
+            name: np.full((n, s), np.nan)
+            for name in (
+                "log_quiet log_wide log_affected dose dose_noise dose_jacobian dose_low dose_high "
+                "contrast scale excess"
+            ).split()
+        }
+        self.series: list[tuple[int, Floats]] = []
+        self.signal = [""] * n
+        self.units: set[str] = set()
+
+    def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
+        for i, name in enumerate(self.incident.topology.names):
+            one(self, i, name)
+        s = len(self.frame.first)
+        unit = next(iter(self.units)) if len(self.units) == 1 else ""
+        return FamilyTable(
+            edges=self.incident.topology.propagation_edges(self.family),
+            series_component=np.array([i for i, _ in self.series], dtype=np.int64),
+            z=np.array([z for _, z in self.series], dtype=np.float64).reshape(-1, s),
+            signal=tuple(self.signal),
+            unit=unit,
+            **self.arrays,
+        )
+
+    def add_series(self, i: int, signal: Signal, contrast: Contrast) -> None:
+        z = contrast.value / contrast.scale
+        if np.isnan(z).all():
+            return
+        self.series.append((i, z))
+        if not self.signal[i]:
+            self.signal[i] = signal.name
+            self.arrays["contrast"][i] = contrast.value
+            self.arrays["scale"][i] = contrast.scale
+
+    def add_dose(self, i: int, dose: Dose) -> None:
+        for name, values in (
+            ("dose", dose.log),
+            ("dose_noise", dose.noise),
+            ("dose_jacobian", dose.jacobian),
+            ("dose_low", dose.low),
+            ("dose_high", dose.high),
+            ("excess", dose.excess),
+        ):
+            self.arrays[name][i] = values
+
+
+def _fill_latency(table: _Table, i: int, name: str) -> None:
+    """Mean latency with its dose where it exists, else every other latency series."""
+    signals = table.incident.signals_of(name, Family.LATENCY)
+    requests = find_requests(table.incident, name)
+    for signal in (s for s in signals if s.statistic is Statistic.MEAN):
+        weights = align_requests(requests, signal)
+        contrast = compute_contrast(table.frame, signal, Transform.LOG, weights)
+        table.add_series(i, signal, contrast)
+        if table.signal[i]:
+            if weights is not None:
+                seconds = SECONDS.get(signal.unit, 1.0)
+                table.add_dose(i, compute_time_dose(contrast, seconds))
+                table.units.add("s" if signal.unit in SECONDS else "")
+            return
+    for signal in signals:
+        table.add_series(i, signal, compute_contrast(table.frame, signal, Transform.LOG))
+
+
+def _fill_errors(table: _Table, i: int, name: str) -> None:
+    """Failure counts with their dose where requests are known, else shares or rates."""
+    signals = table.incident.signals_of(name, Family.ERRORS)
+    requests = find_requests(table.incident, name)
+    if requests is not None and requests.statistic is Statistic.COUNT:
+        for signal in signals:
+            laws = _count_laws(table.frame, signal, requests)
+            if laws is not None:
+                _add_counts(table, i, signal, laws)
+                return
+    for signal in signals:
+        if signal.statistic in _RATIOS:
+            shares = Signal(
+                component=name,
+                name=signal.name,
+                family=Family.ERRORS,
+                statistic=Statistic.ERROR_RATIO,
+                timestamps=signal.timestamps,
+                values=_failure_share(signal),
+            )
+            weights = align_requests(requests, signal)
+            contrast = compute_contrast(table.frame, shares, Transform.SHARE, weights)
+        else:
+            contrast = compute_contrast(table.frame, signal, Transform.ROOT)
+        table.add_series(i, signal, contrast)
+
+
+def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
+    table.signal[i] = signal.name
+    table.arrays["log_quiet"][i] = laws.log_quiet
+    table.arrays["log_wide"][i] = laws.log_wide
+    table.arrays["log_affected"][i] = laws.log_affected
+    table.arrays["contrast"][i] = laws.failed / laws.requests - laws.reference
+    table.arrays["scale"][i] = (
+        np.sqrt(2.0 * laws.requests * laws.reference * (1 - laws.reference) + 0.5) / laws.requests
+    )
+    table.add_dose(i, compute_failure_dose(laws))
+    table.units.add("failed requests")
+
+
+def _count_laws(frame: Frame, signal: Signal, requests: Signal) -> CountLaws | None:
+    """Count laws of an error series, or None when nothing of it can be read in the window."""
+    n = align_requests(requests, signal)
+    if n is None:
+        return None
+    if signal.statistic in _RATIOS:
+        failed = np.round(n * _failure_share(signal))
+    elif signal.statistic is Statistic.COUNT:
+        failed = np.round(signal.values)
+    else:
+        return None
+    # A share of no requests is reported as missing: no request is no evidence.
+    good = ~np.isnan(n) & ~np.isnan(failed) & (n > 0)
+    k = np.clip(np.where(good, failed, 0.0), 0.0, None)
+    n = np.maximum(np.where(good, np.round(n), 0.0), k)
+    bins = frame.bin_of(signal)
+    keep = bins >= 0
+    if not (keep & good).any():
+        return None
+
+    def per_bin(values: Floats) -> Floats:
+        return np.bincount(bins[keep], values[keep], minlength=frame.n_bins)
+
+    normal = frame.baseline_mask(signal) & good
+    return compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
+
+
+def _failure_share(signal: Signal) -> Floats:
+    """[n] share of requests that failed, in [0, 1]."""
+    ratio = signal.values / (100.0 if signal.unit == "%" else 1.0)
+    share = 1.0 - ratio if signal.statistic is Statistic.SUCCESS_RATIO else ratio
+    return np.clip(share, 0.0, 1.0)
+
+
+def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:
+    missing = [n for n, seen in zip(incident.topology.names, observed, strict=True) if not seen]
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")  # noqa: PLR2004
+        notes.append(
+            f"{len(missing)} of {len(observed)} components have no usable latency or error series "
+            f"in the window and cannot be ruled out by their own telemetry: {shown}."
+        )
+
+
+def _alarm(
+    incident: Incident, tables: tuple[FamilyTable, FamilyTable], notes: list[str]
+) -> tuple[int | None, int | None]:
+    """Target index and alarm family, both None when no alarm can be placed."""
+    if incident.target is None:
+        notes.append("No target was given: any component may have been noticed first.")
+        return None, None
+    name = incident.target.component
+    index = incident.topology.index(name)
+    if not any(index in edge for table in tables for edge in table.edges):
+        notes.append(f"The declared graph does not connect the target {name!r} with anything.")
+    if incident.target.signal is not None:
+        signals = incident.signals_of(name)
+        family = next(s.family for s in signals if s.name == incident.target.signal)
+        if family in FAMILIES:
+            return index, FAMILIES.index(family)
+    seen = [bool(t.observed[index]) for t in tables]
+    if not any(seen):
+        notes.append(
+            f"The target {name!r} has no usable latency or error series: its alarm could not be "
+            "used, only its place in the graph."
+        )
+        return None, None
+    strength = [
+        float(np.nanmax(t.contrast[index] / t.scale[index])) if ok else -np.inf
+        for t, ok in zip(tables, seen, strict=True)
+    ]
+    family_index = int(np.argmax(strength))
+    notes.append(
+        f"The alarm's series was not named: it was taken to be in {FAMILIES[family_index].value}, "
+        "where the target moved most."
+    )
+    return index, family_index

@@ -1,0 +1,127 @@
+"""Laws of failed requests: how probable a footprint's failures are, quiet and affected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln, expit, gammaln, logit
+
+from bayesrca.evidence.frame import Frame
+
+Floats = NDArray[np.float64]
+
+REGIMES = ((0.3, 15.0), (0.5, 0.5))
+"""Beta priors of the failure share beside the baseline's own: rarely failing, and anything."""
+REGIME_WEIGHTS = (0.70, 0.25, 0.05)
+"""Prior weights of the baseline's fit and of `REGIMES`."""
+WIDE = (0.5, 2.0)
+"""Beta law of the wide quiet component: failures nobody expected, for no traceable reason."""
+EFFECT_LOG_MEDIAN, EFFECT_LOG_SD = np.log(2.5), 0.6
+"""Log-normal law of the rise of the failure log-odds under a fault."""
+EFFECT_PRECISION = 40.0
+"""Beta precision of the failure share around its mean under a fault."""
+REFERENCE_SHARE = 0.5
+"""Weight of the failures outside the footprint: neighbouring samples are not independent."""
+N_NODES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountLaws:
+    """Counts of one component in every footprint, [s] each; NaN where it had no request.
+
+    Attributes:
+        log_quiet: log probability of the failures under the usual quiet law.
+        log_wide: the same under the wide quiet law.
+        log_affected: the same under a fault.
+        failed: failed requests in the footprint.
+        requests: requests in the footprint.
+        reference: share that fails when quiet, in (0, 1).
+    """
+
+    log_quiet: Floats
+    log_wide: Floats
+    log_affected: Floats
+    failed: Floats
+    requests: Floats
+    reference: Floats
+
+
+def compute_count_laws(
+    frame: Frame, failed: Floats, requests: Floats, normal_failed: Floats, normal_requests: Floats
+) -> CountLaws:
+    """Probability of the failures in every footprint (docs/concepts.md eq. 10).
+
+    Args:
+        frame: the incident's time.
+        failed: [b] failed requests per bin, whole numbers.
+        requests: [b] requests per bin.
+        normal_failed: [m] failed requests per baseline sample; empty without a baseline.
+        normal_requests: [m] requests per baseline sample.
+    """
+    inside = frame.inside
+    k1, n1 = failed @ inside.T, requests @ inside.T
+    k0 = REFERENCE_SHARE * (failed @ ~inside.T)
+    n0 = REFERENCE_SHARE * (requests @ ~inside.T)
+    priors, weights = _regimes(normal_failed, normal_requests)
+    a, b = priors[:, :1], priors[:, 1:]
+    log_w = np.log(weights)[:, None] + _log_beta_binomial(k0, n0, a, b, combinations=False)
+    log_w -= np.logaddexp.reduce(log_w, axis=0)
+    log_quiet = np.logaddexp.reduce(
+        log_w + _log_beta_binomial(k1, n1, a + k0, b + n0 - k0), axis=0
+    )
+    share = (np.exp(log_w) * (a + k0) / (a + b + n0)).sum(axis=0)
+    share = np.clip(share, 1e-6, 1 - 1e-6)
+    none = np.where(n1 > 0, 0.0, np.nan)
+    return CountLaws(
+        log_quiet=np.minimum(log_quiet, 0.0) + none,
+        log_wide=np.minimum(_log_beta_binomial(k1, n1, *WIDE), 0.0) + none,
+        log_affected=np.minimum(_log_affected(k1, n1, share), 0.0) + none,
+        failed=k1 + none,
+        requests=n1 + none,
+        reference=share,
+    )
+
+
+def _log_affected(k: Floats, n: Floats, share: Floats) -> Floats:
+    node, node_weight = np.polynomial.hermite_e.hermegauss(N_NODES)
+    rise = np.exp(EFFECT_LOG_MEDIAN + EFFECT_LOG_SD * node)[:, None]
+    p = np.clip(expit(logit(share) + rise), 1e-9, 1 - 1e-9)
+    log_p = _log_beta_binomial(k, n, EFFECT_PRECISION * p, EFFECT_PRECISION * (1 - p))
+    log_w = np.log(node_weight / node_weight.sum())[:, None]
+    return np.asarray(np.logaddexp.reduce(log_w + log_p, axis=0))
+
+
+def _log_beta_binomial(
+    k: Floats, n: Floats, a: Floats | float, b: Floats | float, *, combinations: bool = True
+) -> Floats:
+    """Log probability of k failures among n under a Beta(a, b) share; k and n may be fractions."""
+    out = betaln(k + a, n - k + b) - betaln(a, b)
+    if combinations:
+        out = out + gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return np.asarray(out)
+
+
+def _regimes(failed: Floats, requests: Floats) -> tuple[Floats, Floats]:
+    """Beta priors [j, 2] of the failure share and their weights [j]."""
+    fitted = _fit_beta(failed, requests)
+    if fitted is None:
+        weights = np.array(REGIME_WEIGHTS[1:])
+        return np.array(REGIMES), weights / weights.sum()
+    return np.array([fitted, *REGIMES]), np.array(REGIME_WEIGHTS)
+
+
+def _fit_beta(failed: Floats, requests: Floats) -> tuple[float, float] | None:
+    """Beta law of the failure share over baseline samples, by moments; None with too few samples."""
+    used = requests > 0
+    k, n = failed[used], requests[used]
+    if len(n) < 10:  # noqa: PLR2004  a variance of fewer samples says nothing
+        return None
+    p = (k.sum() + 0.5) / (n.sum() + 1.0)
+    inverse = np.mean(1.0 / n)
+    binomial = p * (1 - p)
+    spread = np.mean((k / n - p) ** 2)
+    rho = (spread - binomial * inverse) / max(binomial * (1 - inverse), 1e-12)
+    precision = 1.0 / np.clip(rho, 1e-5, 0.5) - 1.0
+    return float(p * precision), float((1 - p) * precision)

@@ -1,0 +1,91 @@
+"""Evidence: the arrays the likelihood reads, with enough beside them to explain every number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.incident import Family
+
+FAMILIES: tuple[Family, ...] = (Family.LATENCY, Family.ERRORS)
+"""The families the likelihood reads, in the order of its arrays."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyTable:
+    """Evidence of one family over n components, m continuous series and s footprints.
+
+    NaN marks what is missing. A component's cell holds continuous series (``series_component``,
+    ``z``) or counts (``log_*``), never both. Dose arrays are filled where excess work is defined.
+
+    Attributes:
+        edges: int64 [e, 2], pairs (from, to) along which a fault in this family travels.
+        series_component: int64 [m], component of each continuous series.
+        z: [m, s], contrasts in units of their null scale.
+        log_quiet: [n, s], log probability of the count in the footprint under its usual quiet law.
+        log_wide: [n, s], the same under the wide quiet law.
+        log_affected: [n, s], the same for an affected component.
+        dose: [n, s], log of the (softly positive) excess work, see docs/concepts.md eq. 7.
+        dose_noise: [n, s], standard deviation of the excess work when quiet, in its own unit.
+        dose_jacobian: [n, s], d(dose)/d(z) for continuous cells.
+        dose_low: [n, s], dose half a count below the observed one (-inf for a count of zero).
+        dose_high: [n, s], dose half a count above.
+        contrast: [n, s], what a reader sees: log ratio for latency, difference of shares for errors.
+        scale: [n, s], standard deviation of the contrast when quiet.
+        excess: [n, s], excess work, signed: seconds times requests, or failed requests.
+        signal: per component the name of the series read, empty where there is none.
+        unit: unit of ``excess``.
+    """
+
+    edges: NDArray[np.int64]
+    series_component: NDArray[np.int64]
+    z: Floats
+    log_quiet: Floats
+    log_wide: Floats
+    log_affected: Floats
+    dose: Floats
+    dose_noise: Floats
+    dose_jacobian: Floats
+    dose_low: Floats
+    dose_high: Floats
+    contrast: Floats
+    scale: Floats
+    excess: Floats
+    signal: tuple[str, ...]
+    unit: str
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """[n] whether the component reports this family in any footprint."""
+        return ~np.isnan(self.contrast).all(axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Evidence of one incident.
+
+    Attributes:
+        components: names of the n components, in topology order.
+        footprints: [s, 2] start and end in seconds of each interval the fault may have lasted.
+        footprint_log_prior: [s] log prior of each, uniform over onset and length.
+        target: index of the component that raised the alarm, or None.
+        alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
+        families: one table per entry of `FAMILIES`.
+        root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
+            what its own series cannot say: a component without a single request cannot have slowed
+            or failed anybody's.
+        notes: what was absent, assumed or left out, one sentence each.
+    """
+
+    components: tuple[str, ...]
+    footprints: Floats
+    footprint_log_prior: Floats
+    target: int | None
+    alarm_family: int | None
+    families: tuple[FamilyTable, FamilyTable]
+    root_log_factor: Floats
+    notes: tuple[str, ...]

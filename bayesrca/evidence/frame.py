@@ -1,0 +1,158 @@
+"""How an incident's time is cut: bins of the window, footprints over bins, and the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.errors import NoEvidenceError
+from bayesrca.incident import Incident, Signal, TimeWindow
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Time of one incident.
+
+    Attributes:
+        window: the time in question.
+        baseline: the normal period, or None.
+        edges: [b + 1] bin edges in seconds; a sample at time t falls into bin i when
+            ``edges[i] <= t < edges[i + 1]``.
+        first: [s] first bin of each footprint.
+        last: [s] one past its last bin.
+        against_baseline: whether contrasts are taken against the baseline (it is adjacent in
+            time) or against the rest of the window (it is not, or there is none).
+    """
+
+    window: TimeWindow
+    baseline: TimeWindow | None
+    edges: Floats
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    against_baseline: bool
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.edges) - 1
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """[s, b] whether a bin lies in a footprint."""
+        bins = np.arange(self.n_bins)
+        return (bins >= self.first[:, None]) & (bins < self.last[:, None])
+
+    @property
+    def footprints(self) -> Floats:
+        """[s, 2] start and end of each footprint in seconds."""
+        return np.stack([self.edges[self.first], self.edges[self.last]], axis=1)
+
+    def bin_of(self, signal: Signal) -> NDArray[np.int64]:
+        """Return the bin of every sample of a signal: [n], -1 outside the window."""
+        index = np.searchsorted(self.edges, signal.timestamps, side="right") - 1
+        inside = self.window.contains(signal.timestamps) & (index < self.n_bins)
+        return np.where(inside, index, -1)
+
+    def baseline_mask(self, signal: Signal) -> NDArray[np.bool_]:
+        """Return which samples are normal: [n], in the baseline and not in the window."""
+        if self.baseline is None:
+            return np.zeros(len(signal), dtype=bool)
+        time = signal.timestamps
+        return self.baseline.contains(time) & ~self.window.contains(time)
+
+
+def build_frame(
+    incident: Incident, signals: tuple[Signal, ...], max_bins: int, notes: list[str]
+) -> Frame:
+    """Cut the incident's time.
+
+    A window of at most `max_bins` distinct sample times gets one bin per sample, a longer one
+    `max_bins` equal bins. A baseline further from the window than it is long was recorded at
+    another time: its level is not the window's, so contrasts are taken inside the window and the
+    baseline only gives their scale (docs/concepts.md, "the reference").
+
+    Args:
+        incident: the incident.
+        signals: the series that count as evidence.
+        max_bins: most bins (>= 2).
+        notes: receives what was absent or assumed.
+
+    Raises:
+        NoEvidenceError: the window holds no sample of these series, or a single one and there is
+            no adjacent baseline to compare it with.
+    """
+    window = incident.window or _whole(signals)
+    if incident.window is None:
+        notes.append(
+            "No incident window was given: the whole recording was searched, "
+            "with onset and end anywhere in it."
+        )
+    times = _sample_times(signals, window)
+    if times.size == 0:
+        msg = (
+            f"no latency or error series has a sample in the incident window "
+            f"[{window.start}, {window.end}]; widen the window"
+        )
+        raise NoEvidenceError(msg, field="window")
+    edges = _edges(times, window, max_bins)
+    n_bins = len(edges) - 1
+    baseline = incident.baseline
+    adjacent = baseline is not None and _gap(baseline, window) <= baseline.duration
+    _note_reference(baseline, adjacent=adjacent, notes=notes)
+    if n_bins == 1 and not adjacent:
+        msg = (
+            "the incident window holds a single sample and there is no adjacent baseline to compare "
+            "it with; widen the window or give a baseline near it"
+        )
+        raise NoEvidenceError(msg, field="window")
+    pairs = [(a, b) for a in range(n_bins) for b in range(a + 1, n_bins + 1)]
+    if not adjacent:
+        pairs.remove((0, n_bins))
+    first, last = np.array(pairs, dtype=np.int64).T
+    return Frame(
+        window=window,
+        baseline=baseline,
+        edges=edges,
+        first=first,
+        last=last,
+        against_baseline=adjacent,
+    )
+
+
+def _note_reference(baseline: TimeWindow | None, *, adjacent: bool, notes: list[str]) -> None:
+    if baseline is None:
+        notes.append(
+            "No baseline window was given: contrasts and their scales come from the incident window "
+            "alone, with a wide default for the noise."
+        )
+    elif not adjacent:
+        notes.append(
+            "The baseline was recorded at another time: it gives the scale of normal changes, and "
+            "contrasts are taken inside the incident window."
+        )
+
+
+def _whole(signals: tuple[Signal, ...]) -> TimeWindow:
+    start = min(s.timestamps[0] for s in signals)
+    end = max(s.timestamps[-1] for s in signals)
+    return TimeWindow(float(start), float(max(end, np.nextafter(start, np.inf))))
+
+
+def _sample_times(signals: tuple[Signal, ...], window: TimeWindow) -> Floats:
+    parts = [s.timestamps[window.contains(s.timestamps) & ~np.isnan(s.values)] for s in signals]
+    return np.unique(np.concatenate(parts))
+
+
+def _edges(times: Floats, window: TimeWindow, max_bins: int) -> Floats:
+    end = np.nextafter(window.end, np.inf)
+    if len(times) <= max_bins:
+        return np.append(times, end)
+    return np.append(np.linspace(times[0], end, max_bins + 1)[:-1], end)
+
+
+def _gap(a: TimeWindow, b: TimeWindow) -> float:
+    return max(0.0, b.start - a.end, a.start - b.end)

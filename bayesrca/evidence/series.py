@@ -1,0 +1,179 @@
+"""Contrasts of one continuous series: how far it moved in each footprint, and how far that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.evidence.frame import Frame
+from bayesrca.incident import Signal
+
+Floats = NDArray[np.float64]
+
+FLOOR = {"log": 0.05, "share": 0.01, "root": 0.25}
+"""Smallest null scale per transform: changes below it are never worth an alarm."""
+DEFAULT_SAMPLE_SD = {"log": 0.15, "share": 0.05, "root": 0.5}
+"""Noise of one sample where no baseline tells it, worth `DEFAULT_WEIGHT` observations."""
+DEFAULT_WEIGHT = 4.0
+BASELINE_WEIGHT = 8.0
+"""Observations a baseline scale is worth when the window's own spread exceeds it."""
+MIN_NULL_WINDOWS = 10
+"""Baseline windows below which the baseline says nothing about a series."""
+
+
+class Transform(StrEnum):
+    """How a mean level becomes a number whose differences compare across systems.
+
+    ``LOG``: log of the mean (latency). ``SHARE``: arcsine square root of a share in [0, 1].
+    ``ROOT``: square root of a count or rate.
+    """
+
+    LOG = "log"
+    SHARE = "share"
+    ROOT = "root"
+
+    def __call__(self, level: Floats) -> Floats:
+        """Transform mean levels; NaN where the level is outside the transform's domain."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if self is Transform.LOG:
+                return np.where(level > 0, np.log(level), np.nan)
+            if self is Transform.SHARE:
+                return np.arcsin(np.sqrt(np.clip(level, 0.0, 1.0)))
+            return np.sqrt(np.where(level >= 0, level, np.nan))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Contrasts of one series, [s] each, NaN where a footprint or its reference has no sample.
+
+    Attributes:
+        value: change of the transformed mean in the footprint.
+        scale: standard deviation of such a change when nothing is wrong (> 0).
+        reference: untransformed mean level outside the footprint.
+        weight: total weight (requests) inside the footprint; the number of samples if unweighted.
+    """
+
+    value: Floats
+    scale: Floats
+    reference: Floats
+    weight: Floats
+
+
+def compute_contrast(
+    frame: Frame, signal: Signal, transform: Transform, weights: Floats | None = None
+) -> Contrast:
+    """Contrast a series in every footprint with its reference.
+
+    The null scale is a Student-t(4) scale fitted to the same contrast slid over the baseline, plus
+    a floor, pooled with the window's own spread where that is larger (docs/concepts.md eq. 1).
+
+    Args:
+        frame: the incident's time.
+        signal: the series.
+        transform: how levels compare.
+        weights: [n] requests behind each sample, so that means are per request; None for plain
+            means. Samples with missing or zero weight count as missing.
+    """
+    values = signal.values
+    w = np.ones(len(signal)) if weights is None else weights
+    good = ~np.isnan(values) & (np.nan_to_num(w) > 0)
+    x, w = np.where(good, values, 0.0), np.where(good, w, 0.0)
+    bins = frame.bin_of(signal)
+    sums = _bin_sums(bins, frame.n_bins, w, x * w)
+    inside = frame.inside
+    weight_in, total_in = sums @ inside.T
+    normal = frame.baseline_mask(signal)
+    if frame.against_baseline:
+        weight_out, total_out = np.sum(w[normal]), np.sum((x * w)[normal])
+    else:
+        weight_out, total_out = sums @ ~inside.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        level_in, level_out = total_in / weight_in, total_out / weight_out
+    value = transform(level_in) - transform(level_out)
+    per_bin = max(1, round(np.count_nonzero(bins >= 0) / frame.n_bins))
+    null = _null_scale(frame, x[normal], w[normal], transform, per_bin)
+    scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), str(transform))
+    return Contrast(value=value, scale=scale, reference=level_out, weight=weight_in)
+
+
+def _bin_sums(bins: NDArray[np.int64], n_bins: int, *arrays: Floats) -> Floats:
+    keep = bins >= 0
+    return np.array([np.bincount(bins[keep], a[keep], minlength=n_bins) for a in arrays])
+
+
+def _safe_ratio(total: Floats, weight: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(weight > 0, total / weight, np.nan)
+
+
+def _null_scale(
+    frame: Frame, x: Floats, w: Floats, transform: Transform, per_bin: int
+) -> Floats | None:
+    """Scale of the contrast slid over the baseline, [s]; None when the baseline is too short."""
+    span = frame.n_bins * per_bin
+    n_windows = len(x) - span + 1
+    if n_windows < MIN_NULL_WINDOWS:
+        return None
+    zero = np.zeros(1)
+    weight = np.concatenate([zero, np.cumsum(w)])
+    total = np.concatenate([zero, np.cumsum(x * w)])
+    start = np.arange(n_windows)[:, None]
+    low, high = start + frame.first * per_bin, start + frame.last * per_bin
+    weight_in, total_in = weight[high] - weight[low], total[high] - total[low]
+    if frame.against_baseline:
+        weight_out, total_out = weight[-1] - weight_in, total[-1] - total_in
+    else:
+        end = start + span
+        weight_out = weight[end] - weight[start] - weight_in
+        total_out = total[end] - total[start] - total_in
+    contrasts = transform(_safe_ratio(total_in, weight_in)) - transform(
+        _safe_ratio(total_out, weight_out)
+    )
+    enough = np.count_nonzero(~np.isnan(contrasts), axis=0) >= MIN_NULL_WINDOWS
+    if not enough.any():
+        return None
+    scale = _t4_scale(contrasts)
+    return np.where(enough, np.sqrt(scale**2 + FLOOR[str(transform)] ** 2), np.nan)
+
+
+def _t4_scale(samples: Floats) -> Floats:
+    """Scale of a zero-centred Student-t(4) per column, by EM (Lange, Little & Taylor 1989)."""
+    valid = ~np.isnan(samples)
+    square = np.where(valid, samples, 0.0) ** 2
+    n = np.maximum(valid.sum(axis=0), 1)
+    variance = square.sum(axis=0) / n
+    for _ in range(12):
+        safe = np.maximum(variance, 1e-300)
+        variance = (5.0 * square / (4.0 + square / safe)).sum(axis=0) / n
+    return np.sqrt(variance)
+
+
+def _pooled_scale(frame: Frame, null: Floats | None, level: Floats, transform: str) -> Floats:
+    """Combine the baseline's scale with the spread of the window's own bins, [s]."""
+    inside = frame.inside
+    seen = ~np.isnan(level)
+    n_in = (inside & seen).sum(axis=1)
+    n_out = (~inside & seen).sum(axis=1)
+    outside = np.where(~inside & seen, level, np.nan)
+    own = np.zeros(len(inside))
+    several = n_out >= 2
+    if several.any():
+        own[several] = np.nanvar(outside[several], axis=1, ddof=1)
+    share = 1.0 / np.maximum(n_in, 1)
+    if not frame.against_baseline:
+        share = share + 1.0 / np.maximum(n_out, 1)
+    own_variance, degrees = own * share, np.maximum(n_out - 1, 0)
+    default = DEFAULT_SAMPLE_SD[transform] ** 2 * share + FLOOR[transform] ** 2
+    if null is None:
+        pooled = (DEFAULT_WEIGHT * default + degrees * own_variance) / (DEFAULT_WEIGHT + degrees)
+        return np.sqrt(pooled + FLOOR[transform] ** 2)
+    base = np.where(np.isnan(null), default, null**2)
+    if frame.against_baseline:
+        return np.sqrt(base)
+    full = 1.0 / inside.sum(axis=1) + 1.0 / (~inside).sum(axis=1)
+    base = base * np.maximum(share / full, 1.0)
+    pooled = (BASELINE_WEIGHT * base + degrees * own_variance) / (BASELINE_WEIGHT + degrees)
+    return np.sqrt(np.where(own_variance > base, pooled, base))

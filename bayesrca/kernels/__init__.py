@@ -1,0 +1,19 @@
+"""Typed, validated doors to the native core. The only importer of ``bayesrca._core``."""
+
+from bayesrca.kernels.propagation import (
+    PARAMETER_LAYOUT,
+    PreparedLikelihood,
+    ScreenDraws,
+    compute_pareto_k,
+    native_version,
+    symbol_address,
+)
+
+__all__ = [
+    "PARAMETER_LAYOUT",
+    "PreparedLikelihood",
+    "ScreenDraws",
+    "compute_pareto_k",
+    "native_version",
+    "symbol_address",
+]

@@ -1,0 +1,220 @@
+"""The propagation likelihood: evidence in, likelihood and root posterior out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca import _core
+from bayesrca.errors import GraphTooWideError, InvalidEvidenceError
+from bayesrca.evidence import Evidence, FamilyTable
+
+Floats = NDArray[np.float64]
+
+PARAMETER_LAYOUT: tuple[tuple[str, int, str], ...] = tuple(_core.parameter_layout())
+"""Name, length and transform (``log`` or ``logit``) of each parameter, in the order of theta."""
+
+N_PARAMETERS = sum(length for _, length, _ in PARAMETER_LAYOUT)
+"""Length of theta."""
+
+_ARRAYS = (
+    "log_quiet",
+    "log_wide",
+    "log_affected",
+    "dose",
+    "dose_noise",
+    "dose_jacobian",
+    "dose_low",
+    "dose_high",
+)
+
+
+def native_version() -> str:
+    """Version of the native core."""
+    return str(_core.__version__)
+
+
+def symbol_address(name: str) -> int:
+    """Address of an exported C function; see ``bayesrca._core.symbol_address``."""
+    return _core.symbol_address(name)
+
+
+def compute_pareto_k(log_weights: Floats) -> float:
+    """Pareto shape k-hat of importance weights given by their logarithms, [d].
+
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024). Infinity when there are too few weights to tell.
+    """
+    return _core.pareto_k(_floats(log_weights, "log_weights"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenDraws:
+    """Importance draws of theta.
+
+    Attributes:
+        thetas: [d, p] unconstrained draws, scramble by scramble.
+        log_weights: [d] log importance weights, unnormalised.
+        log_root: [d, k] log posterior of every hypothesis given each draw.
+        log_likelihood: [d] log likelihood of each draw.
+        mode: [p] the posterior mode the proposal is centred on.
+        pareto_k: Pareto shape of the weights; believe the draws below 0.7.
+        scrambles: independent scrambles the draws come in.
+    """
+
+    thetas: Floats
+    log_weights: Floats
+    log_root: Floats
+    log_likelihood: Floats
+    mode: Floats
+    pareto_k: float
+    scrambles: int
+
+
+class PreparedLikelihood:
+    """One incident's likelihood in the native core, freed on exit from its ``with`` block.
+
+    Hypotheses are numbered ``2 * component + kind`` (kind 0 latency, 1 errors); the last one is
+    "none of these". Nothing may use ``handle`` after the block ends.
+
+    Args:
+        evidence: the incident's evidence.
+        none_prior: prior probability of "none of these", in (0, 1).
+        max_width: components that may stay open at once in the exact sum over affected sets.
+
+    Raises:
+        InvalidEvidenceError: arrays of the evidence disagree or hold illegal values.
+        GraphTooWideError: the graph is too densely connected for the exact sum.
+    """
+
+    def __init__(self, evidence: Evidence, *, none_prior: float, max_width: int) -> None:
+        try:
+            self.handle: int = _core.prepare(
+                n_components=len(evidence.components),
+                footprint_log_prior=_floats(evidence.footprint_log_prior, "footprint_log_prior"),
+                target=evidence.target,
+                alarm_family=evidence.alarm_family,
+                root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
+                families=[_family(t) for t in evidence.families],
+                none_prior=none_prior,
+                max_width=max_width,
+            )
+        except GraphTooWideError as error:
+            raise _named(error, evidence.components) from None
+        self.n_hypotheses: int = _core.n_hypotheses(self.handle)
+        self.width: int = _core.width(self.handle)
+        self._released = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Free the native memory; waits for calls in progress. Harmless when repeated."""
+        if not self._released:
+            self._released = True
+            _core.release(self.handle)
+
+    def compute_logp_grad(self, theta: Floats) -> tuple[float, Floats]:
+        """Log likelihood of an unconstrained theta, [p], and its gradient, [p]."""
+        return _core.logp_grad(self.handle, _floats(theta, "theta"))
+
+    def compute_root_log_posterior(self, thetas: Floats, *, threads: int = 1) -> tuple[Floats, Floats]:
+        """Log posterior [d, k] of every hypothesis given each theta [d, p], and log likelihoods [d].
+
+        The number of threads never changes a bit of the result.
+        """
+        return _core.root_log_posterior(self.handle, _floats(thetas, "thetas"), threads=threads)
+
+    def compute_footprint_log_joint(self, theta: Floats) -> Floats:
+        """Log joint [k, s] of every hypothesis and footprint given theta [p]."""
+        return _core.footprint_log_joint(self.handle, _floats(theta, "theta"))
+
+    def compute_own_log_ratios(self, theta: Floats) -> Floats:
+        """Log Bayes factors [f, n, s] of "root" against "quiet" of every cell given theta [p]."""
+        return _core.own_log_ratios(self.handle, _floats(theta, "theta"))
+
+    def estimate_screen(
+        self,
+        *,
+        prior_mean: Floats,
+        prior_sd: Floats,
+        scrambles: int,
+        points: int,
+        seed: int,
+        threads: int = 1,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> ScreenDraws:
+        """Explore theta's posterior by importance sampling around its mode.
+
+        Args:
+            prior_mean: [p] means of the unconstrained theta's independent normal priors.
+            prior_sd: [p] their standard deviations.
+            scrambles: independent Sobol scrambles; their spread is the error.
+            points: points per scramble.
+            seed: 0 to 2^64 - 1; the same seed gives the same bits for any number of threads.
+            threads: threads to use.
+            cancelled: polled while working; True stops with `CancelledError`.
+
+        Raises:
+            CancelledError: ``cancelled`` returned True.
+            KernelError: the posterior is nowhere finite.
+        """
+        raw = _core.screen(
+            self.handle,
+            prior_mean=_floats(prior_mean, "prior_mean"),
+            prior_sd=_floats(prior_sd, "prior_sd"),
+            scrambles=scrambles,
+            points=points,
+            seed=seed,
+            threads=threads,
+            cancelled=cancelled,
+        )
+        return ScreenDraws(
+            thetas=raw.thetas,
+            log_weights=raw.log_weights,
+            log_root=raw.log_root,
+            log_likelihood=raw.log_likelihood,
+            mode=raw.mode,
+            pareto_k=raw.pareto_k,
+            scrambles=scrambles,
+        )
+
+
+def _family(table: FamilyTable) -> _core.FamilyEvidence:
+    return _core.FamilyEvidence(
+        edges=np.ascontiguousarray(table.edges, dtype=np.int64),
+        series_component=np.ascontiguousarray(table.series_component, dtype=np.int64),
+        z=_floats(table.z, "z"),
+        **{name: _floats(getattr(table, name), name) for name in _ARRAYS},
+    )
+
+
+def _floats(array: Floats, name: str) -> Floats:
+    out = np.ascontiguousarray(array, dtype=np.float64)
+    if out.dtype.kind != "f":
+        msg = f"{name} must hold numbers"
+        raise InvalidEvidenceError(msg, field=name)
+    return out
+
+
+def _named(error: GraphTooWideError, components: tuple[str, ...]) -> GraphTooWideError:
+    """Say the component's name where the core only knows its index."""
+    index, needed, limit = (getattr(error, a) for a in ("component", "needed", "limit"))
+    msg = (
+        f"the graph is too densely connected above {components[index]!r} for an exact answer: "
+        f"{needed} components would stay open at once, the limit is {limit}; raise max_width if the "
+        "machine has the memory, or leave out edges a fault cannot travel"
+    )
+    return GraphTooWideError(msg, field="topology.edges")
