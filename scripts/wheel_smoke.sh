@@ -28,7 +28,7 @@ die() {
 
 say "building"
 # The virtualenv's own maturin and interpreter, without build isolation: nothing is fetched.
-"$python" -m pip wheel --disable-pip-version-check --quiet --no-build-isolation --no-deps \
+PATH="$root/.venv/bin:$PATH" "$python" -m pip wheel --disable-pip-version-check --quiet --no-build-isolation --no-deps \
   --wheel-dir "$scratch/dist" "$root"
 wheel=$(ls "$scratch"/dist/bayesrca-*.whl)
 say "built ${wheel##*/} ($(wc -c <"$wheel" | tr -d ' ') bytes)"
