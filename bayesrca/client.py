@@ -18,11 +18,11 @@ from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, ServiceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import Answer
-from bayesrca.wire import AnalyzeCall, decode_answer, encode_request
+from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES, AnalyzeCall, decode_answer, encode_request
 
-MAX_MESSAGE_BYTES = 1 << 30
 _SERVICE = pb.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 _READY_SECONDS = 5.0
+_LONGEST_SECONDS = 1e9
 
 # `Analyze` may be repeated: the same request has the same answer. A full queue says when to come
 # back (`grpc-retry-pushback-ms`), and gRPC obeys.
@@ -50,15 +50,24 @@ class Client:
     Args:
         address: ``HOST:PORT``.
         timeout: seconds each call may take unless it says otherwise; None for no limit.
+        max_message_bytes: largest request sent and answer accepted. Best equal to the server's:
+            what is too large only for the server is refused after some useless retries.
 
     Raises:
         ServiceError: the address is not of that form (reason ``INVALID_ADDRESS``).
     """
 
-    def __init__(self, address: str, *, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float | None = None,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
         self._address = _checked_address(address)
         self._timeout = _checked_timeout(timeout)
-        self._channel = grpc.insecure_channel(self._address, options=_options(self._address))
+        options = _options(self._address, max_message_bytes)
+        self._channel = grpc.insecure_channel(self._address, options=options)
         self._service = pb_grpc.RootCauseServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
@@ -190,12 +199,12 @@ def _status_of(error: grpc.Call) -> status_pb2.Status:
     return status
 
 
-def _options(address: str) -> list[tuple[str, int | str]]:
+def _options(address: str, max_message_bytes: int) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
         # A call whose request does not fit into this buffer (256 KiB by default) is never retried.
-        ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
+        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
@@ -223,7 +232,9 @@ def _checked_address(address: str) -> str:
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is None or timeout > 0:
+    if timeout is None or timeout > _LONGEST_SECONDS:
+        return None  # gRPC cannot count that far and would give up at once
+    if timeout > 0:
         return timeout
     msg = f"a timeout must be more than 0 seconds, got {timeout!r}"
     raise ServiceError(msg, reason="INVALID_TIMEOUT")

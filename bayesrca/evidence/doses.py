@@ -19,6 +19,10 @@ from bayesrca.evidence.series import Contrast
 Floats = NDArray[np.float64]
 
 
+LARGE = 2.0
+"""Contrast, in null scales, beyond which untraced effects are compared with the root's dose."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dose:
     """Doses of one component, [s] each, NaN where undefined.
@@ -28,7 +32,8 @@ class Dose:
         log: log of its softly positive part: ``log(noise * softplus(excess / noise))``.
         noise: standard deviation of the excess when quiet (> 0).
         jacobian: d(log)/d(z) for a continuous series, else NaN.
-        low: log dose half a count below, -inf for a count of zero; NaN for a continuous series.
+        low: log dose half a count below, -inf for a count of zero; for a continuous series the log
+            dose at z = `LARGE`.
         high: log dose half a count above.
     """
 
@@ -58,7 +63,6 @@ def compute_time_dose(contrast: Contrast, seconds: float = 1.0) -> Dose:
         noise = base * contrast.scale
         x = ratio / contrast.scale
         slope = np.where(up, np.exp(np.minimum(c, 700.0)), 1.0)
-    nan = np.full_like(c, np.nan)
     undefined = ~(noise > 0) | np.isnan(c)
     return _masked(
         undefined,
@@ -67,8 +71,8 @@ def compute_time_dose(contrast: Contrast, seconds: float = 1.0) -> Dose:
             log=_log_soft(x, noise),
             noise=noise,
             jacobian=_soft_slope(x) * slope,
-            low=nan,
-            high=nan,
+            low=_log_soft(np.expm1(LARGE * contrast.scale) / contrast.scale, noise),
+            high=np.full_like(c, np.nan),
         ),
     )
 

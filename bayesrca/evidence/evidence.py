@@ -32,7 +32,8 @@ class FamilyTable:
         dose: [n, s], log of the (softly positive) excess work, see docs/concepts.md eq. 7.
         dose_noise: [n, s], standard deviation of the excess work when quiet, in its own unit.
         dose_jacobian: [n, s], d(dose)/d(z) for continuous cells.
-        dose_low: [n, s], dose half a count below the observed one (-inf for a count of zero).
+        dose_low: [n, s], dose half a count below the observed one (-inf for a count of zero); for
+            continuous cells the dose at z = 2, beyond which untraced effects are compared.
         dose_high: [n, s], dose half a count above.
         contrast: [n, s], what a reader sees: log ratio for latency, difference of shares for errors.
         scale: [n, s], standard deviation of the contrast when quiet.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bayesrca.service.options import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_PORT, ServiceOptions
+from bayesrca.service.options import DEFAULT_PORT, ServiceOptions
+from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
 
 __all__ = ["ServiceOptions", "serve"]
 

@@ -17,7 +17,7 @@ from bayesrca.errors import BayesRcaError, IncidentFormatError, InvalidSettingsE
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.status import shorten, status_of
-from bayesrca.wire import AnalyzeCall, decode_request
+from bayesrca.wire import decode_request
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 
@@ -74,10 +74,10 @@ class RootCauseHandlers:
         loop = asyncio.get_running_loop()
         expires = None if remaining is None else loop.time() + remaining
         try:
-            call = await asyncio.to_thread(_decode, request, self._cores)
+            settings = await asyncio.to_thread(_validate, request, self._cores)
             # Awaited without a shield: when the caller goes, gRPC cancels this coroutine and with
             # it the ticket, wherever it is.
-            return await self._pool.submit(call, expires).response
+            return await self._pool.submit(request, settings, expires).response
         except (CallFailedError, asyncio.CancelledError):
             raise
         except BayesRcaError as error:
@@ -110,15 +110,16 @@ def check_limits(settings: Settings) -> None:
         raise InvalidSettingsError(msg, field="settings.screen_points")
 
 
-def _decode(request: bytes, cores: int) -> AnalyzeCall:
+def _validate(request: bytes, cores: int) -> Settings:
+    """Return the settings of a request in which everything is in order; raise otherwise."""
     try:
         message = pb.AnalyzeRequest.FromString(request)
     except DecodeError as error:
         msg = f"the request is not an AnalyzeRequest: {shorten(str(error), 200)}"
         raise IncidentFormatError(msg) from error
-    call = decode_request(message, cores=cores)
-    check_limits(call.settings)
-    return call
+    settings = decode_request(message, cores=cores).settings
+    check_limits(settings)
+    return settings
 
 
 def _with_retry_advice(failure: Failure, context: _Context) -> Failure:

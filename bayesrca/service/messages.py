@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bayesrca.wire import AnalyzeCall
+from bayesrca.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """Front to worker: analyse this.
 
+    The request travels as it came: reading it again costs the worker less than pickling what the
+    front has read costs both.
+
     Attributes:
         number: grows from job to job of one worker.
-        call: what to analyse.
+        request: a serialised `AnalyzeRequest` that the front has found valid.
+        settings: how to analyse it, instead of the request's own settings.
     """
 
     number: int
-    call: AnalyzeCall
+    # No repr, here and wherever a request travels: error messages and logs must not spell it out.
+    request: bytes = field(repr=False)
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import os
 from dataclasses import dataclass
 
 from bayesrca.errors import InvalidSettingsError
+from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
 
 DEFAULT_PORT = 50051
-DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from bayesrca.config import Method, Settings
 from bayesrca.service.messages import CallFailedError, Done, Failure
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.process import WorkerLostError, WorkerProcess, first_of
-from bayesrca.wire import AnalyzeCall
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -21,17 +19,19 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _log = logging.getLogger("bayesrca.service.pool")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ticket:
     """A call on its way through the pool.
 
     Attributes:
-        call: what to analyse.
+        request: a serialised `AnalyzeRequest`, found valid.
+        settings: how to analyse it.
         expires: the event loop's time at which nobody waits any more; None for never.
         response: the serialised response; cancelling it abandons the call wherever it is.
     """
 
-    call: AnalyzeCall
+    request: bytes
+    settings: Settings
     expires: float | None
     response: asyncio.Future[bytes]
 
@@ -80,8 +80,13 @@ class WorkerPool:
             for i in range(self._options.workers)
         ]
 
-    def submit(self, call: AnalyzeCall, expires: float | None) -> Ticket:
+    def submit(self, request: bytes, settings: Settings, expires: float | None) -> Ticket:
         """Hand a call to an idle worker or put it into the queue.
+
+        Args:
+            request: a serialised `AnalyzeRequest`, found valid.
+            settings: how to analyse it.
+            expires: the event loop's time at which nobody waits any more; None for never.
 
         Raises:
             CallFailedError: the pool drains (``DRAINING``), no worker can be started
@@ -91,7 +96,8 @@ class WorkerPool:
             raise CallFailedError(_DRAINING)
         if not self._available:
             raise CallFailedError(_NO_WORKER)
-        ticket = Ticket(call, expires, asyncio.get_running_loop().create_future())
+        response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(request, settings, expires, response)
         if self._idle:
             self._idle.popleft().set_result(ticket)
             # Counted from here on, so that a drain cannot miss it.
@@ -176,7 +182,7 @@ class WorkerPool:
         try:
             await first_of(offered, worker.lost)
         finally:
-            with contextlib.suppress(ValueError):
+            if offered in self._idle:
                 self._idle.remove(offered)
         if not worker.lost.done():
             return offered.result()
@@ -192,9 +198,10 @@ class WorkerPool:
             if ticket.response.done():
                 return
             remaining = None if ticket.expires is None else ticket.expires - begun
-            settings = with_budget(ticket.call.settings, remaining)
-            call = replace(ticket.call, settings=settings)
-            reply = await worker.run(call, ticket.response, self._options.grace_seconds)
+            settings = with_budget(ticket.settings, remaining)
+            reply = await worker.run(
+                ticket.request, settings, ticket.response, self._options.grace_seconds
+            )
             if reply is None or ticket.response.done():
                 return
             if isinstance(reply, Done):
@@ -209,7 +216,7 @@ class WorkerPool:
             self._running.discard(ticket)
 
     def _forget(self, ticket: Ticket) -> None:
-        with contextlib.suppress(ValueError):
+        if ticket in self._waiting:
             self._waiting.remove(ticket)
 
     def _changed(self) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from bayesrca.config import Settings
 from bayesrca.service.messages import Cancel, Done, Failed, Job, Ready, Started
-from bayesrca.wire import AnalyzeCall
 
 # A fresh interpreter instead of multiprocessing's spawn: nothing of the program that calls `serve`
 # is imported again, and no third process has to be kept in mind when the server is killed.
@@ -95,12 +95,13 @@ class WorkerProcess:
             raise WorkerLostError(self.lost.result())
 
     async def run(
-        self, call: AnalyzeCall, abandoned: asyncio.Future[Any], grace: float
+        self, request: bytes, settings: Settings, abandoned: asyncio.Future[Any], grace: float
     ) -> Done | Failed | None:
         """Run one analysis to its end, and see that the worker is free again afterwards.
 
         Args:
-            call: what to analyse.
+            request: a serialised `AnalyzeRequest`, found valid.
+            settings: how to analyse it.
             abandoned: done when nobody waits any more; the worker is then told to stop.
             grace: seconds it may take to stop before it is killed.
 
@@ -112,7 +113,7 @@ class WorkerProcess:
         """
         self._number += 1
         self._reply = self._loop.create_future()
-        sending = asyncio.ensure_future(self._send(Job(self._number, call)))
+        sending = asyncio.ensure_future(self._send(Job(self._number, request, settings)))
         try:
             await first_of(self._reply, self.lost, abandoned)
             if not self._reply.done() and not self.lost.done():

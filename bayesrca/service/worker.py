@@ -23,7 +23,7 @@ from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Method
 from bayesrca.errors import BayesRcaError, CancelledError
 from bayesrca.service.messages import Cancel, Done, Failed, Failure, Job, Ready, Started
-from bayesrca.wire import encode_answer
+from bayesrca.wire import decode_incident, encode_answer
 
 NICENESS = 10
 _POLL_SECONDS = 0.02
@@ -99,12 +99,15 @@ class Worker:
         def cancelled() -> bool:
             return self._cancelled >= job.number
 
-        call = job.call
         try:
-            if call.settings.method is not Method.SCREEN:
+            if job.settings.method is not Method.SCREEN:
                 self._wait_until_warm(cancelled)
+            request = pb.AnalyzeRequest.FromString(job.request)
             analysis = self._analyze(
-                call.incident, seed=call.seed, settings=call.settings, cancelled=cancelled
+                decode_incident(request.incident),
+                seed=request.seed,
+                settings=job.settings,
+                cancelled=cancelled,
             )
             response = pb.AnalyzeResponse(answer=encode_answer(analysis.answer))
             return Done(job.number, response.SerializeToString())

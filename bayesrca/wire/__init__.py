@@ -7,10 +7,16 @@ offending field in the request, e.g. ``incident.signals[3].values``.
 
 from bayesrca.wire.answers import decode_answer, encode_answer
 from bayesrca.wire.incidents import decode_incident, encode_incident
-from bayesrca.wire.requests import AnalyzeCall, decode_request, encode_request
+from bayesrca.wire.requests import (
+    DEFAULT_MAX_MESSAGE_BYTES,
+    AnalyzeCall,
+    decode_request,
+    encode_request,
+)
 from bayesrca.wire.settings import decode_settings, encode_settings
 
 __all__ = [
+    "DEFAULT_MAX_MESSAGE_BYTES",
     "AnalyzeCall",
     "decode_answer",
     "decode_incident",

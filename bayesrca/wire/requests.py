@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Settings
@@ -12,6 +12,9 @@ from bayesrca.wire.incidents import decode_incident, encode_incident
 from bayesrca.wire.settings import decode_settings, encode_settings
 
 MAX_SEED = (1 << 64) - 1
+# Where both sides draw the line unless told otherwise: 1 000 components with 3 series of 600
+# samples each take 15 MB.
+DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class AnalyzeCall:
         settings: what shapes the analysis.
     """
 
-    incident: Incident
+    incident: Incident = field(repr=False)
     seed: int
     settings: Settings
 

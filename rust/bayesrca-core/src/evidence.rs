@@ -27,7 +27,7 @@ pub struct FamilyEvidence {
     pub dose_noise: Vec<f64>,
     /// d(log dose)/d(z) of a continuous cell; ignored for counts.
     pub dose_jacobian: Vec<f64>,
-    /// Log dose at the lower edge of the observed count (minus infinity for zero); ignored for continuous cells.
+    /// Log dose at the lower edge of the observed count (minus infinity for zero); of a continuous cell, at z = 2.
     pub dose_low: Vec<f64>,
     /// Log dose at the upper edge of the observed count.
     pub dose_high: Vec<f64>,
@@ -204,7 +204,9 @@ impl FamilyEvidence {
                 .filter(|&&c| c == component)
                 .count()
                 == 1;
-            one && self.dose_jacobian[at].is_finite() && self.dose_jacobian[at] > 0.0
+            one && self.dose_jacobian[at].is_finite()
+                && self.dose_jacobian[at] > 0.0
+                && self.dose_low[at].is_finite()
         };
         if ok && shape_ok {
             Ok(())

@@ -23,7 +23,7 @@ pub enum Transform {
 }
 
 /// Name, length and transform of each parameter, in the order of theta.
-pub const LAYOUT: [(&str, usize, Transform); 14] = [
+pub const LAYOUT: [(&str, usize, Transform); 15] = [
     ("noise_scale", 2, Transform::Log),
     ("tail_weight", 2, Transform::Logit),
     ("effect_size", 2, Transform::Log),
@@ -38,10 +38,11 @@ pub const LAYOUT: [(&str, usize, Transform); 14] = [
     ("own_visible", 1, Transform::Logit),
     ("error_kind", 1, Transform::Logit),
     ("unexplained_alarm", 1, Transform::Logit),
+    ("untraced_dose", 1, Transform::Logit),
 ];
 
 /// Length of theta.
-pub const N_PARAMETERS: usize = 22;
+pub const N_PARAMETERS: usize = 23;
 
 /// Theta on its natural scale, or a gradient with respect to it (same fields, same order as `LAYOUT`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -74,6 +75,8 @@ pub struct Natural {
     pub error_kind: f64,
     /// Weight of a hypothesis that leaves the alarm on the target unexplained.
     pub unexplained_alarm: f64,
+    /// Probability that a large effect off every declared path still carries part of the root's dose.
+    pub untraced_dose: f64,
 }
 
 impl Natural {
@@ -101,6 +104,7 @@ impl Natural {
             self.own_visible,
             self.error_kind,
             self.unexplained_alarm,
+            self.untraced_dose,
         ]);
         out
     }
@@ -122,6 +126,7 @@ impl Natural {
             own_visible: x[19],
             error_kind: x[20],
             unexplained_alarm: x[21],
+            untraced_dose: x[22],
         }
     }
 

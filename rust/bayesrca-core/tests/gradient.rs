@@ -57,6 +57,7 @@ fn family(r: &mut Random, n: usize, s: usize, edges: &[(usize, usize)]) -> Famil
                         e.dose[k] = r.between(-1.0, 3.0);
                         e.dose_noise[k] = r.between(0.1, 1.0);
                         e.dose_jacobian[k] = r.between(0.1, 1.5);
+                        e.dose_low[k] = r.between(-1.0, 0.5);
                     }
                 }
             }

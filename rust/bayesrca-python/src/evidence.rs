@@ -19,7 +19,7 @@ use crate::error::invalid;
 ///     dose: [n, s], log dose.
 ///     dose_noise: [n, s], standard deviation of the dose in its own unit.
 ///     dose_jacobian: [n, s], d(log dose)/d(z) of continuous cells.
-///     dose_low: [n, s], log dose at the lower edge of the observed count.
+///     dose_low: [n, s], log dose at the lower edge of the observed count; of a continuous cell, at z = 2.
 ///     dose_high: [n, s], log dose at its upper edge.
 ///
 /// Raises:

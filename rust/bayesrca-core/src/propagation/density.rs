@@ -16,21 +16,21 @@ pub(crate) struct Quiet {
     pub d_tail: f64,
 }
 
-/// Quiet density of z: `(1 - tail) t4(z; scale) + tail t2(z; 3 scale)` (eq. 3).
+/// Quiet density of z: `(1 - tail) t4(z; scale) + tail t4(z; 3 scale)` (eq. 3).
 pub(crate) fn quiet(z: f64, scale: f64, tail: f64) -> Quiet {
     let inv = 1.0 / scale;
     let core_sq = 0.25 * (z * inv) * (z * inv);
     let core_a = 1.0 + core_sq;
     let core = 0.375 * inv / (core_a * core_a * core_a.sqrt());
     let wide_inv = inv / TAIL_FACTOR;
-    let wide_sq = 0.5 * (z * wide_inv) * (z * wide_inv);
+    let wide_sq = 0.25 * (z * wide_inv) * (z * wide_inv);
     let wide_a = 1.0 + wide_sq;
-    let wide = wide_inv / (std::f64::consts::SQRT_2 * 2.0 * wide_a * wide_a.sqrt());
+    let wide = 0.375 * wide_inv / (wide_a * wide_a * wide_a.sqrt());
     Quiet {
         value: (1.0 - tail) * core + tail * wide,
         d_scale: inv
             * ((1.0 - tail) * core * (5.0 * core_sq / core_a - 1.0)
-                + tail * wide * (3.0 * wide_sq / wide_a - 1.0)),
+                + tail * wide * (5.0 * wide_sq / wide_a - 1.0)),
         d_tail: wide - core,
     }
 }
@@ -42,6 +42,15 @@ pub(crate) fn effect(z: f64, median: f64) -> (f64, f64) {
     let reach = median + z.abs();
     let value = side * median / (reach * reach);
     (value, value * (1.0 / median - 2.0 / reach))
+}
+
+/// Contrast beyond which the size of an untraced effect is compared with the root's dose.
+pub(crate) const LARGE: f64 = 2.0;
+
+/// Probability that an effect exceeds `LARGE`, and its derivative with respect to the median.
+pub(crate) fn effect_beyond_large(median: f64) -> (f64, f64) {
+    let reach = median + LARGE;
+    (UP * median / reach, UP * LARGE / (reach * reach))
 }
 
 /// Student-t density with 4 degrees of freedom at `l` with squared scale `v`, and its derivative in `v`.
@@ -112,7 +121,8 @@ pub(crate) fn partial_dose_interval(low: f64, high: f64, noise_sq: f64) -> f64 {
         }
     };
     let g = |l: f64| w / PARTIAL_REACH * (h((l + PARTIAL_REACH) / w) - h(l / w));
-    (g(high) - g(low)).clamp(0.0, 1.0)
+    let upper = if high == f64::INFINITY { 1.0 } else { g(high) };
+    (upper - g(low)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

@@ -189,7 +189,7 @@ impl Likelihood {
             log_quiet += family.cells.forward(theta, f, &mut x.ratios);
             family.add_background(theta, &x.ratios, &mut w.background);
             w.alarm[f].clear();
-            w.alarm[f].extend((0..s).map(|k| family.alarm_factor(theta, &x.ratios, k, 1.0)));
+            w.alarm[f].extend((0..s).map(|k| family.alarm_factor(theta, &x.ratios, k)));
             w.gain[f].resize(n * s, 0.0);
             w.common[f].resize(n, 0.0);
             for root in 0..n {
@@ -216,7 +216,9 @@ impl Likelihood {
             for k in 0..s {
                 let t = w.gain[kind][root * s + k]
                     * (m.alone * w.alarm[other][k] * shrink + m.both * w.gain[other][root * s + k]);
-                w.by_footprint.push(t.ln() + log_prior + w.background[k]);
+                w.by_footprint.push(
+                    t.ln() + log_prior + w.background[k] + self.root_log_factor[root * s + k],
+                );
             }
             w.joint.push(log_sum_exp(&w.by_footprint[h * s..]));
         }
@@ -282,7 +284,7 @@ impl Likelihood {
             let x = &mut w.families[f];
             family.background_backward(theta, &by_footprint, x, &mut gradient);
             for k in 0..s {
-                family.alarm_backward(theta, k, 1.0, alarm_alone[f][k], x, &mut gradient);
+                family.alarm_backward(theta, k, alarm_alone[f][k], x, &mut gradient);
             }
             for root in 0..n {
                 let g = &w.gain_adjoint[f][root * s..(root + 1) * s];

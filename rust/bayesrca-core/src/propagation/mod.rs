@@ -8,6 +8,7 @@ mod hypotheses;
 mod likelihood;
 mod plan;
 mod spread;
+mod untraced;
 
 pub use likelihood::{Likelihood, Workspace};
 pub use plan::MAX_BLOCK;

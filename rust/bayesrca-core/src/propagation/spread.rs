@@ -5,6 +5,7 @@ use super::affected::{Tables, Weights};
 use super::cells::{Cells, Ratios};
 use super::doses::{PairAdjoint, PairDoses};
 use super::plan::Plan;
+use super::untraced::{Untraced, moved, untraced};
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
 use crate::graph::Graph;
@@ -21,7 +22,7 @@ pub(crate) struct Spread {
     f: usize,
     s: usize,
     pub cells: Cells,
-    plans: Vec<(Plan, PairDoses)>,
+    plans: Vec<(Plan, PairDoses, Vec<Untraced>)>,
     /// The target, when its alarm is in this family.
     alarm: Option<usize>,
 }
@@ -55,23 +56,30 @@ impl Spread {
         max_width: usize,
     ) -> Result<Self> {
         let graph = Graph::new(n, &e.edges);
+        let cells = Cells::new(e, n, s);
+        let moved = moved(e, s);
         let mut plans = Vec::with_capacity(n);
         for root in 0..n {
             let plan = Plan::new(&graph, root, alarm, max_width)?;
             let doses = PairDoses::new(e, &plan, root, s, target);
-            plans.push((plan, doses));
+            let untraced = untraced(e, &cells, &plan, root, s, &moved);
+            plans.push((plan, doses, untraced));
         }
         Ok(Self {
             f,
             s,
-            cells: Cells::new(e, n, s),
+            cells,
             plans,
             alarm,
         })
     }
 
     pub fn width(&self) -> usize {
-        self.plans.iter().map(|(p, _)| p.width).max().unwrap_or(0)
+        self.plans
+            .iter()
+            .map(|(p, _, _)| p.width)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether a fault at `root` can explain the alarm through this family.
@@ -116,14 +124,10 @@ impl Spread {
         }
     }
 
-    /// Factor of the target's alarm when no modelled fault reaches it, relative to the background:
-    /// `alarm = mixed / background`, with the adjoint of its logarithm spread by `alarm_backward`.
-    pub fn alarm_factor(&self, theta: &Natural, r: &Ratios, k: usize, rate_share: f64) -> f64 {
+    /// Factor of the target's alarm when no modelled fault reaches it, relative to the background.
+    pub fn alarm_factor(&self, theta: &Natural, r: &Ratios, k: usize) -> f64 {
         self.alarm.map_or(1.0, |t| {
-            let a = rate_share * theta.base_rate[self.f];
-            let be = r.affected[t * self.s + k];
-            let h = 1.0 - a + a * be;
-            (ALARM_TRUE * be + (1.0 - ALARM_TRUE) * h) / h
+            alarm_mix(r.affected[t * self.s + k], theta.base_rate[self.f]).value
         })
     }
 
@@ -132,19 +136,15 @@ impl Spread {
         &self,
         theta: &Natural,
         k: usize,
-        rate_share: f64,
         g: f64,
         x: &mut SpreadScratch,
         gradient: &mut Natural,
     ) {
         let Some(t) = self.alarm else { return };
-        let a = rate_share * theta.base_rate[self.f];
-        let be = x.ratios.affected[t * self.s + k];
-        let h = 1.0 - a + a * be;
-        let mixed = ALARM_TRUE * be + (1.0 - ALARM_TRUE) * h;
-        let g_h = g * ((1.0 - ALARM_TRUE) / mixed - 1.0 / h);
-        x.adjoint.affected[t * self.s + k] += g * ALARM_TRUE / mixed + g_h * a;
-        gradient.base_rate[self.f] += g_h * (be - 1.0) * rate_share;
+        let at = t * self.s + k;
+        let m = alarm_mix(x.ratios.affected[at], theta.base_rate[self.f]);
+        x.adjoint.affected[at] += g * m.d_ratio;
+        gradient.base_rate[self.f] += g * m.d_rate;
     }
 
     /// `G_f(root, footprint)` over `exp(common)`; returns the common logarithm (0 unless the range of a double is left).
@@ -156,7 +156,7 @@ impl Spread {
         out: &mut [f64],
     ) -> f64 {
         let common = self.sum_sets(theta, root, x);
-        let (plan, _) = &self.plans[root];
+        let (plan, _, untraced) = &self.plans[root];
         let lanes = self.lanes(plan);
         let total = x.tables.last();
         let (own, a) = (theta.own_visible, theta.base_rate[self.f]);
@@ -174,21 +174,31 @@ impl Spread {
                 None => total[k],
             };
             g *= x.product[k] * (x.log_product[k] - common).exp();
-            if !self.explains_alarm(root) {
-                g *= self.alarm_factor(theta, &x.ratios, k, self.alarm_share(plan));
+            if let Some((at, rate_share)) = self.unreached_alarm(root, k) {
+                g *= alarm_mix(x.ratios.affected[at], rate_share * a).value;
             }
             out[k] = g;
+        }
+        for u in untraced {
+            let be = x.ratios.affected[u.component * self.s + u.footprint];
+            let ratio = u.ratio(theta, self.f, self.s, &x.ratios);
+            let g = &mut out[u.footprint];
+            *g *= (1.0 - a + a * ratio) / (1.0 - a + a * be);
+            if self.alarm == Some(u.component) {
+                *g *= alarm_mix(ratio, a).value / alarm_mix(be, a).value;
+            }
         }
         common
     }
 
-    /// Share of the base rate at which the unreached target is affected.
-    fn alarm_share(&self, plan: &Plan) -> f64 {
-        if self.alarm.is_some_and(|t| plan.dependencies.contains(&t)) {
-            DEPENDENCY_SHARE
-        } else {
-            1.0
-        }
+    /// Where to read the alarm of a target this root does not reach, and its share of the base rate.
+    fn unreached_alarm(&self, root: usize, k: usize) -> Option<(usize, f64)> {
+        let t = self.alarm.filter(|_| !self.explains_alarm(root))?;
+        let is_dependency = self.plans[root].0.dependencies.contains(&t);
+        Some((
+            t * self.s + k,
+            if is_dependency { DEPENDENCY_SHARE } else { 1.0 },
+        ))
     }
 
     fn lanes(&self, plan: &Plan) -> usize {
@@ -197,7 +207,7 @@ impl Spread {
 
     /// Fill the weights, run the sum; return the largest log factor taken out (0 when all fit a double).
     fn sum_sets(&self, theta: &Natural, root: usize, x: &mut SpreadScratch) -> f64 {
-        let (plan, doses) = &self.plans[root];
+        let (plan, doses, _) = &self.plans[root];
         let (s, lanes) = (self.s, self.lanes(plan));
         doses.forward(plan, s, theta, self.f, &self.cells, &x.ratios, &mut x.path);
         x.weights.clear();
@@ -238,7 +248,7 @@ impl Spread {
         gradient: &mut Natural,
     ) {
         self.sum_sets(theta, root, x);
-        let (plan, doses) = &self.plans[root];
+        let (plan, doses, _) = &self.plans[root];
         let (f, s, lanes) = (self.f, self.s, self.lanes(plan));
         self.factors_backward(theta, root, g, x, gradient);
         let total = x.tables.last();
@@ -317,10 +327,67 @@ impl Spread {
                 x.adjoint.affected[i * s + k] += d * a + d_low * low;
                 gradient.base_rate[f] += (d + d_low * DEPENDENCY_SHARE) * (be - 1.0);
             }
-            if !self.explains_alarm(root) {
-                self.alarm_backward(theta, k, self.alarm_share(plan), g[k], x, gradient);
+            if let Some((at, rate_share)) = self.unreached_alarm(root, k) {
+                let m = alarm_mix(x.ratios.affected[at], rate_share * a);
+                x.adjoint.affected[at] += g[k] * m.d_ratio;
+                gradient.base_rate[f] += g[k] * m.d_rate * rate_share;
             }
         }
+        for u in &self.plans[root].2 {
+            self.untraced_backward(theta, u, g[u.footprint], x, gradient);
+        }
+    }
+
+    /// Adjoints of the logarithm of one untraced component's factor, times `g`.
+    fn untraced_backward(
+        &self,
+        theta: &Natural,
+        u: &Untraced,
+        g: f64,
+        x: &mut SpreadScratch,
+        gradient: &mut Natural,
+    ) {
+        let (f, s, a) = (self.f, self.s, theta.base_rate[self.f]);
+        let at = u.component * s + u.footprint;
+        let (be, ratio) = (x.ratios.affected[at], u.ratio(theta, f, s, &x.ratios));
+        let (h_new, h_old) = (1.0 - a + a * ratio, 1.0 - a + a * be);
+        let (mut d_ratio, mut d_be) = (a / h_new, -a / h_old);
+        let mut d_rate = (ratio - 1.0) / h_new - (be - 1.0) / h_old;
+        if self.alarm == Some(u.component) {
+            let (new, old) = (alarm_mix(ratio, a), alarm_mix(be, a));
+            d_ratio += new.d_ratio;
+            d_be -= old.d_ratio;
+            d_rate += new.d_rate - old.d_rate;
+        }
+        x.adjoint.affected[at] += g * d_be;
+        gradient.base_rate[f] += g * d_rate;
+        u.backward(
+            theta,
+            f,
+            s,
+            g * d_ratio,
+            &x.ratios,
+            &mut x.adjoint,
+            gradient,
+        );
+    }
+}
+
+/// `(ALARM_TRUE r + (1 - ALARM_TRUE) h) / h` with `h = 1 - a + a r`, and the derivatives of its logarithm.
+struct AlarmMix {
+    value: f64,
+    d_ratio: f64,
+    d_rate: f64,
+}
+
+fn alarm_mix(ratio: f64, rate: f64) -> AlarmMix {
+    let h = 1.0 - rate + rate * ratio;
+    let mixed = ALARM_TRUE * ratio + (1.0 - ALARM_TRUE) * h;
+    let d_h = (1.0 - ALARM_TRUE) / mixed - 1.0 / h;
+    AlarmMix {
+        value: mixed / h,
+        d_ratio: ALARM_TRUE / mixed + d_h * rate,
+        d_rate: d_h * (ratio - 1.0),
     }
 }
 

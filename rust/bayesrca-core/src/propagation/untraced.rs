@@ -1,0 +1,105 @@
+//! Large effects off every declared path: graphs are incomplete, and a missing edge still carries the dose (eq. 8).
+//!
+//! Given that a component is affected for no traceable reason and moved by more than `LARGE` null scales, the size of
+//! its effect follows a partial dose of the root with probability `untraced_dose`, else the generic law. Below that
+//! size the generic law holds, so the density stays normalised and only components that moved are ever visited.
+
+use super::cells::{Cells, Ratios};
+use super::density::{LARGE, effect_beyond_large, partial_dose, partial_dose_interval};
+use super::plan::Plan;
+use crate::evidence::FamilyEvidence;
+use crate::params::Natural;
+
+/// One component that moved in one footprint, seen from one root.
+#[derive(Debug, Clone)]
+pub(crate) struct Untraced {
+    pub component: usize,
+    pub footprint: usize,
+    /// Density of z under a partial dose of this root, given that it exceeds `LARGE`.
+    density: f64,
+}
+
+/// Components of continuous cells that moved by more than `LARGE` in some footprint: `(component, footprint)`.
+pub(crate) fn moved(e: &FamilyEvidence, s: usize) -> Vec<(usize, usize)> {
+    let mut out = Vec::new();
+    for (row, &component) in e.series_component.iter().enumerate() {
+        for k in 0..s {
+            if e.z[row * s + k] > LARGE && !e.dose[component * s + k].is_nan() {
+                out.push((component, k));
+            }
+        }
+    }
+    out
+}
+
+/// The moved components whose effect on their own the plan of `root` does not explain.
+pub(crate) fn untraced(
+    e: &FamilyEvidence,
+    cells: &Cells,
+    plan: &Plan,
+    root: usize,
+    s: usize,
+    moved: &[(usize, usize)],
+) -> Vec<Untraced> {
+    moved
+        .iter()
+        .filter(|&&(i, _)| {
+            i != root
+                && plan.nodes.binary_search(&i).is_err()
+                && plan.dependencies.binary_search(&i).is_err()
+        })
+        .filter_map(|&(component, footprint)| {
+            let (at, from) = (component * s + footprint, root * s + footprint);
+            let root_dose = e.dose[from];
+            if root_dose.is_nan() {
+                return None;
+            }
+            let noise =
+                (e.dose_noise[at].powi(2) + e.dose_noise[from].powi(2)) / (2.0 * root_dose).exp();
+            let noise_sq = noise.min(1e12);
+            let beyond = partial_dose_interval(e.dose_low[at] - root_dose, f64::INFINITY, noise_sq);
+            let density = partial_dose(e.dose[at] - root_dose, noise_sq) * cells.jacobian[at]
+                / beyond.max(1e-300);
+            // Where a partial dose could hardly exceed the threshold at all, its density there is not resolved.
+            let density = if beyond > 1e-9 { density } else { 0.0 };
+            Some(Untraced {
+                component,
+                footprint,
+                density,
+            })
+        })
+        .collect()
+}
+
+impl Untraced {
+    fn at(&self, s: usize) -> usize {
+        self.component * s + self.footprint
+    }
+
+    /// Affected-over-quiet ratio of the component given the root's dose.
+    pub fn ratio(&self, theta: &Natural, f: usize, s: usize, r: &Ratios) -> f64 {
+        let g = theta.untraced_dose;
+        let beyond = effect_beyond_large(theta.effect_size[f]).0;
+        (1.0 - g) * r.affected[self.at(s)] + g * beyond * self.density / r.quiet[self.at(s)]
+    }
+
+    /// Add the adjoints behind `d`, the adjoint of `ratio`.
+    pub fn backward(
+        &self,
+        theta: &Natural,
+        f: usize,
+        s: usize,
+        d: f64,
+        r: &Ratios,
+        adjoint: &mut Ratios,
+        gradient: &mut Natural,
+    ) {
+        let (at, g) = (self.at(s), theta.untraced_dose);
+        let (beyond, d_beyond) = effect_beyond_large(theta.effect_size[f]);
+        let dose = self.density / r.quiet[at];
+        adjoint.affected[at] += d * (1.0 - g);
+        adjoint.quiet[at] -= d * g * beyond * dose / r.quiet[at];
+        gradient.untraced_dose += d * (beyond * dose - r.affected[at]);
+        gradient.effect_size[f] += d * g * dose * d_beyond;
+    }
+}
