@@ -1,0 +1,154 @@
+"""Random incidents and answers, as odd as the domain allows."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
+
+from bayesrca.incident import (
+    Component,
+    ComponentKind,
+    Edge,
+    EdgeKind,
+    Event,
+    Family,
+    Incident,
+    Signal,
+    Statistic,
+    Target,
+    TimeWindow,
+    Topology,
+)
+from bayesrca.posterior.result import (
+    Answer,
+    Cause,
+    Diagnostics,
+    Dose,
+    Explanation,
+    OwnEvidence,
+    Probability,
+    RootCausePosterior,
+)
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+DOUBLE = st.floats(allow_nan=False, width=64)
+FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
+COUNT = st.integers(0, 2**63 - 1)
+
+
+@st.composite
+def time_axes(draw: st.DrawFn) -> NDArray[np.float64]:
+    times = draw(st.lists(FINITE, min_size=2, max_size=6, unique_by=lambda t: t + 0.0))
+    return np.array(sorted(times))
+
+
+@st.composite
+def incidents(draw: st.DrawFn) -> Incident:
+    names = draw(st.lists(NAME, min_size=2, max_size=5, unique=True))
+    components = tuple(
+        # A parent later in the list: no cycle.
+        Component(
+            name,
+            draw(st.sampled_from(ComponentKind)),
+            draw(st.sampled_from([None, *names[i + 1 :]])),
+        )
+        for i, name in enumerate(names)
+    )
+    pairs = st.tuples(st.sampled_from(names), st.sampled_from(names)).filter(lambda p: p[0] != p[1])
+    kinds = st.sampled_from(EdgeKind)
+    edges = tuple(
+        draw(st.lists(st.builds(lambda p, k: Edge(p[0], p[1], k), pairs, kinds), max_size=5))
+    )
+    axes = draw(st.lists(time_axes(), min_size=1, max_size=3))
+    subjects = draw(
+        st.lists(
+            st.tuples(st.sampled_from([*names, *edges]), NAME),
+            min_size=1,
+            max_size=6,
+            unique=True,
+        )
+    )
+    signals = []
+    for subject, name in subjects:
+        time = draw(st.sampled_from(axes))
+        values = draw(npst.arrays(np.float64, len(time), elements=FINITE | st.just(np.nan)))
+        signals.append(
+            Signal(
+                component=subject if isinstance(subject, str) else None,
+                name=name,
+                family=draw(st.sampled_from(Family)),
+                statistic=draw(st.sampled_from(Statistic)),
+                timestamps=time,
+                values=values,
+                unit=draw(TEXT),
+                edge=subject if isinstance(subject, Edge) else None,
+            )
+        )
+    time = signals[0].timestamps
+    window = TimeWindow(float(time[0]), float(time[-1]))
+    event = st.builds(Event, FINITE, NAME, st.sampled_from([None, *names]), TEXT)
+    targets = [None, *map(Target, names)]
+    targets += [Target(s.component, s.name) for s in signals if s.component is not None]
+    return Incident(
+        name=draw(NAME),
+        topology=Topology(components, edges),
+        signals=tuple(signals),
+        events=tuple(draw(st.lists(event, max_size=3))),
+        baseline=draw(st.sampled_from([None, window])),
+        window=draw(st.sampled_from([None, window])),
+        target=draw(st.sampled_from(targets)),
+    )
+
+
+PROBABILITY = st.builds(Probability, value=DOUBLE, mcse=DOUBLE, interval=st.tuples(DOUBLE, DOUBLE))
+OWN = st.builds(
+    OwnEvidence, family=TEXT, signal=TEXT, contrast=DOUBLE, scale=DOUBLE, log_bayes_factor=DOUBLE
+)
+DOSE = st.builds(Dose, family=TEXT, unit=TEXT, cause=DOUBLE, target=DOUBLE)
+EXPLANATION = st.builds(
+    Explanation,
+    own=st.lists(OWN, max_size=2).map(tuple),
+    dose=st.none() | DOSE,
+    path=st.lists(TEXT, max_size=3).map(tuple),
+    reaches_target=st.none() | st.booleans(),
+    footprint=st.tuples(DOUBLE, DOUBLE),
+    text=TEXT,
+)
+CAUSE = st.builds(
+    Cause,
+    component=TEXT,
+    kind=TEXT,
+    kinds=st.dictionaries(TEXT, DOUBLE, max_size=3),
+    probability=PROBABILITY,
+    explains=EXPLANATION,
+)
+DIAGNOSTICS = st.builds(
+    Diagnostics,
+    healthy=st.booleans(),
+    problems=st.lists(TEXT, max_size=2).map(tuple),
+    n_draws=COUNT,
+    n_chains=COUNT,
+    r_hat=st.none() | DOUBLE,
+    ess=DOUBLE,
+    divergences=st.none() | COUNT,
+    e_bfmi=st.none() | DOUBLE,
+    pareto_k=st.none() | DOUBLE,
+    reruns=COUNT,
+    max_width=COUNT,
+)
+ANSWERS = st.builds(
+    Answer,
+    incident=TEXT,
+    method=st.sampled_from(["screen", "nuts"]),
+    posterior=st.builds(
+        RootCausePosterior, causes=st.lists(CAUSE, max_size=3).map(tuple), none=PROBABILITY
+    ),
+    diagnostics=DIAGNOSTICS,
+    notes=st.lists(TEXT, max_size=2).map(tuple),
+    seed=st.integers(0, 2**64 - 1),
+    versions=st.dictionaries(TEXT, TEXT, max_size=3),
+    timings=st.dictionaries(TEXT, DOUBLE, max_size=3),
+)

@@ -1,0 +1,197 @@
+"""What goes over the wire comes back the same, to the last bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayesrca.api.v1 import answer_pb2, incident_pb2, tensor_pb2
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
+from bayesrca.config import Method, Settings
+from bayesrca.errors import (
+    IncidentFormatError,
+    InvalidIncidentError,
+    InvalidSettingsError,
+)
+from bayesrca.incident import Component, Family, Incident, Signal, Statistic, Topology
+from bayesrca.posterior.result import Answer
+from bayesrca.wire import (
+    decode_answer,
+    decode_incident,
+    decode_request,
+    decode_settings,
+    encode_answer,
+    encode_incident,
+    encode_settings,
+)
+from bayesrca.wire.tensors import decode_vector, encode_tensor
+from bayesrca.wire.vocabulary import COMPONENT_KINDS, EDGE_KINDS, FAMILIES, METHODS, STATISTICS
+from tests.unit.service.strategies import ANSWERS, incidents
+
+UNIT = st.floats(0, 1, exclude_min=True, exclude_max=True)
+SETTINGS = st.builds(
+    Settings,
+    method=st.sampled_from(Method),
+    deadline=st.none() | st.floats(1e-3, 1e6),
+    chains=st.integers(1, 64),
+    draws=st.integers(1, 1_000_000),
+    tune=st.integers(1, 1_000_000),
+    target_accept=UNIT,
+    retry_target_accept=UNIT,
+    screen_scrambles=st.integers(4, 1024),
+    screen_points=st.integers(8, 1 << 20),
+    none_prior=UNIT,
+    interval_mass=UNIT,
+    cores=st.integers(1, 1024),
+    max_bins=st.integers(2, 12),
+    max_width=st.integers(1, 20),
+)
+
+
+@given(incidents())
+def test_an_incident_comes_back_to_the_last_bit(incident: Incident) -> None:
+    raw = encode_incident(incident).SerializeToString()
+    back = decode_incident(incident_pb2.Incident.FromString(raw))
+    assert back == incident
+    assert repr(dataclasses.replace(back, signals=incident.signals)) == repr(incident)
+    for ours, theirs in zip(incident.signals, back.signals, strict=True):
+        assert ours.timestamps.tobytes() == theirs.timestamps.tobytes()
+        assert ours.values.tobytes() == theirs.values.tobytes()
+
+
+@given(ANSWERS)
+def test_an_answer_comes_back_to_the_last_bit(answer: Answer) -> None:
+    raw = encode_answer(answer).SerializeToString()
+    back = decode_answer(answer_pb2.Answer.FromString(raw))
+    assert back == answer
+    assert repr(back) == repr(answer)  # tells -0.0 from 0.0, and the order of mappings
+
+
+@given(ANSWERS)
+def test_numbers_that_are_no_numbers_survive(answer: Answer) -> None:
+    odd = dataclasses.replace(answer.diagnostics, ess=math.nan, r_hat=math.inf)
+    message = encode_answer(dataclasses.replace(answer, diagnostics=odd))
+    back = decode_answer(message).diagnostics
+    assert math.isnan(back.ess)
+    assert back.r_hat == math.inf
+
+
+@given(SETTINGS)
+def test_settings_come_back_but_for_the_cores(settings: Settings) -> None:
+    raw = encode_settings(settings).SerializeToString()
+    back = decode_settings(pb.AnalysisSettings.FromString(raw), cores=7)
+    assert back == dataclasses.replace(settings, cores=7)
+
+
+def test_absent_settings_are_the_defaults() -> None:
+    assert decode_settings(pb.AnalysisSettings(), cores=2) == Settings(cores=2)
+
+
+def test_every_setting_travels() -> None:
+    wire = {field.name for field in pb.AnalysisSettings.DESCRIPTOR.fields}
+    home = {field.name for field in dataclasses.fields(Settings)}
+    assert wire - {"deadline_seconds"} == home - {"deadline", "cores"}
+
+
+def test_a_setting_of_zero_is_not_an_absent_one() -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        decode_settings(pb.AnalysisSettings(chains=0))
+    assert caught.value.field == "settings.chains"
+
+
+def test_no_value_of_a_wire_enum_is_left_without_meaning() -> None:
+    for table, wire in (
+        (COMPONENT_KINDS, incident_pb2.ComponentKind),
+        (EDGE_KINDS, incident_pb2.EdgeKind),
+        (FAMILIES, incident_pb2.SignalFamily),
+        (STATISTICS, incident_pb2.Statistic),
+        (METHODS, answer_pb2.Method),
+    ):
+        words = [table.word(number, "field") for number in wire.values() if number]
+        assert len(set(words)) == len(words)
+
+
+def test_series_with_the_same_times_share_an_axis() -> None:
+    time = np.arange(5.0)
+    signals = [
+        Signal("a", name, Family.LOAD, Statistic.COUNT, axis, np.ones(5))
+        for name, axis in (("x", time), ("y", time.copy()), ("z", time + 0.5))
+    ]
+    message = encode_incident(Incident("i", Topology((Component("a"),)), tuple(signals)))
+    assert [s.time_axis for s in message.signals] == [0, 0, 1]
+    assert len(message.time_axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"dtype": tensor_pb2.D_TYPE_UNSPECIFIED}, "x.dtype"),
+        ({"dtype": 7}, "x.dtype"),
+        ({"data": b""}, "x.data"),
+        ({"data": b"\0" * 23}, "x.data"),
+        ({"shape": [4]}, "x.data"),
+        ({"shape": []}, "x.data"),
+        ({"shape": [-3]}, "x.shape"),
+        ({"shape": [-3, -1]}, "x.shape"),
+        ({"shape": [3, 1]}, "x.shape"),
+        ({"shape": [1 << 62, 1 << 62]}, "x.data"),
+        ({"shape": [1] * 9}, "x.shape"),
+    ],
+)
+def test_a_tensor_that_lies(change: dict[str, object], field: str) -> None:
+    parts: dict[str, object] = {"data": b"\0" * 24, "dtype": 1, "shape": [3]}
+    with pytest.raises(InvalidIncidentError) as caught:
+        decode_vector(tensor_pb2.Tensor(**(parts | change)), "x")  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+def test_a_vector_is_little_endian_read_only_and_not_copied() -> None:
+    message = encode_tensor(np.array([1.0, -0.0]))
+    assert message.data == bytes.fromhex("000000000000f03f0000000000000080")
+    vector = decode_vector(message, "x")
+    assert vector.dtype == np.float64
+    assert not vector.flags.writeable
+    assert not vector.flags.owndata
+
+
+@given(ANSWERS, st.data())
+def test_an_answer_with_a_part_missing_is_refused(answer: Answer, data: st.DataObject) -> None:
+    message = encode_answer(answer)
+    spoilers = {
+        "answer.posterior": lambda: message.ClearField("posterior"),
+        "answer.diagnostics": lambda: message.ClearField("diagnostics"),
+        "answer.posterior.none": lambda: message.posterior.ClearField("none"),
+        "answer.posterior.none.interval": lambda: message.posterior.none.ClearField("interval"),
+        "answer.method": lambda: message.ClearField("method"),
+    }
+    if answer.posterior.causes:
+        first = message.posterior.causes[0]
+        where = "answer.posterior.causes[0]"
+        spoilers |= {
+            f"{where}.probability": lambda: first.ClearField("probability"),
+            f"{where}.explains": lambda: first.ClearField("explains"),
+            f"{where}.explains.footprint": lambda: first.explains.ClearField("footprint"),
+        }
+    if answer.versions:
+        spoilers["answer.versions"] = lambda: message.versions.append(message.versions[0])
+    field = data.draw(st.sampled_from(sorted(spoilers)))
+    spoilers[field]()
+    with pytest.raises(IncidentFormatError) as caught:
+        decode_answer(message)
+    assert caught.value.field == field
+
+
+def test_seed_zero_is_a_seed() -> None:
+    time = np.arange(3.0)
+    signal = Signal("a", "x", Family.LOAD, Statistic.COUNT, time, time)
+    incident = Incident("i", Topology((Component("a"),)), (signal,))
+    request = pb.AnalyzeRequest(incident=encode_incident(incident), seed=0)
+    call = decode_request(request, cores=3)
+    assert (call.seed, call.settings) == (0, Settings(cores=3))
+    assert call.incident == incident
+    assert "incident" not in repr(call)
