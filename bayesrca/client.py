@@ -26,7 +26,7 @@ _LONGEST_SECONDS = 1e9
 
 # `Analyze` may be repeated: the same request has the same answer. A full queue says when to come
 # back (`grpc-retry-pushback-ms`), and gRPC obeys.
-_SERVICE_CONFIG = {
+SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [{"service": _SERVICE, "method": "Analyze"}],
@@ -205,7 +205,7 @@ def _options(address: str, max_message_bytes: int) -> list[tuple[str, int | str]
         ("grpc.max_send_message_length", max_message_bytes),
         # A call whose request does not fit into this buffer (256 KiB by default) is never retried.
         ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
-        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
     ]

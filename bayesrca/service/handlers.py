@@ -74,6 +74,8 @@ class RootCauseHandlers:
         loop = asyncio.get_running_loop()
         expires = None if remaining is None else loop.time() + remaining
         try:
+            # Before the request is read: a server that is full must not get busier by saying so.
+            self._pool.check()
             settings = await asyncio.to_thread(_validate, request, self._cores)
             # Awaited without a shield: when the caller goes, gRPC cancels this coroutine and with
             # it the ticket, wherever it is.

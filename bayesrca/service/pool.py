@@ -89,6 +89,24 @@ class WorkerPool:
             expires: the event loop's time at which nobody waits any more; None for never.
 
         Raises:
+            CallFailedError: as `check`.
+        """
+        self.check()
+        response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(request, settings, expires, response)
+        if self._idle:
+            self._idle.popleft().set_result(ticket)
+            # Counted from here on, so that a drain cannot miss it.
+            self._running.add(ticket)
+        else:
+            self._waiting.append(ticket)
+            ticket.response.add_done_callback(lambda _: self._forget(ticket))
+        return ticket
+
+    def check(self) -> None:
+        """Raise if a call would not be taken now.
+
+        Raises:
             CallFailedError: the pool drains (``DRAINING``), no worker can be started
                 (``NO_WORKER``), or the queue is full (``QUEUE_FULL``).
         """
@@ -96,18 +114,8 @@ class WorkerPool:
             raise CallFailedError(_DRAINING)
         if not self._available:
             raise CallFailedError(_NO_WORKER)
-        response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(request, settings, expires, response)
-        if self._idle:
-            self._idle.popleft().set_result(ticket)
-            # Counted from here on, so that a drain cannot miss it.
-            self._running.add(ticket)
-        elif len(self._waiting) < self._options.queue:
-            self._waiting.append(ticket)
-            ticket.response.add_done_callback(lambda _: self._forget(ticket))
-        else:
+        if not self._idle and len(self._waiting) >= self._options.queue:
             raise CallFailedError(self._full())
-        return ticket
 
     def close(self) -> None:
         """Refuse further calls; those that run or wait go on."""

@@ -16,7 +16,7 @@ DOMAIN = "bayesrca"
 _Metadata = tuple[tuple[str, str | bytes], ...]
 
 _BAD_INPUT = grpc.StatusCode.INVALID_ARGUMENT
-_CODES: Mapping[str, grpc.StatusCode] = {
+CODES: Mapping[str, grpc.StatusCode] = {
     # The request itself is at fault: no server will answer it.
     "INVALID_INCIDENT": _BAD_INPUT,
     "INCIDENT_FORMAT": _BAD_INPUT,
@@ -47,7 +47,7 @@ def status_of(failure: Failure) -> tuple[grpc.StatusCode, str, _Metadata]:
     queue; and ``grpc-retry-pushback-ms``, which stock clients obey, where it is known when or
     whether to try again.
     """
-    code = _CODES.get(failure.reason, grpc.StatusCode.INTERNAL)
+    code = CODES.get(failure.reason, grpc.StatusCode.INTERNAL)
     message = shorten(failure.message, _MAX_MESSAGE_BYTES)
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in _details(failure, code, message):

@@ -34,7 +34,7 @@ from bayesrca.wire import AnalyzeCall, encode_request
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = "bayesrca.api.v1.RootCauseService"
 SCREEN = Settings(method=Method.SCREEN)
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class Server:

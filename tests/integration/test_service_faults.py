@@ -130,7 +130,8 @@ def test_a_full_queue_says_when_to_come_back(service: Server, client: Client) ->
     delay = retry.retry_delay.ToMilliseconds()
     assert 250 <= delay <= 10_000
     trailers = {entry.key: entry.value for entry in error.trailing_metadata()}
-    assert trailers["grpc-retry-pushback-ms"] == str(delay)
+    pushback: object = trailers["grpc-retry-pushback-ms"]
+    assert pushback == str(delay)
 
 
 def test_the_client_waits_for_a_full_queue(service: Server, client: Client) -> None:
