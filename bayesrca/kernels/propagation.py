@@ -44,6 +44,15 @@ def symbol_address(name: str) -> int:
     return _core.symbol_address(name)
 
 
+def compute_logp_grad(handle: int, theta: Floats) -> tuple[float, Floats]:
+    """Log likelihood of an unconstrained theta, [p], and its gradient, by bare handle.
+
+    Raises:
+        KernelError: the handle is unknown or released.
+    """
+    return _core.logp_grad(handle, _floats(theta, "theta"))
+
+
 def compute_pareto_k(log_weights: Floats) -> float:
     """Pareto shape k-hat of importance weights given by their logarithms, [d].
 
@@ -128,7 +137,7 @@ class PreparedLikelihood:
 
     def compute_logp_grad(self, theta: Floats) -> tuple[float, Floats]:
         """Log likelihood of an unconstrained theta, [p], and its gradient, [p]."""
-        return _core.logp_grad(self.handle, _floats(theta, "theta"))
+        return compute_logp_grad(self.handle, theta)
 
     def compute_root_log_posterior(self, thetas: Floats, *, threads: int = 1) -> tuple[Floats, Floats]:
         """Log posterior [d, k] of every hypothesis given each theta [d, p], and log likelihoods [d].

@@ -11,26 +11,33 @@ use super::plan::{Block, Plan};
 /// Weights of one root's components: `[(node * 2 + affected) * lanes + lane]`.
 pub(crate) type Weights = Vec<f64>;
 
+/// Sums over more components than this rescale their tables as they go.
+const RESCALE_ABOVE: usize = 24;
+
 /// Tables of one sum, kept for the backward pass. Reused between calls to avoid allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     /// State tables before each block and after the last, `[state * lanes + lane]`.
     states: Vec<Vec<f64>>,
-    /// Transition probabilities of each block, `[before * subsets + subset]`, with partials.
-    transitions: Vec<Transition>,
-    /// Subset weights of each block, `[subset * lanes + lane]`.
+    /// Subset weights of each block with several members, `[subset * lanes + lane]`.
     subset_weights: Vec<Vec<f64>>,
+    /// Factor put on each lane after each block of a long sum; empty for a short one.
+    factors: Vec<Vec<f64>>,
+    /// Logarithm of what the factors took out of each lane.
+    pub log_scale: Vec<f64>,
+    row: Vec<Dual>,
     adjoint: Vec<f64>,
     adjoint_next: Vec<f64>,
+    subset_adjoint: Vec<f64>,
     lanes: usize,
     len: usize,
 }
 
-#[derive(Debug, Default)]
-struct Transition {
-    value: Vec<f64>,
-    d_transmission: Vec<f64>,
-    d_base: Vec<f64>,
+/// The two parameters of the affected-set prior.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rates {
+    pub transmission: f64,
+    pub base: f64,
 }
 
 /// A number with its partial derivatives in the transmission and the base rate.
@@ -71,7 +78,7 @@ fn miss(transmission: f64, k: u32) -> Dual {
         return Dual::ONE;
     }
     let base = 1.0 - transmission;
-    let lower = base.powi(k.cast_signed() - 1);
+    let lower = (1..k).fold(1.0, |p, _| p * base);
     Dual {
         v: lower * base,
         t: -f64::from(k) * lower,
@@ -80,32 +87,36 @@ fn miss(transmission: f64, k: u32) -> Dual {
 }
 
 impl Block {
+    /// Probability that a member is not reached from outside the block, given the state before it.
+    fn spared_from_outside(&self, m: usize, state: usize, rates: Rates) -> Dual {
+        let k = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
+        miss(rates.transmission, k).times(Dual {
+            v: 1.0 - rates.base,
+            t: 0.0,
+            b: -1.0,
+        })
+    }
+
     /// Probability of each subset of members being affected, given the state before the block.
-    fn transition(&self, state: usize, transmission: f64, base: f64, out: &mut Vec<Dual>) {
-        let quiet = |m: usize| {
-            let k = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
-            miss(transmission, k).times(Dual {
-                v: 1.0 - base,
-                t: 0.0,
-                b: -1.0,
-            })
-        };
+    fn transition(&self, state: usize, rates: Rates, out: &mut Vec<Dual>) {
         out.clear();
-        if self.members.len() == 1 {
-            let q = quiet(0);
-            out.push(q);
-            out.push(Dual::ONE.minus(q));
+        let m = self.members.len();
+        if m == 1 {
+            let q = self.spared_from_outside(0, state, rates);
+            out.extend([q, Dual::ONE.minus(q)]);
             return;
         }
-        let m = self.members.len();
-        let outside: Vec<Dual> = (0..m).map(quiet).collect();
+        let outside: Vec<Dual> = (0..m)
+            .map(|i| self.spared_from_outside(i, state, rates))
+            .collect();
         // No member of `rest` is reached, from outside or from the affected set `from`.
         let spared = |rest: usize, from: usize| {
             (0..m)
                 .filter(|i| rest >> i & 1 == 1)
                 .fold(Dual::ONE, |acc, i| {
+                    let inside = (from & self.inner[i]).count_ones();
                     acc.times(outside[i])
-                        .times(miss(transmission, (from & self.inner[i]).count_ones()))
+                        .times(miss(rates.transmission, inside))
                 })
         };
         // covered[x]: reachability inside x alone reaches all of x (recursion over the reached part).
@@ -125,55 +136,57 @@ impl Block {
         let all = (1 << m) - 1;
         out.extend((0..1usize << m).map(|x| covered[x].times(spared(all & !x, x))));
     }
+
+    /// Weights of one subset of members.
+    fn weights<'a>(
+        &self,
+        subset: usize,
+        weights: &'a Weights,
+        products: &'a [f64],
+        lanes: usize,
+    ) -> &'a [f64] {
+        if self.members.len() == 1 {
+            let at = (self.members[0] * 2 + subset) * lanes;
+            &weights[at..at + lanes]
+        } else {
+            &products[subset * lanes..(subset + 1) * lanes]
+        }
+    }
 }
 
 impl Tables {
-    /// The final table of the last forward run.
+    /// The final table of the last forward run: `[state * lanes + lane]` with `2^width_after` states
+    /// (two when the plan keeps a target open, else one), each lane over `exp(log_scale[lane])`.
     pub fn last(&self) -> &[f64] {
         &self.states[self.len]
     }
 
-    /// Run the sum forwards. The final table is `[state * lanes + lane]` with `2^width_after` states
-    /// (two when the plan keeps a target open, else one).
-    pub fn forward(
-        &mut self,
-        plan: &Plan,
-        weights: &Weights,
-        lanes: usize,
-        transmission: f64,
-        base: f64,
-    ) {
+    /// Run the sum forwards.
+    pub fn forward(&mut self, plan: &Plan, weights: &Weights, lanes: usize, rates: Rates) {
         self.lanes = lanes;
         self.len = plan.blocks.len();
         if self.states.len() <= self.len {
             self.states.resize_with(self.len + 1, Vec::new);
-            self.transitions
-                .resize_with(self.len + 1, Transition::default);
             self.subset_weights.resize_with(self.len + 1, Vec::new);
+            self.factors.resize_with(self.len + 1, Vec::new);
         }
         self.states[0].clear();
         self.states[0].resize(lanes, 1.0);
-        let mut row = Vec::new();
+        self.log_scale.clear();
+        self.log_scale.resize(lanes, 0.0);
         for (b, block) in plan.blocks.iter().enumerate() {
-            let subsets = block.added.len();
-            fill_subset_weights(block, weights, lanes, &mut self.subset_weights[b]);
-            let transition = &mut self.transitions[b];
-            transition.value.clear();
-            transition.d_transmission.clear();
-            transition.d_base.clear();
+            if block.members.len() > 1 {
+                fill_subset_weights(block, weights, lanes, &mut self.subset_weights[b]);
+            }
             let (head, tail) = self.states.split_at_mut(b + 1);
             let (before, after) = (&head[b], &mut tail[0]);
             after.clear();
             after.resize(lanes << block.width_after, 0.0);
             for (state, &carried) in block.carry.iter().enumerate() {
-                block.transition(state, transmission, base, &mut row);
+                block.transition(state, rates, &mut self.row);
                 let from = &before[state * lanes..(state + 1) * lanes];
-                for subset in 0..subsets {
-                    let p = row[subset];
-                    transition.value.push(p.v);
-                    transition.d_transmission.push(p.t);
-                    transition.d_base.push(p.b);
-                    let weight = &self.subset_weights[b][subset * lanes..(subset + 1) * lanes];
+                for (subset, p) in self.row.iter().enumerate() {
+                    let weight = block.weights(subset, weights, &self.subset_weights[b], lanes);
                     let to = carried | block.added[subset];
                     let into = &mut after[to * lanes..(to + 1) * lanes];
                     for ((x, f), w) in into.iter_mut().zip(from).zip(weight) {
@@ -181,17 +194,23 @@ impl Tables {
                     }
                 }
             }
+            self.factors[b].clear();
+            if plan.nodes.len() > RESCALE_ABOVE {
+                rescale(after, lanes, &mut self.factors[b], &mut self.log_scale);
+            }
         }
     }
 
     /// Run the sum backwards from the adjoint of the final table.
     ///
     /// Adds the adjoints of the weights to `weight_adjoint` (laid out as `weights`) and returns those of the
-    /// transmission and the base rate.
+    /// transmission and the base rate. The factors of a rescaled sum count as constants: they cancel from the
+    /// gradient of a logarithm.
     pub fn backward(
         &mut self,
         plan: &Plan,
         weights: &Weights,
+        rates: Rates,
         final_adjoint: &[f64],
         weight_adjoint: &mut [f64],
     ) -> (f64, f64) {
@@ -199,32 +218,35 @@ impl Tables {
         let (mut d_transmission, mut d_base) = (0.0, 0.0);
         self.adjoint_next.clear();
         self.adjoint_next.extend_from_slice(final_adjoint);
-        let mut subset_adjoint = Vec::new();
         for (b, block) in plan.blocks.iter().enumerate().rev() {
             let subsets = block.added.len();
+            for row in self.adjoint_next.chunks_exact_mut(lanes) {
+                for (g, factor) in row.iter_mut().zip(&self.factors[b]) {
+                    *g *= factor;
+                }
+            }
             let before = &self.states[b];
             self.adjoint.clear();
             self.adjoint.resize(before.len(), 0.0);
-            subset_adjoint.clear();
-            subset_adjoint.resize(subsets * lanes, 0.0);
+            self.subset_adjoint.clear();
+            self.subset_adjoint.resize(subsets * lanes, 0.0);
             for (state, &carried) in block.carry.iter().enumerate() {
+                block.transition(state, rates, &mut self.row);
                 let from = &before[state * lanes..(state + 1) * lanes];
                 let back = &mut self.adjoint[state * lanes..(state + 1) * lanes];
-                for subset in 0..subsets {
-                    let at = state * subsets + subset;
-                    let p = self.transitions[b].value[at];
-                    let weight = &self.subset_weights[b][subset * lanes..(subset + 1) * lanes];
+                for (subset, p) in self.row.iter().enumerate() {
+                    let weight = block.weights(subset, weights, &self.subset_weights[b], lanes);
                     let to = carried | block.added[subset];
                     let g = &self.adjoint_next[to * lanes..(to + 1) * lanes];
-                    let into = &mut subset_adjoint[subset * lanes..(subset + 1) * lanes];
+                    let into = &mut self.subset_adjoint[subset * lanes..(subset + 1) * lanes];
                     let mut d_p = 0.0;
                     for lane in 0..lanes {
-                        back[lane] += p * weight[lane] * g[lane];
-                        into[lane] += p * from[lane] * g[lane];
+                        back[lane] += p.v * weight[lane] * g[lane];
+                        into[lane] += p.v * from[lane] * g[lane];
                         d_p += from[lane] * weight[lane] * g[lane];
                     }
-                    d_transmission += d_p * self.transitions[b].d_transmission[at];
-                    d_base += d_p * self.transitions[b].d_base[at];
+                    d_transmission += d_p * p.t;
+                    d_base += d_p * p.b;
                 }
             }
             spread_subset_adjoint(
@@ -232,12 +254,31 @@ impl Tables {
                 weights,
                 lanes,
                 &self.subset_weights[b],
-                &subset_adjoint,
+                &self.subset_adjoint,
                 weight_adjoint,
             );
             std::mem::swap(&mut self.adjoint, &mut self.adjoint_next);
         }
         (d_transmission, d_base)
+    }
+}
+
+/// Bring the largest entry of every lane to 1.
+fn rescale(table: &mut [f64], lanes: usize, factors: &mut Vec<f64>, log_scale: &mut [f64]) {
+    for lane in 0..lanes {
+        let largest = table
+            .iter()
+            .skip(lane)
+            .step_by(lanes)
+            .fold(0.0f64, |m, &x| m.max(x));
+        let factor = if largest > 0.0 { 1.0 / largest } else { 1.0 };
+        factors.push(factor);
+        log_scale[lane] -= factor.ln();
+    }
+    for row in table.chunks_exact_mut(lanes) {
+        for (x, factor) in row.iter_mut().zip(factors.iter()) {
+            *x *= factor;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Cells {
     /// Mean over footprints of the log shifts, all count cells together.
     mean_shift: f64,
     /// d(log dose)/d(data) where the cell carries a dose, else NaN: the jacobian, or `exp(-shift)` for counts.
-    pub jacobian: Vec<f64>,
+    jacobian: Vec<f64>,
 }
 
 /// Ratios of one family at one theta, `[component * s + footprint]`.
@@ -42,6 +42,8 @@ pub(crate) struct Ratios {
     pub root: Vec<f64>,
     /// Quiet density of single-series and count cells (else 1).
     pub quiet: Vec<f64>,
+    /// Dose jacobian over quiet density (NaN where there is no dose); not an adjoint.
+    pub jacobian: Vec<f64>,
 }
 
 impl Ratios {
@@ -151,6 +153,9 @@ impl Cells {
                 }
             }
         }
+        out.jacobian.clear();
+        let pairs = self.jacobian.iter().zip(&out.quiet);
+        out.jacobian.extend(pairs.map(|(j, q)| j / q));
         log_quiet.total() + self.mean_shift
     }
 

@@ -53,7 +53,13 @@ pub(crate) fn effect_beyond_large(median: f64) -> (f64, f64) {
     (UP * median / reach, UP * LARGE / (reach * reach))
 }
 
-/// Student-t density with 4 degrees of freedom at `l` with squared scale `v`, and its derivative in `v`.
+/// Student-t density with 4 degrees of freedom at `l` with squared scale `v`, one root and one division.
+pub(crate) fn t4_value(l: f64, v: f64) -> f64 {
+    let q = 4.0 * v + l * l;
+    12.0 * v * v / (q * q * q.sqrt())
+}
+
+/// The same with its derivative in `v`.
 pub(crate) fn t4(l: f64, v: f64) -> (f64, f64) {
     let sq = l * l / (4.0 * v);
     let a = 1.0 + sq;
@@ -61,9 +67,8 @@ pub(crate) fn t4(l: f64, v: f64) -> (f64, f64) {
     (value, value * (2.5 * sq / a - 0.5) / v)
 }
 
-/// Probability of the interval `(low, high)` under `t4` with squared scale `v`, and its derivative in `v`.
-/// `low` may be minus infinity.
-pub(crate) fn t4_interval(low: f64, high: f64, v: f64) -> (f64, f64) {
+/// Probability of the interval `(low, high)` under `t4` with squared scale `v`. `low` may be minus infinity.
+pub(crate) fn t4_interval_value(low: f64, high: f64, v: f64) -> f64 {
     let inv = 1.0 / v.sqrt();
     let (a, b) = (low * inv, high * inv);
     // On the upper side the difference of two survival functions keeps more digits.
@@ -72,10 +77,23 @@ pub(crate) fn t4_interval(low: f64, high: f64, v: f64) -> (f64, f64) {
     } else {
         t4_cdf(b) - t4_cdf(a)
     };
+    p.max(0.0)
+}
+
+/// The same with its derivative in `v`.
+pub(crate) fn t4_interval(low: f64, high: f64, v: f64) -> (f64, f64) {
+    let inv = 1.0 / v.sqrt();
     let edge = |x: f64| {
-        if x.is_finite() { x * t4(x, 1.0).0 } else { 0.0 }
+        if x.is_finite() {
+            x * t4_value(x, 1.0)
+        } else {
+            0.0
+        }
     };
-    (p.max(0.0), -0.5 * (edge(b) - edge(a)) / v)
+    (
+        t4_interval_value(low, high, v),
+        -0.5 * (edge(high * inv) - edge(low * inv)) / v,
+    )
 }
 
 /// Cumulative distribution function of Student's t with 4 degrees of freedom (closed form).

@@ -1,7 +1,9 @@
 //! Weights of the components a root can reach, from their doses given the root's (eq. 7).
 
-use super::cells::{Cells, Ratios};
-use super::density::{partial_dose, partial_dose_interval, t4, t4_interval};
+use super::cells::Ratios;
+use super::density::{
+    partial_dose, partial_dose_interval, t4, t4_interval, t4_interval_value, t4_value,
+};
 use super::plan::Plan;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
@@ -20,6 +22,18 @@ pub(crate) struct PairDoses {
     partial: Vec<f64>,
     /// Per node: whether it is the target.
     is_target: Vec<bool>,
+    shape: Vec<Shape>,
+}
+
+/// What the footprints of one node have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// No dose at either end in any footprint.
+    Unpaired,
+    /// Continuous doses at both ends in every footprint.
+    Continuous,
+    /// Anything else: decided footprint by footprint.
+    Mixed,
 }
 
 /// Adjoints that `PairDoses::backward` adds to.
@@ -45,11 +59,21 @@ impl PairDoses {
             noise_sq: nan,
             partial: vec![0.0; len],
             is_target: plan.nodes.iter().map(|&i| target == Some(i)).collect(),
+            shape: Vec::with_capacity(plan.nodes.len()),
         };
         for (p, &i) in plan.nodes.iter().enumerate() {
             for k in 0..s {
                 out.fill(e, p * s + k, i * s + k, root * s + k);
             }
+            let row = p * s..(p + 1) * s;
+            let (ratio, high) = (&out.ratio[row.clone()], &out.high[row]);
+            out.shape.push(if ratio.iter().all(|r| r.is_nan()) {
+                Shape::Unpaired
+            } else if ratio.iter().all(|r| !r.is_nan()) && high.iter().all(|h| h.is_nan()) {
+                Shape::Continuous
+            } else {
+                Shape::Mixed
+            });
         }
         out
     }
@@ -92,75 +116,92 @@ impl PairDoses {
         }
     }
 
-    /// Fill `out[node * s + footprint]` with the affected-over-quiet ratio given the root's dose.
-    #[allow(clippy::too_many_arguments)] // One call site; the arrays are the whole context.
+    /// Fill `out[footprint]` with one node's affected-over-quiet ratio given the root's dose.
+    ///
+    /// `affected` is its generic ratio and `jacobian` its dose jacobian over its quiet density, by footprint.
     pub fn forward(
         &self,
-        plan: &Plan,
-        s: usize,
+        node: usize,
         theta: &Natural,
         f: usize,
-        cells: &Cells,
-        r: &Ratios,
-        out: &mut Vec<f64>,
+        affected: &[f64],
+        jacobian: &[f64],
+        out: &mut [f64],
     ) {
-        out.clear();
-        let unrelated = theta.unrelated_dose;
-        for (p, &i) in plan.nodes.iter().enumerate() {
-            let share = self.full_share(p, theta);
-            for k in 0..s {
-                let (at, cell) = (p * s + k, i * s + k);
-                if self.ratio[at].is_nan() {
-                    out.push(r.affected[cell]);
-                    continue;
+        let s = out.len();
+        let (share, unrelated) = (self.full_share(node, theta), theta.unrelated_dose);
+        let (full_weight, part_weight) =
+            ((1.0 - unrelated) * share, (1.0 - unrelated) * (1.0 - share));
+        let spread_sq = theta.dose_spread[f] * theta.dose_spread[f];
+        let row = node * s..(node + 1) * s;
+        let (ratio, noise, partial) = (
+            &self.ratio[row.clone()],
+            &self.noise_sq[row.clone()],
+            &self.partial[row.clone()],
+        );
+        match self.shape[node] {
+            Shape::Unpaired => out.copy_from_slice(affected),
+            Shape::Continuous => {
+                for k in 0..s {
+                    let full = t4_value(ratio[k], spread_sq + noise[k]);
+                    let related = full_weight * full + part_weight * partial[k];
+                    out[k] = related * jacobian[k] + unrelated * affected[k];
                 }
-                let related = share * self.full(at, theta.dose_spread[f]).0
-                    + (1.0 - share) * self.partial[at];
-                let density = (1.0 - unrelated) * related * cells.jacobian[cell];
-                out.push(density / r.quiet[cell] + unrelated * r.affected[cell]);
+            }
+            Shape::Mixed => {
+                for k in 0..s {
+                    let at = row.start + k;
+                    if ratio[k].is_nan() {
+                        out[k] = affected[k];
+                        continue;
+                    }
+                    let v = spread_sq + noise[k];
+                    let full = if self.high[at].is_nan() {
+                        t4_value(ratio[k], v)
+                    } else {
+                        t4_interval_value(self.low[at], self.high[at], v)
+                    };
+                    let related = full_weight * full + part_weight * partial[k];
+                    out[k] = related * jacobian[k] + unrelated * affected[k];
+                }
             }
         }
     }
 
-    /// Add the adjoints behind `adjoint[node * s + footprint]` of the weights.
-    #[allow(clippy::too_many_arguments)] // One call site; the arrays are the whole context.
+    /// Add the adjoints behind `g`, the adjoint of one node's ratio in one footprint.
+    ///
+    /// `(node, at, cell)`: position in the plan, index into these arrays, index into the cells'.
     pub fn backward(
         &self,
-        plan: &Plan,
-        s: usize,
+        (node, at, cell): (usize, usize, usize),
         theta: &Natural,
         f: usize,
-        cells: &Cells,
         r: &Ratios,
-        adjoint: &[f64],
+        g: f64,
         into: &mut PairAdjoint<'_>,
     ) {
-        let unrelated = theta.unrelated_dose;
-        for (p, &i) in plan.nodes.iter().enumerate() {
-            let share = self.full_share(p, theta);
-            for k in 0..s {
-                let (at, cell) = (p * s + k, i * s + k);
-                let g = adjoint[at];
-                if self.ratio[at].is_nan() {
-                    into.ratios.affected[cell] += g;
-                    continue;
-                }
-                let spread = theta.dose_spread[f];
-                let (full, d_full) = self.full(at, spread);
-                let related = share * full + (1.0 - share) * self.partial[at];
-                let j = cells.jacobian[cell] / r.quiet[cell];
-                into.ratios.affected[cell] += g * unrelated;
-                into.ratios.quiet[cell] -= g * (1.0 - unrelated) * related * j / r.quiet[cell];
-                into.gradient.unrelated_dose += g * (r.affected[cell] - related * j);
-                let scaled = g * (1.0 - unrelated) * j;
-                into.gradient.dose_spread[f] += scaled * share * d_full * 2.0 * spread;
-                let d_share = scaled * (full - self.partial[at]);
-                if self.is_target[p] {
-                    into.gradient.full_dose_target += d_share;
-                } else {
-                    into.gradient.full_dose_path += d_share;
-                }
-            }
+        if self.ratio[at].is_nan() {
+            into.ratios.affected[cell] += g;
+            return;
+        }
+        let (share, unrelated, spread) = (
+            self.full_share(node, theta),
+            theta.unrelated_dose,
+            theta.dose_spread[f],
+        );
+        let (full, d_full) = self.full(at, spread);
+        let related = share * full + (1.0 - share) * self.partial[at];
+        let j = r.jacobian[cell];
+        into.ratios.affected[cell] += g * unrelated;
+        into.ratios.quiet[cell] -= g * (1.0 - unrelated) * related * j / r.quiet[cell];
+        into.gradient.unrelated_dose += g * (r.affected[cell] - related * j);
+        let scaled = g * (1.0 - unrelated) * j;
+        into.gradient.dose_spread[f] += scaled * share * d_full * 2.0 * spread;
+        let d_share = scaled * (full - self.partial[at]);
+        if self.is_target[node] {
+            into.gradient.full_dose_target += d_share;
+        } else {
+            into.gradient.full_dose_path += d_share;
         }
     }
 }

@@ -8,8 +8,11 @@ use crate::error::{Error, Result};
 use crate::evidence::Evidence;
 use crate::params::{N_FAMILIES, N_PARAMETERS, Natural};
 
-/// Joint weights below this share of the total add nothing to a gradient.
-const NEGLIGIBLE: f64 = 1e-13;
+/// Joint weights below this share of the total are left out of the gradient (never of the value).
+///
+/// Hamiltonian dynamics with a slightly truncated gradient stay reversible and volume-preserving, and the acceptance
+/// uses the value: the sampler's target is not changed.
+const NEGLIGIBLE: f64 = 1e-8;
 
 /// The likelihood of one incident, prepared once and evaluated at many theta.
 ///
@@ -19,7 +22,7 @@ pub struct Likelihood {
     n: usize,
     s: usize,
     footprint_log_prior: Vec<f64>,
-    root_log_factor: Vec<f64>,
+    root_factor: Vec<f64>,
     alarm: Option<usize>,
     none_prior: f64,
     families: [Spread; N_FAMILIES],
@@ -34,14 +37,15 @@ pub struct Workspace {
     common: [Vec<f64>; N_FAMILIES],
     /// Adjoint of `ln G`.
     gain_adjoint: [Vec<f64>; N_FAMILIES],
-    /// Log background plus footprint prior.
+    /// Log background plus footprint prior; after `fill_joints` its exponential, relative to the largest.
     background: Vec<f64>,
     /// Alarm factor of a family no modelled fault spreads in, `[family][footprint]`.
     alarm: [Vec<f64>; N_FAMILIES],
     /// Log joint of each hypothesis (prior included, normaliser of the prior not).
     joint: Vec<f64>,
-    /// Log joint of each (hypothesis, footprint).
+    /// Joint of each (hypothesis, footprint) over `exp(log_scale[hypothesis])`.
     by_footprint: Vec<f64>,
+    log_scale: Vec<f64>,
 }
 
 impl Likelihood {
@@ -63,8 +67,7 @@ impl Likelihood {
             Spread::new(
                 &evidence.families[f],
                 f,
-                n,
-                s,
+                (n, s),
                 alarm,
                 evidence.target,
                 max_width,
@@ -74,7 +77,7 @@ impl Likelihood {
             n,
             s,
             footprint_log_prior: evidence.footprint_log_prior.clone(),
-            root_log_factor: evidence.root_log_factor.clone(),
+            root_factor: evidence.root_log_factor.iter().map(|l| l.exp()).collect(),
             alarm: evidence.alarm_family,
             none_prior,
             families: [family(0)?, family(1)?],
@@ -164,7 +167,10 @@ impl Likelihood {
     /// Log joint of every (hypothesis, footprint) given theta, row-major; rows sum (in the log) to the hypothesis.
     pub fn footprint_log_joint(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
         self.forward(&Natural::from_unconstrained(theta), w);
-        w.by_footprint.clone()
+        let joints = w.by_footprint.chunks_exact(self.s).zip(&w.log_scale);
+        joints
+            .flat_map(|(row, scale)| row.iter().map(move |t| t.ln() + scale))
+            .collect()
     }
 
     /// Log ratio of root to quiet density of every cell given theta, `[family][component * s + footprint]`.
@@ -186,8 +192,7 @@ impl Likelihood {
         let mut log_quiet = 0.0;
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
-            log_quiet += family.cells.forward(theta, f, &mut x.ratios);
-            family.add_background(theta, &x.ratios, &mut w.background);
+            log_quiet += family.start(theta, x, &mut w.background);
             w.alarm[f].clear();
             w.alarm[f].extend((0..s).map(|k| family.alarm_factor(theta, &x.ratios, k)));
             w.gain[f].resize(n * s, 0.0);
@@ -204,29 +209,46 @@ impl Likelihood {
     fn fill_joints(&self, theta: &Natural, w: &mut Workspace) {
         let s = self.s;
         w.joint.clear();
+        w.log_scale.clear();
         w.by_footprint.clear();
+        let highest = w
+            .background
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max);
+        for b in &mut w.background {
+            *b = (*b - highest).exp();
+        }
         let log_root_prior = ((1.0 - self.none_prior) / self.prior_total(theta)).ln();
         for h in 0..2 * self.n {
             let (root, kind) = (h / 2, h % 2);
             let other = 1 - kind;
             let m = self.modes(theta, root, kind);
-            let common = [w.common[kind][root], w.common[other][root]];
-            let shrink = (-common[1]).exp();
-            let log_prior = log_root_prior + kind_prior(theta, kind).ln() + common[0] + common[1];
+            let (rest, shared) = split_scale(w.common[other][root]);
+            let lift = w.common[kind][root] + w.common[other][root].max(0.0);
+            let log_scale = log_root_prior + kind_prior(theta, kind).ln() + lift + highest;
+            let row = root * s..(root + 1) * s;
+            let (own, both) = (&w.gain[kind][row.clone()], &w.gain[other][row.clone()]);
+            let factor = &self.root_factor[row];
+            let mut sum = 0.0;
             for k in 0..s {
-                let t = w.gain[kind][root * s + k]
-                    * (m.alone * w.alarm[other][k] * shrink + m.both * w.gain[other][root * s + k]);
-                w.by_footprint.push(
-                    t.ln() + log_prior + w.background[k] + self.root_log_factor[root * s + k],
-                );
+                let inner = m.alone * rest * w.alarm[other][k] + m.both * shared * both[k];
+                let t = own[k] * inner * factor[k] * w.background[k];
+                w.by_footprint.push(t);
+                sum += t;
             }
-            w.joint.push(log_sum_exp(&w.by_footprint[h * s..]));
+            w.log_scale.push(log_scale);
+            w.joint.push(sum.ln() + log_scale);
         }
+        let mut sum = 0.0;
         for k in 0..s {
-            let t = w.alarm[0][k] * w.alarm[1][k] * self.none_prior;
-            w.by_footprint.push(t.ln() + w.background[k]);
+            let t = w.alarm[0][k] * w.alarm[1][k] * w.background[k];
+            w.by_footprint.push(t);
+            sum += t;
         }
-        w.joint.push(log_sum_exp(&w.by_footprint[2 * self.n * s..]));
+        let log_scale = self.none_prior.ln() + highest;
+        w.log_scale.push(log_scale);
+        w.joint.push(sum.ln() + log_scale);
     }
 
     fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
@@ -275,7 +297,7 @@ impl Likelihood {
         let root_weight = 1.0 - (w.joint[2 * n] - total).exp();
         self.prior_backward(theta, root_weight, &mut gradient);
         for k in 0..s {
-            let r = (w.by_footprint[2 * n * s + k] - total).exp();
+            let r = w.by_footprint[2 * n * s + k] * (w.log_scale[2 * n] - total).exp();
             by_footprint[k] += r;
             alarm_alone[0][k] += r;
             alarm_alone[1][k] += r;
@@ -288,7 +310,7 @@ impl Likelihood {
             }
             for root in 0..n {
                 let g = &w.gain_adjoint[f][root * s..(root + 1) * s];
-                if g.iter().any(|&g| g > NEGLIGIBLE) {
+                if g.iter().any(|&g| g > 0.0) {
                     family.backward(theta, root, g, x, &mut gradient);
                 }
             }
@@ -312,15 +334,16 @@ impl Likelihood {
         let (root, kind) = (h / 2, h % 2);
         let other = 1 - kind;
         let m = self.modes(theta, root, kind);
-        let shrink = (-w.common[other][root]).exp();
+        let (rest, shared) = split_scale(w.common[other][root]);
+        let weight = (w.log_scale[h] - total).exp();
         let (mut d_alone, mut d_both) = (0.0, 0.0);
         for k in 0..s {
             let at = root * s + k;
-            let r = (w.by_footprint[h * s + k] - total).exp();
-            if r == 0.0 {
+            let r = w.by_footprint[h * s + k] * weight;
+            if r < NEGLIGIBLE {
                 continue;
             }
-            let (alone, both) = (w.alarm[other][k] * shrink, w.gain[other][at]);
+            let (alone, both) = (w.alarm[other][k] * rest, w.gain[other][at] * shared);
             let inner = m.alone * alone + m.both * both;
             by_footprint[k] += r;
             w.gain_adjoint[kind][at] += r;
@@ -344,6 +367,11 @@ impl Likelihood {
             kind_prior_backward(theta, kind, g * p * (m.alone + m.both), gradient);
         }
     }
+}
+
+/// Scales `(exp(-max(c, 0)), exp(min(c, 0)))` that bring `1` and `exp(c) g` to a common size.
+fn split_scale(common: f64) -> (f64, f64) {
+    ((-common.max(0.0)).exp(), common.min(0.0).exp())
 }
 
 /// `ln(sum(exp(x)))`, minus infinity for an empty or all minus-infinite slice.

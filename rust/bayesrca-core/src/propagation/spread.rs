@@ -1,7 +1,7 @@
 //! How much better one family's telemetry is explained by a fault that spreads from a root than by none:
 //! `G_f(R, footprint)` of eq. 8.
 
-use super::affected::{Tables, Weights};
+use super::affected::{Rates, Tables, Weights};
 use super::cells::{Cells, Ratios};
 use super::doses::{PairAdjoint, PairDoses};
 use super::plan::Plan;
@@ -16,13 +16,22 @@ const ALARM_TRUE: f64 = 0.9;
 /// The base rate of a root's own dependencies, relative to everybody's.
 const DEPENDENCY_SHARE: f64 = 0.1;
 
+/// One root, prepared.
+#[derive(Debug, Clone)]
+struct Root {
+    plan: Plan,
+    doses: PairDoses,
+    untraced: Vec<Untraced>,
+    explains_alarm: bool,
+}
+
 /// One family, prepared.
 #[derive(Debug, Clone)]
 pub(crate) struct Spread {
     f: usize,
     s: usize,
     pub cells: Cells,
-    plans: Vec<(Plan, PairDoses, Vec<Untraced>)>,
+    roots: Vec<Root>,
     /// The target, when its alarm is in this family.
     alarm: Option<usize>,
 }
@@ -32,80 +41,96 @@ pub(crate) struct Spread {
 pub(crate) struct SpreadScratch {
     pub ratios: Ratios,
     pub adjoint: Ratios,
+    /// Per cell: one over the background factor `1 - a + a r`.
+    inv_background: Vec<f64>,
+    /// Per cell: the root's own factor over its background.
+    own: Vec<f64>,
+    /// Per cell: the factor of a root's dependency over its background.
+    dependency: Vec<f64>,
     tables: Tables,
+    /// Footprints the current sum runs over.
+    active: Vec<usize>,
     path: Vec<f64>,
-    path_adjoint: Vec<f64>,
     weights: Weights,
     weight_adjoint: Vec<f64>,
     final_adjoint: Vec<f64>,
-    /// Per node and footprint: the factor taken out of both weights.
-    taken: Vec<f64>,
-    /// Per footprint: product of the factors taken out, and its logarithm where it left the range of a double.
-    product: Vec<f64>,
-    log_product: Vec<f64>,
 }
 
 impl Spread {
     pub fn new(
         e: &FamilyEvidence,
         f: usize,
-        n: usize,
-        s: usize,
+        (n, s): (usize, usize),
         alarm: Option<usize>,
         target: Option<usize>,
         max_width: usize,
     ) -> Result<Self> {
         let graph = Graph::new(n, &e.edges);
-        let cells = Cells::new(e, n, s);
         let moved = moved(e, s);
-        let mut plans = Vec::with_capacity(n);
-        for root in 0..n {
-            let plan = Plan::new(&graph, root, alarm, max_width)?;
-            let doses = PairDoses::new(e, &plan, root, s, target);
-            let untraced = untraced(e, &cells, &plan, root, s, &moved);
-            plans.push((plan, doses, untraced));
-        }
+        let roots = (0..n)
+            .map(|root| {
+                let plan = Plan::new(&graph, root, alarm, max_width)?;
+                Ok(Root {
+                    doses: PairDoses::new(e, &plan, root, s, target),
+                    untraced: untraced(e, &plan, root, s, &moved),
+                    explains_alarm: alarm
+                        .is_some_and(|t| t == root || plan.nodes.binary_search(&t).is_ok()),
+                    plan,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let cells = Cells::new(e, n, s);
         Ok(Self {
             f,
             s,
             cells,
-            plans,
+            roots,
             alarm,
         })
     }
 
     pub fn width(&self) -> usize {
-        self.plans
-            .iter()
-            .map(|(p, _, _)| p.width)
-            .max()
-            .unwrap_or(0)
+        self.roots.iter().map(|r| r.plan.width).max().unwrap_or(0)
     }
 
     /// Whether a fault at `root` can explain the alarm through this family.
     pub fn explains_alarm(&self, root: usize) -> bool {
-        self.alarm
-            .is_some_and(|t| t == root || self.plans[root].0.nodes.binary_search(&t).is_ok())
+        self.roots[root].explains_alarm
     }
 
-    /// Add each footprint's log density ratio of "no cause, everybody at the base rate" to `out`.
-    pub fn add_background(&self, theta: &Natural, r: &Ratios, out: &mut [f64]) {
-        let a = theta.base_rate[self.f];
-        let n = self.plans.len();
+    /// Evaluate every cell; add each footprint's log density ratio of "no cause, everybody at the base rate" to
+    /// `background`; return the composite log quiet density.
+    pub fn start(&self, theta: &Natural, x: &mut SpreadScratch, background: &mut [f64]) -> f64 {
+        let log_quiet = self.cells.forward(theta, self.f, &mut x.ratios);
+        let (a, own) = (theta.base_rate[self.f], theta.own_visible);
+        let low = DEPENDENCY_SHARE * a;
+        let cells = self.roots.len() * self.s;
+        for v in [&mut x.inv_background, &mut x.own, &mut x.dependency] {
+            v.clear();
+            v.resize(cells, 0.0);
+        }
+        for at in 0..cells {
+            let r = x.ratios.affected[at];
+            let inv = 1.0 / (1.0 - a + a * r);
+            x.inv_background[at] = inv;
+            x.own[at] = (1.0 - own + own * x.ratios.root[at]) * inv;
+            x.dependency[at] = (1.0 - low + low * r) * inv;
+        }
         for k in 0..self.s {
             let (mut product, mut total) = (1.0, 0.0);
-            for i in 0..n {
-                product *= 1.0 - a + a * r.affected[i * self.s + k];
+            for i in 0..self.roots.len() {
+                product *= x.inv_background[i * self.s + k];
                 if !(1e-200..1e200).contains(&product) {
                     total += f64::ln(product);
                     product = 1.0;
                 }
             }
-            out[k] += total + product.ln();
+            background[k] -= total + product.ln();
         }
+        log_quiet
     }
 
-    /// Adjoint of `add_background`, `adjoint[k]` per footprint.
+    /// Adjoint of the background of `start`, `adjoint[k]` per footprint.
     pub fn background_backward(
         &self,
         theta: &Natural,
@@ -114,12 +139,12 @@ impl Spread {
         gradient: &mut Natural,
     ) {
         let a = theta.base_rate[self.f];
-        for i in 0..self.plans.len() {
+        for i in 0..self.roots.len() {
             for k in 0..self.s {
-                let be = x.ratios.affected[i * self.s + k];
-                let g = adjoint[k] / (1.0 - a + a * be);
-                x.adjoint.affected[i * self.s + k] += g * a;
-                gradient.base_rate[self.f] += g * (be - 1.0);
+                let at = i * self.s + k;
+                let g = adjoint[k] * x.inv_background[at];
+                x.adjoint.affected[at] += g * a;
+                gradient.base_rate[self.f] += g * (x.ratios.affected[at] - 1.0);
             }
         }
     }
@@ -147,7 +172,7 @@ impl Spread {
         gradient.base_rate[self.f] += g * m.d_rate;
     }
 
-    /// `G_f(root, footprint)` over `exp(common)`; returns the common logarithm (0 unless the range of a double is left).
+    /// `G_f(root, footprint)` over `exp(common)`; returns the common logarithm (0 unless a long sum was rescaled).
     pub fn forward(
         &self,
         theta: &Natural,
@@ -155,90 +180,95 @@ impl Spread {
         x: &mut SpreadScratch,
         out: &mut [f64],
     ) -> f64 {
-        let common = self.sum_sets(theta, root, x);
-        let (plan, _, untraced) = &self.plans[root];
-        let lanes = self.lanes(plan);
+        x.active.clear();
+        x.active.extend(0..self.s);
+        self.sum_sets(theta, root, x);
+        let r = &self.roots[root];
+        let (s, a) = (self.s, theta.base_rate[self.f]);
+        let lanes = lanes(r, s);
         let total = x.tables.last();
-        let (own, a) = (theta.own_visible, theta.base_rate[self.f]);
-        for k in 0..self.s {
-            let at = root * self.s + k;
-            let h = 1.0 - a + a * x.ratios.affected[at];
-            let mut g = (1.0 - own + own * x.ratios.root[at]) / h;
-            for &d in &plan.dependencies {
-                let be = x.ratios.affected[d * self.s + k];
-                let low = DEPENDENCY_SHARE * a;
-                g *= (1.0 - low + low * be) / (1.0 - a + a * be);
+        let common = x.tables.log_scale[..s]
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max);
+        out.copy_from_slice(&x.own[root * s..(root + 1) * s]);
+        for &d in &r.plan.dependencies {
+            for (g, factor) in out.iter_mut().zip(&x.dependency[d * s..(d + 1) * s]) {
+                *g *= factor;
             }
-            g *= match plan.target_bit {
-                Some(_) => mix(total, lanes, k),
-                None => total[k],
-            };
-            g *= x.product[k] * (x.log_product[k] - common).exp();
-            if let Some((at, rate_share)) = self.unreached_alarm(root, k) {
-                g *= alarm_mix(x.ratios.affected[at], rate_share * a).value;
-            }
-            out[k] = g;
         }
-        for u in untraced {
-            let be = x.ratios.affected[u.component * self.s + u.footprint];
-            let ratio = u.ratio(theta, self.f, self.s, &x.ratios);
+        let rescaled = x.tables.log_scale[..s].iter().any(|&l| l < common);
+        for k in 0..s {
+            out[k] *= if r.plan.target_bit.is_some() {
+                mix(total, lanes, k)
+            } else {
+                total[k]
+            };
+            if rescaled {
+                out[k] *= (x.tables.log_scale[k] - common).exp();
+            }
+        }
+        if let Some((t, rate_share)) = self.unreached_alarm(r) {
+            for k in 0..s {
+                out[k] *= alarm_mix(x.ratios.affected[t * s + k], rate_share * a).value;
+            }
+        }
+        for u in &r.untraced {
+            let at = u.component * s + u.footprint;
+            let ratio = u.ratio(theta, self.f, s, &x.ratios);
             let g = &mut out[u.footprint];
-            *g *= (1.0 - a + a * ratio) / (1.0 - a + a * be);
+            *g *= (1.0 - a + a * ratio) * x.inv_background[at];
             if self.alarm == Some(u.component) {
-                *g *= alarm_mix(ratio, a).value / alarm_mix(be, a).value;
+                *g *= alarm_mix(ratio, a).value / alarm_mix(x.ratios.affected[at], a).value;
             }
         }
         common
     }
 
-    /// Where to read the alarm of a target this root does not reach, and its share of the base rate.
-    fn unreached_alarm(&self, root: usize, k: usize) -> Option<(usize, f64)> {
-        let t = self.alarm.filter(|_| !self.explains_alarm(root))?;
-        let is_dependency = self.plans[root].0.dependencies.contains(&t);
+    /// The target whose alarm this root does not reach, and its share of the base rate.
+    fn unreached_alarm(&self, r: &Root) -> Option<(usize, f64)> {
+        let t = self.alarm.filter(|_| !r.explains_alarm)?;
         Some((
-            t * self.s + k,
-            if is_dependency { DEPENDENCY_SHARE } else { 1.0 },
+            t,
+            if r.plan.dependencies.contains(&t) {
+                DEPENDENCY_SHARE
+            } else {
+                1.0
+            },
         ))
     }
 
-    fn lanes(&self, plan: &Plan) -> usize {
-        self.s + usize::from(plan.target_bit.is_some())
+    fn rates(&self, theta: &Natural) -> Rates {
+        Rates {
+            transmission: theta.transmission[self.f],
+            base: theta.base_rate[self.f],
+        }
     }
 
-    /// Fill the weights, run the sum; return the largest log factor taken out (0 when all fit a double).
-    fn sum_sets(&self, theta: &Natural, root: usize, x: &mut SpreadScratch) -> f64 {
-        let (plan, doses, _) = &self.plans[root];
-        let (s, lanes) = (self.s, self.lanes(plan));
-        doses.forward(plan, s, theta, self.f, &self.cells, &x.ratios, &mut x.path);
+    /// Fill the weights of the active footprints, each over the component's background, and run the sum.
+    fn sum_sets(&self, theta: &Natural, root: usize, x: &mut SpreadScratch) {
+        let r = &self.roots[root];
+        let (s, lanes) = (self.s, lanes(r, x.active.len()));
         x.weights.clear();
-        x.weights.resize(plan.nodes.len() * 2 * lanes, 1.0);
-        x.taken.clear();
-        x.product.clear();
-        x.product.resize(s, 1.0);
-        x.log_product.clear();
-        x.log_product.resize(s, 0.0);
-        let a = theta.base_rate[self.f];
-        for (p, &i) in plan.nodes.iter().enumerate() {
-            for k in 0..s {
-                let w = x.path[p * s + k];
-                let big = w.max(1.0);
-                x.weights[p * 2 * lanes + k] = 1.0 / big;
-                x.weights[(p * 2 + 1) * lanes + k] = w / big;
-                let taken = big / (1.0 - a + a * x.ratios.affected[i * s + k]);
-                x.taken.push(big);
-                x.product[k] *= taken;
-                if !(1e-100..1e100).contains(&x.product[k]) {
-                    x.log_product[k] += x.product[k].ln();
-                    x.product[k] = 1.0;
-                }
+        x.weights.resize(r.plan.nodes.len() * 2 * lanes, 1.0);
+        x.path.resize(s, 0.0);
+        for (p, &i) in r.plan.nodes.iter().enumerate() {
+            let row = i * s..(i + 1) * s;
+            let inv = &x.inv_background[row.clone()];
+            let (affected, jacobian) = (&x.ratios.affected[row.clone()], &x.ratios.jacobian[row]);
+            r.doses
+                .forward(p, theta, self.f, affected, jacobian, &mut x.path);
+            let (off, on) = x.weights[p * 2 * lanes..(p + 1) * 2 * lanes].split_at_mut(lanes);
+            for (j, &k) in x.active.iter().enumerate() {
+                off[j] = inv[k];
+                on[j] = x.path[k] * inv[k];
             }
         }
         x.tables
-            .forward(plan, &x.weights, lanes, theta.transmission[self.f], a);
-        x.log_product.iter().copied().fold(0.0, f64::max)
+            .forward(&r.plan, &x.weights, lanes, self.rates(theta));
     }
 
-    /// Add the adjoints of `sum_k g[k] ln G(root, k)`.
+    /// Add the adjoints of `sum_k g[k] ln G(root, k)`; footprints with `g[k] = 0` cost nothing.
     pub fn backward(
         &self,
         theta: &Natural,
@@ -247,56 +277,57 @@ impl Spread {
         x: &mut SpreadScratch,
         gradient: &mut Natural,
     ) {
+        x.active.clear();
+        x.active.extend((0..self.s).filter(|&k| g[k] > 0.0));
         self.sum_sets(theta, root, x);
-        let (plan, doses, _) = &self.plans[root];
-        let (f, s, lanes) = (self.f, self.s, self.lanes(plan));
         self.factors_backward(theta, root, g, x, gradient);
+        let r = &self.roots[root];
+        let (f, s, n_active) = (self.f, self.s, x.active.len());
+        let lanes = lanes(r, n_active);
         let total = x.tables.last();
         x.final_adjoint.clear();
         x.final_adjoint.resize(total.len(), 0.0);
-        for k in (0..s).filter(|&k| g[k] > 0.0) {
-            if plan.target_bit.is_some() {
-                let (off, on, prior) = (total[k], total[lanes + k], total[lanes + s]);
-                let m = mix(total, lanes, k);
-                x.final_adjoint[k] += g[k] * (1.0 - ALARM_TRUE) / m;
-                x.final_adjoint[lanes + k] += g[k] * (ALARM_TRUE / prior + 1.0 - ALARM_TRUE) / m;
-                x.final_adjoint[lanes + s] -= g[k] * ALARM_TRUE * on / (prior * prior * m);
-                debug_assert!(off >= 0.0);
-            } else {
-                x.final_adjoint[k] += g[k] / total[k];
+        for (j, &k) in x.active.iter().enumerate() {
+            if r.plan.target_bit.is_none() {
+                x.final_adjoint[j] += g[k] / total[j];
+                continue;
             }
+            let (prior_off, prior_on) = (total[n_active], total[lanes + n_active]);
+            let sum = prior_off + prior_on;
+            let prior = prior_on / sum;
+            let m = mix(total, lanes, j);
+            x.final_adjoint[j] += g[k] * (1.0 - ALARM_TRUE) / m;
+            x.final_adjoint[lanes + j] += g[k] * (ALARM_TRUE / prior + 1.0 - ALARM_TRUE) / m;
+            let d_prior = -g[k] * ALARM_TRUE * total[lanes + j] / (prior * prior * m);
+            x.final_adjoint[lanes + n_active] += d_prior * prior_off / (sum * sum);
+            x.final_adjoint[n_active] -= d_prior * prior_on / (sum * sum);
         }
         x.weight_adjoint.clear();
         x.weight_adjoint.resize(x.weights.len(), 0.0);
-        let (d_transmission, d_base) =
-            x.tables
-                .backward(plan, &x.weights, &x.final_adjoint, &mut x.weight_adjoint);
+        let (rates, tables) = (self.rates(theta), &mut x.tables);
+        let (d_transmission, d_base) = tables.backward(
+            &r.plan,
+            &x.weights,
+            rates,
+            &x.final_adjoint,
+            &mut x.weight_adjoint,
+        );
         gradient.transmission[f] += d_transmission;
         gradient.base_rate[f] += d_base;
-        x.path_adjoint.clear();
-        for p in 0..plan.nodes.len() {
-            for k in 0..s {
-                x.path_adjoint
-                    .push(x.weight_adjoint[(p * 2 + 1) * lanes + k] / x.taken[p * s + k]);
-            }
-        }
         let mut into = PairAdjoint {
             ratios: &mut x.adjoint,
             gradient,
         };
-        doses.backward(
-            plan,
-            s,
-            theta,
-            f,
-            &self.cells,
-            &x.ratios,
-            &x.path_adjoint,
-            &mut into,
-        );
+        for (p, &i) in r.plan.nodes.iter().enumerate() {
+            for (j, &k) in x.active.iter().enumerate() {
+                let d = x.weight_adjoint[(p * 2 + 1) * lanes + j] * x.inv_background[i * s + k];
+                r.doses
+                    .backward((p, p * s + k, i * s + k), theta, f, &x.ratios, d, &mut into);
+            }
+        }
     }
 
-    /// Adjoints of every factor of G outside the sum over sets.
+    /// Adjoints of every factor of G outside the sum over sets, the backgrounds inside its weights included.
     fn factors_backward(
         &self,
         theta: &Natural,
@@ -305,35 +336,38 @@ impl Spread {
         x: &mut SpreadScratch,
         gradient: &mut Natural,
     ) {
-        let plan = &self.plans[root].0;
+        let r = &self.roots[root];
         let (f, s, own, a) = (self.f, self.s, theta.own_visible, theta.base_rate[self.f]);
         let low = DEPENDENCY_SHARE * a;
-        for k in 0..s {
+        for j in 0..x.active.len() {
+            let k = x.active[j];
             let at = root * s + k;
             let br = x.ratios.root[at];
             let seen = 1.0 - own + own * br;
             gradient.own_visible += g[k] * (br - 1.0) / seen;
             x.adjoint.root[at] += g[k] * own / seen;
-            // ln of the background factor h that every member of {root} and the reached set gives up.
-            for i in std::iter::once(root).chain(plan.nodes.iter().copied()) {
-                let be = x.ratios.affected[i * s + k];
-                let d = -g[k] / (1.0 - a + a * be);
+            // Every member of {root} and the reached set gives up its background factor.
+            for i in std::iter::once(root).chain(r.plan.nodes.iter().copied()) {
+                let d = -g[k] * x.inv_background[i * s + k];
                 x.adjoint.affected[i * s + k] += d * a;
-                gradient.base_rate[f] += d * (be - 1.0);
+                gradient.base_rate[f] += d * (x.ratios.affected[i * s + k] - 1.0);
             }
-            for &i in &plan.dependencies {
+            for &i in &r.plan.dependencies {
                 let be = x.ratios.affected[i * s + k];
-                let (d, d_low) = (-g[k] / (1.0 - a + a * be), g[k] / (1.0 - low + low * be));
+                let (d, d_low) = (
+                    -g[k] * x.inv_background[i * s + k],
+                    g[k] / (1.0 - low + low * be),
+                );
                 x.adjoint.affected[i * s + k] += d * a + d_low * low;
                 gradient.base_rate[f] += (d + d_low * DEPENDENCY_SHARE) * (be - 1.0);
             }
-            if let Some((at, rate_share)) = self.unreached_alarm(root, k) {
-                let m = alarm_mix(x.ratios.affected[at], rate_share * a);
-                x.adjoint.affected[at] += g[k] * m.d_ratio;
+            if let Some((t, rate_share)) = self.unreached_alarm(r) {
+                let m = alarm_mix(x.ratios.affected[t * s + k], rate_share * a);
+                x.adjoint.affected[t * s + k] += g[k] * m.d_ratio;
                 gradient.base_rate[f] += g[k] * m.d_rate * rate_share;
             }
         }
-        for u in &self.plans[root].2 {
+        for u in r.untraced.iter().filter(|u| g[u.footprint] > 0.0) {
             self.untraced_backward(theta, u, g[u.footprint], x, gradient);
         }
     }
@@ -350,9 +384,9 @@ impl Spread {
         let (f, s, a) = (self.f, self.s, theta.base_rate[self.f]);
         let at = u.component * s + u.footprint;
         let (be, ratio) = (x.ratios.affected[at], u.ratio(theta, f, s, &x.ratios));
-        let (h_new, h_old) = (1.0 - a + a * ratio, 1.0 - a + a * be);
-        let (mut d_ratio, mut d_be) = (a / h_new, -a / h_old);
-        let mut d_rate = (ratio - 1.0) / h_new - (be - 1.0) / h_old;
+        let (h_new, inv_old) = (1.0 - a + a * ratio, x.inv_background[at]);
+        let (mut d_ratio, mut d_be) = (a / h_new, -a * inv_old);
+        let mut d_rate = (ratio - 1.0) / h_new - (be - 1.0) * inv_old;
         if self.alarm == Some(u.component) {
             let (new, old) = (alarm_mix(ratio, a), alarm_mix(be, a));
             d_ratio += new.d_ratio;
@@ -371,6 +405,11 @@ impl Spread {
             gradient,
         );
     }
+}
+
+/// One lane per footprint, and one more for the prior probability that the target is affected.
+fn lanes(r: &Root, footprints: usize) -> usize {
+    footprints + usize::from(r.plan.target_bit.is_some())
 }
 
 /// `(ALARM_TRUE r + (1 - ALARM_TRUE) h) / h` with `h = 1 - a + a r`, and the derivatives of its logarithm.
@@ -392,7 +431,10 @@ fn alarm_mix(ratio: f64, rate: f64) -> AlarmMix {
 }
 
 /// The sum over sets, conditioned on the target being affected with weight `ALARM_TRUE` (eq. 9).
+///
+/// Every lane may be scaled by its own factor; the last one holds the prior, whose total is 1 unscaled.
 fn mix(total: &[f64], lanes: usize, k: usize) -> f64 {
-    let (off, on, prior) = (total[k], total[lanes + k], total[2 * lanes - 1]);
+    let (off, on) = (total[k], total[lanes + k]);
+    let prior = total[2 * lanes - 1] / (total[lanes - 1] + total[2 * lanes - 1]);
     ALARM_TRUE * on / prior + (1.0 - ALARM_TRUE) * (off + on)
 }

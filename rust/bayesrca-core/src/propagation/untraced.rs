@@ -4,7 +4,7 @@
 //! its effect follows a partial dose of the root with probability `untraced_dose`, else the generic law. Below that
 //! size the generic law holds, so the density stays normalised and only components that moved are ever visited.
 
-use super::cells::{Cells, Ratios};
+use super::cells::Ratios;
 use super::density::{LARGE, effect_beyond_large, partial_dose, partial_dose_interval};
 use super::plan::Plan;
 use crate::evidence::FamilyEvidence;
@@ -15,7 +15,7 @@ use crate::params::Natural;
 pub(crate) struct Untraced {
     pub component: usize,
     pub footprint: usize,
-    /// Density of z under a partial dose of this root, given that it exceeds `LARGE`.
+    /// Density of the log dose under a partial dose of this root, given that z exceeds `LARGE`.
     density: f64,
 }
 
@@ -35,7 +35,6 @@ pub(crate) fn moved(e: &FamilyEvidence, s: usize) -> Vec<(usize, usize)> {
 /// The moved components whose effect on their own the plan of `root` does not explain.
 pub(crate) fn untraced(
     e: &FamilyEvidence,
-    cells: &Cells,
     plan: &Plan,
     root: usize,
     s: usize,
@@ -58,8 +57,7 @@ pub(crate) fn untraced(
                 (e.dose_noise[at].powi(2) + e.dose_noise[from].powi(2)) / (2.0 * root_dose).exp();
             let noise_sq = noise.min(1e12);
             let beyond = partial_dose_interval(e.dose_low[at] - root_dose, f64::INFINITY, noise_sq);
-            let density = partial_dose(e.dose[at] - root_dose, noise_sq) * cells.jacobian[at]
-                / beyond.max(1e-300);
+            let density = partial_dose(e.dose[at] - root_dose, noise_sq) / beyond.max(1e-300);
             // Where a partial dose could hardly exceed the threshold at all, its density there is not resolved.
             let density = if beyond > 1e-9 { density } else { 0.0 };
             Some(Untraced {
@@ -80,7 +78,7 @@ impl Untraced {
     pub fn ratio(&self, theta: &Natural, f: usize, s: usize, r: &Ratios) -> f64 {
         let g = theta.untraced_dose;
         let beyond = effect_beyond_large(theta.effect_size[f]).0;
-        (1.0 - g) * r.affected[self.at(s)] + g * beyond * self.density / r.quiet[self.at(s)]
+        (1.0 - g) * r.affected[self.at(s)] + g * beyond * self.density * r.jacobian[self.at(s)]
     }
 
     /// Add the adjoints behind `d`, the adjoint of `ratio`.
@@ -96,7 +94,7 @@ impl Untraced {
     ) {
         let (at, g) = (self.at(s), theta.untraced_dose);
         let (beyond, d_beyond) = effect_beyond_large(theta.effect_size[f]);
-        let dose = self.density / r.quiet[at];
+        let dose = self.density * r.jacobian[at];
         adjoint.affected[at] += d * (1.0 - g);
         adjoint.quiet[at] -= d * g * beyond * dose / r.quiet[at];
         gradient.untraced_dose += d * (beyond * dose - r.affected[at]);

@@ -1,0 +1,88 @@
+"""Theta: names, meanings and weakly informative priors of the model's parameters.
+
+Every parameter belongs to a kind (of family, fault or path), never to a component, so theta has the
+same length for every incident. Priors are normal on the unconstrained scale: log-normal for sizes,
+logit-normal for probabilities. Their centres come from normal periods and prototypes on public
+incidents; their widths let a single incident move them. docs/concepts.md says how each was chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.kernels import PARAMETER_LAYOUT
+
+FAMILY_NAMES = ("latency", "errors")
+"""Coordinate of parameters with one value per family or per fault kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Prior of one parameter.
+
+    Attributes:
+        centre: prior medians on the natural scale, one per entry.
+        sd: standard deviation on the unconstrained scale (log or logit).
+        meaning: what it is, in words.
+    """
+
+    centre: tuple[float, ...]
+    sd: float
+    meaning: str
+
+
+PRIORS: dict[str, Prior] = {
+    "noise_scale": Prior((1.0, 1.0), 0.3, "multiplier of the null scales"),
+    "tail_weight": Prior((0.02, 0.02), 0.7, "weight of the wide component of the quiet law"),
+    "effect_size": Prior((6.0, 6.0), 0.5, "median effect on an affected component, in null scales"),
+    "root_effect_size": Prior((12.0, 12.0), 0.5, "median effect on a root, in null scales"),
+    "base_rate": Prior((0.03, 0.03), 0.8, "rate of being affected for no traceable reason"),
+    "transmission": Prior((0.6, 0.6), 1.0, "probability that an edge passes a fault on"),
+    "dose_spread": Prior((0.25, 0.35), 0.4, "spread of log(dose / root's dose) of a full dose"),
+    "cross_family": Prior((0.15, 0.4), 0.7, "probability that a fault also shows as the other kind"),
+    "full_dose_target": Prior((0.7,), 0.7, "probability that the target gets the whole dose"),
+    "full_dose_path": Prior((0.2,), 0.7, "the same for another component on a path"),
+    "unrelated_dose": Prior((0.05,), 0.5, "probability that a dose on a path is unrelated"),
+    "own_visible": Prior((0.95,), 0.5, "probability that a root shows in its own family"),
+    "error_kind": Prior((0.5,), 0.7, "prior probability that a fault is of the errors kind"),
+    "unexplained_alarm": Prior((0.03,), 0.7, "weight of a cause that cannot explain the alarm"),
+    "untraced_dose": Prior((0.7,), 0.7, "probability that an untraced effect carries the dose"),
+}
+"""Prior of every parameter, in the order of theta."""
+
+if tuple(PRIORS) != tuple(name for name, _, _ in PARAMETER_LAYOUT):
+    msg = "the priors and the native core disagree about theta; rebuild the extension"
+    raise ImportError(msg)
+
+TRANSFORMS: dict[str, str] = {name: transform for name, _, transform in PARAMETER_LAYOUT}
+"""``log`` or ``logit`` of each parameter."""
+
+
+def unconstrained_prior() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and standard deviations, [p] each, of the unconstrained theta."""
+    mean, sd = [], []
+    for name, prior in PRIORS.items():
+        for centre in prior.centre:
+            mean.append(log(centre) if TRANSFORMS[name] == "log" else log(centre / (1 - centre)))
+            sd.append(prior.sd)
+    return np.array(mean), np.array(sd)
+
+
+def natural_values(theta: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Split unconstrained draws [..., p] into natural values by name.
+
+    Returns:
+        [...] for a single parameter, [..., 2] for one per family.
+    """
+    out: dict[str, NDArray[np.float64]] = {}
+    start = 0
+    for name, prior in PRIORS.items():
+        part = theta[..., start : start + len(prior.centre)]
+        value = np.exp(part) if TRANSFORMS[name] == "log" else 1.0 / (1.0 + np.exp(-part))
+        out[name] = value if len(prior.centre) > 1 else value[..., 0]
+        start += len(prior.centre)
+    return out
