@@ -33,11 +33,38 @@ pub(crate) struct Tables {
     len: usize,
 }
 
-/// The two parameters of the affected-set prior.
-#[derive(Debug, Clone, Copy)]
+/// The affected-set prior at one theta, by number k of live parents.
+#[derive(Debug, Default)]
 pub(crate) struct Rates {
-    pub transmission: f64,
-    pub base: f64,
+    /// None of k live parents reaches a component.
+    missed: Vec<Dual>,
+    /// That, and the component is not affected spontaneously either.
+    spared: Vec<Dual>,
+}
+
+impl Rates {
+    /// Tabulate for up to `max_parents` parents.
+    pub fn set(&mut self, transmission: f64, base: f64, max_parents: usize) {
+        let quiet = Dual {
+            v: 1.0 - base,
+            t: 0.0,
+            b: -1.0,
+        };
+        self.missed.clear();
+        self.spared.clear();
+        let mut power = 1.0;
+        for k in 0..=max_parents {
+            let slope = if k == 0 { 0.0 } else { -(k as f64) * power };
+            power *= if k == 0 { 1.0 } else { 1.0 - transmission };
+            let missed = Dual {
+                v: power,
+                t: slope,
+                b: 0.0,
+            };
+            self.missed.push(missed);
+            self.spared.push(missed.times(quiet));
+        }
+    }
 }
 
 /// A number with its partial derivatives in the transmission and the base rate.
@@ -72,33 +99,15 @@ impl Dual {
     }
 }
 
-/// Powers of `1 - transmission`: the probability that none of k live parents reaches a component.
-fn miss(transmission: f64, k: u32) -> Dual {
-    if k == 0 {
-        return Dual::ONE;
-    }
-    let base = 1.0 - transmission;
-    let lower = (1..k).fold(1.0, |p, _| p * base);
-    Dual {
-        v: lower * base,
-        t: -f64::from(k) * lower,
-        b: 0.0,
-    }
-}
-
 impl Block {
     /// Probability that a member is not reached from outside the block, given the state before it.
-    fn spared_from_outside(&self, m: usize, state: usize, rates: Rates) -> Dual {
-        let k = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
-        miss(rates.transmission, k).times(Dual {
-            v: 1.0 - rates.base,
-            t: 0.0,
-            b: -1.0,
-        })
+    fn spared_from_outside(&self, m: usize, state: usize, rates: &Rates) -> Dual {
+        let live = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
+        rates.spared[live as usize]
     }
 
     /// Probability of each subset of members being affected, given the state before the block.
-    fn transition(&self, state: usize, rates: Rates, out: &mut Vec<Dual>) {
+    fn transition(&self, state: usize, rates: &Rates, out: &mut Vec<Dual>) {
         out.clear();
         let m = self.members.len();
         if m == 1 {
@@ -115,8 +124,7 @@ impl Block {
                 .filter(|i| rest >> i & 1 == 1)
                 .fold(Dual::ONE, |acc, i| {
                     let inside = (from & self.inner[i]).count_ones();
-                    acc.times(outside[i])
-                        .times(miss(rates.transmission, inside))
+                    acc.times(outside[i]).times(rates.missed[inside as usize])
                 })
         };
         // covered[x]: reachability inside x alone reaches all of x (recursion over the reached part).
@@ -162,7 +170,7 @@ impl Tables {
     }
 
     /// Run the sum forwards.
-    pub fn forward(&mut self, plan: &Plan, weights: &Weights, lanes: usize, rates: Rates) {
+    pub fn forward(&mut self, plan: &Plan, weights: &Weights, lanes: usize, rates: &Rates) {
         self.lanes = lanes;
         self.len = plan.blocks.len();
         if self.states.len() <= self.len {
@@ -210,7 +218,7 @@ impl Tables {
         &mut self,
         plan: &Plan,
         weights: &Weights,
-        rates: Rates,
+        rates: &Rates,
         final_adjoint: &[f64],
         weight_adjoint: &mut [f64],
     ) -> (f64, f64) {

@@ -61,48 +61,43 @@ pub(crate) fn t4_value(l: f64, v: f64) -> f64 {
 
 /// The same with its derivative in `v`.
 pub(crate) fn t4(l: f64, v: f64) -> (f64, f64) {
-    let sq = l * l / (4.0 * v);
-    let a = 1.0 + sq;
-    let value = 0.375 / (v.sqrt() * a * a * a.sqrt());
-    (value, value * (2.5 * sq / a - 0.5) / v)
+    let value = t4_value(l, v);
+    (value, value * (2.0 / v - 10.0 / (4.0 * v + l * l)))
 }
 
 /// Probability of the interval `(low, high)` under `t4` with squared scale `v`. `low` may be minus infinity.
 pub(crate) fn t4_interval_value(low: f64, high: f64, v: f64) -> f64 {
-    let inv = 1.0 / v.sqrt();
-    let (a, b) = (low * inv, high * inv);
+    let (a, b) = (bounded(low, v), bounded(high, v));
     // On the upper side the difference of two survival functions keeps more digits.
     let p = if a > 0.0 {
-        t4_cdf(-a) - t4_cdf(-b)
+        cdf(-a) - cdf(-b)
     } else {
-        t4_cdf(b) - t4_cdf(a)
+        cdf(b) - cdf(a)
     };
     p.max(0.0)
 }
 
 /// The same with its derivative in `v`.
 pub(crate) fn t4_interval(low: f64, high: f64, v: f64) -> (f64, f64) {
-    let inv = 1.0 / v.sqrt();
-    let edge = |x: f64| {
-        if x.is_finite() {
-            x * t4_value(x, 1.0)
-        } else {
-            0.0
-        }
+    // x t4(x) = 3/8 r (1 - r^2 / 4)^2
+    let edge = |r: f64| {
+        let tail = 1.0 - 0.25 * r * r;
+        0.375 * r * tail * tail
     };
-    (
-        t4_interval_value(low, high, v),
-        -0.5 * (edge(high * inv) - edge(low * inv)) / v,
-    )
+    let slope = edge(bounded(high, v)) - edge(bounded(low, v));
+    (t4_interval_value(low, high, v), -0.5 * slope / v)
 }
 
-/// Cumulative distribution function of Student's t with 4 degrees of freedom (closed form).
-fn t4_cdf(x: f64) -> f64 {
-    if x.is_infinite() {
-        return if x > 0.0 { 1.0 } else { 0.0 };
+/// `r = x / sqrt(1 + x^2 / 4)` for `x = l / sqrt(v)`: the whole line mapped to (-2, 2).
+fn bounded(l: f64, v: f64) -> f64 {
+    if l.is_infinite() {
+        return 2.0 * l.signum();
     }
-    let a = 1.0 + 0.25 * x * x;
-    let r = x / a.sqrt();
+    l / (v + 0.25 * l * l).sqrt()
+}
+
+/// Distribution function of Student's t with 4 degrees of freedom, in the variable of `bounded`.
+fn cdf(r: f64) -> f64 {
     0.5 + 0.375 * r * (1.0 - r * r / 12.0)
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Spread {
     s: usize,
     pub cells: Cells,
     roots: Vec<Root>,
+    max_parents: usize,
     /// The target, when its alarm is in this family.
     alarm: Option<usize>,
 }
@@ -48,6 +49,7 @@ pub(crate) struct SpreadScratch {
     /// Per cell: the factor of a root's dependency over its background.
     dependency: Vec<f64>,
     tables: Tables,
+    rates: Rates,
     /// Footprints the current sum runs over.
     active: Vec<usize>,
     path: Vec<f64>,
@@ -80,7 +82,9 @@ impl Spread {
             })
             .collect::<Result<Vec<_>>>()?;
         let cells = Cells::new(e, n, s);
+        let max_parents = (0..n).map(|i| graph.parents(i).len()).max().unwrap_or(0);
         Ok(Self {
+            max_parents,
             f,
             s,
             cells,
@@ -103,6 +107,7 @@ impl Spread {
     pub fn start(&self, theta: &Natural, x: &mut SpreadScratch, background: &mut [f64]) -> f64 {
         let log_quiet = self.cells.forward(theta, self.f, &mut x.ratios);
         let (a, own) = (theta.base_rate[self.f], theta.own_visible);
+        x.rates.set(theta.transmission[self.f], a, self.max_parents);
         let low = DEPENDENCY_SHARE * a;
         let cells = self.roots.len() * self.s;
         for v in [&mut x.inv_background, &mut x.own, &mut x.dependency] {
@@ -238,13 +243,6 @@ impl Spread {
         ))
     }
 
-    fn rates(&self, theta: &Natural) -> Rates {
-        Rates {
-            transmission: theta.transmission[self.f],
-            base: theta.base_rate[self.f],
-        }
-    }
-
     /// Fill the weights of the active footprints, each over the component's background, and run the sum.
     fn sum_sets(&self, theta: &Natural, root: usize, x: &mut SpreadScratch) {
         let r = &self.roots[root];
@@ -264,8 +262,7 @@ impl Spread {
                 on[j] = x.path[k] * inv[k];
             }
         }
-        x.tables
-            .forward(&r.plan, &x.weights, lanes, self.rates(theta));
+        x.tables.forward(&r.plan, &x.weights, lanes, &x.rates);
     }
 
     /// Add the adjoints of `sum_k g[k] ln G(root, k)`; footprints with `g[k] = 0` cost nothing.
@@ -304,7 +301,7 @@ impl Spread {
         }
         x.weight_adjoint.clear();
         x.weight_adjoint.resize(x.weights.len(), 0.0);
-        let (rates, tables) = (self.rates(theta), &mut x.tables);
+        let (rates, tables) = (&x.rates, &mut x.tables);
         let (d_transmission, d_base) = tables.backward(
             &r.plan,
             &x.weights,
