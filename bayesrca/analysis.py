@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from bayesrca.config import Settings
+import numpy as np
+
+from bayesrca.config import Method, Settings
+from bayesrca.errors import CancelledError, InvalidSettingsError
+from bayesrca.evidence import build_evidence
 from bayesrca.incident import Incident
-from bayesrca.posterior.result import Answer
+from bayesrca.kernels import PreparedLikelihood, native_version
+from bayesrca.model import is_warm, warm
+from bayesrca.model.draws import Draws
+from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.screen import estimate_by_screen
+from bayesrca.posterior.build import build_posterior
+from bayesrca.posterior.diagnostics import compute_diagnostics
+from bayesrca.posterior.document import answer_document
+from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
+from bayesrca.posterior.tree import build_tree
 
 if TYPE_CHECKING:
     from xarray import DataTree
+
+LARGEST_SEED = 2**63 - 1
+_LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
+_COMPILE_SECONDS = 40.0
+"""Allowance for loading PyMC and compiling the model, which cannot be interrupted."""
+_GRADIENTS_PER_DRAW = 8
+"""Leapfrog steps a draw takes on this model; measured 7.0 (benches/python/bench_posterior.py)."""
+_SAFETY = 1.5
+"""How much longer than estimated sampling may take before a deadline forbids it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +64,32 @@ class Analysis:
 
     Attributes:
         answer: the probabilities, explanations and diagnostics.
-        draws: ArviZ-readable DataTree (`posterior`, `sample_stats`, ...); None when the answer came
-            over the wire.
+        components: component names, in topology order.
+        draws: the draws behind it.
+        root: probabilities per draw, in the order of ``components``.
     """
 
     answer: Answer
-    draws: DataTree | None = None
+    components: tuple[str, ...]
+    draws: Draws
+    root: RootProbabilities
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON form (docs/json.md)."""
-        raise NotImplementedError
+        return answer_document(self.answer)
+
+    def to_datatree(self) -> DataTree:
+        """Return the draws as an ArviZ-readable DataTree; see `bayesrca.posterior.tree`."""
+        answer = self.answer
+        attrs = {
+            "incident": answer.incident,
+            "method": answer.method,
+            "healthy": int(answer.healthy),
+            "seed": str(answer.seed),
+            "versions": json.dumps(dict(answer.versions)),
+            "notes": json.dumps(list(answer.notes)),
+        }
+        return build_tree(self.draws, self.root, self.components, attrs, seed=answer.seed)
 
 
 def analyze(
@@ -55,5 +100,193 @@ def analyze(
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Analysis:
-    """Compute the posterior over root causes of one incident."""
-    raise NotImplementedError
+    """Compute the posterior over root causes of one incident.
+
+    With `Method.AUTO` the screen answers first and NUTS refines it; under a deadline that NUTS
+    cannot meet, the screen's answer is returned and says so. The same incident, seed, settings and
+    library versions give the same numbers to the last bit on one machine, whatever the cores.
+
+    Args:
+        incident: what happened.
+        seed: 0 to 2^63 - 1; every stochastic number follows from it.
+        settings: how to compute; defaults to `Settings()`.
+        progress: told where the analysis is.
+        cancelled: polled several times a second; True stops the work.
+
+    Raises:
+        NoEvidenceError: nothing in the incident tells one hypothesis from another.
+        GraphTooWideError: the graph is too densely connected for the exact sum.
+        InvalidSettingsError: the seed is out of range.
+        CancelledError: ``cancelled`` returned True, or the deadline passed before NUTS finished
+            although `Method.NUTS` was asked for.
+        SamplingError: NUTS could not start.
+    """
+    settings = settings or Settings()
+    run = _Run(seed=_checked_seed(seed), settings=settings, progress=progress, cancelled=cancelled)
+    with run.step("evidence"):
+        evidence = build_evidence(incident, max_bins=settings.max_bins)
+    run.stop_if_cancelled()
+    likelihood = PreparedLikelihood(
+        evidence, none_prior=settings.none_prior, max_width=settings.max_width
+    )
+    target = None
+    if incident.target is not None:
+        target = incident.topology.index(incident.target.component)
+    with likelihood:
+        draws, root, diagnostics = run.estimate(likelihood)
+        with run.step("explain"):
+            posterior = build_posterior(draws, root, evidence, likelihood, target)
+    answer = Answer(
+        incident=incident.name,
+        method="screen" if draws.is_screen else "nuts",
+        posterior=posterior,
+        diagnostics=diagnostics,
+        notes=(*evidence.notes, *run.notes),
+        seed=seed,
+        versions=library_versions(),
+        timings=run.timings,
+    )
+    return Analysis(answer=answer, components=evidence.components, draws=draws, root=root)
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of everything that shapes a number, Python included."""
+    libraries = {name: version(name) for name in _LIBRARIES}
+    return {"bayesrca": native_version(), **libraries, "python": platform.python_version()}
+
+
+def _checked_seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        msg = f"seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r}"
+        raise InvalidSettingsError(msg, field="seed")
+    return seed
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One analysis under way: its clock, its notes and its ways to estimate."""
+
+    seed: int
+    settings: Settings
+    progress: Callable[[Progress], None] | None
+    cancelled: Callable[[], bool] | None
+    notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step and report its beginning and end."""
+        self.tell(name, 0.0)
+        begun = time.monotonic()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begun
+        self.tell(name, 1.0)
+
+    def tell(self, step: str, done: float, divergences: int = 0) -> None:
+        if self.progress is not None:
+            self.progress(Progress(step=step, done=done, divergences=divergences))
+
+    def stop_if_cancelled(self) -> None:
+        if self.cancelled is not None and self.cancelled():
+            msg = "the analysis was cancelled"
+            raise CancelledError(msg)
+
+    def estimate(
+        self, likelihood: PreparedLikelihood
+    ) -> tuple[Draws, RootProbabilities, Diagnostics]:
+        """Estimate by the method the settings and the deadline allow."""
+        method = self.settings.method
+        # Children of the seed, so that the two speeds share no randomness.
+        screen_seed, *nuts_seeds = (
+            int(s) for s in np.random.SeedSequence(self.seed).generate_state(3)
+        )
+        if method is not Method.NUTS:
+            with self.step("screen"):
+                draws = estimate_by_screen(
+                    likelihood, seed=screen_seed, settings=self.settings, cancelled=self.cancelled
+                )
+            if method is Method.SCREEN or not self._time_for_nuts(likelihood):
+                return self._checked(draws, likelihood, reruns=0)
+        refined = self._nuts(likelihood, nuts_seeds)
+        if refined is not None:
+            return refined
+        if method is Method.NUTS:
+            msg = (
+                f"NUTS did not finish within the deadline of {self.settings.deadline} s; allow more "
+                "time, or use --method auto to get the screen's answer"
+            )
+            raise CancelledError(msg, field="deadline")
+        self.notes.append("NUTS did not finish within the deadline: this is the screen's answer.")
+        return self._checked(draws, likelihood, reruns=0)
+
+    def _checked(
+        self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
+    ) -> tuple[Draws, RootProbabilities, Diagnostics]:
+        with self.step("diagnose"):
+            root = compute_root_probabilities(draws, self.settings.interval_mass)
+            diagnostics = compute_diagnostics(
+                draws, root, reruns=reruns, max_width=likelihood.width
+            )
+        return draws, root, diagnostics
+
+    def _nuts(
+        self, likelihood: PreparedLikelihood, seeds: list[int]
+    ) -> tuple[Draws, RootProbabilities, Diagnostics] | None:
+        """Sample; once more at a higher acceptance when a gate fails. None past the deadline."""
+        if not is_warm():
+            with self.step("compile"):
+                warm()
+        self.stop_if_cancelled()
+        first = self._sample(likelihood, seeds[0], self.settings.target_accept)
+        if first is None:
+            return None
+        checked = self._checked(first, likelihood, reruns=0)
+        if checked[2].healthy:
+            return checked
+        again = self._sample(likelihood, seeds[1], self.settings.retry_target_accept)
+        return checked if again is None else self._checked(again, likelihood, reruns=1)
+
+    def _sample(
+        self, likelihood: PreparedLikelihood, seed: int, target_accept: float
+    ) -> Draws | None:
+        from bayesrca.model.sampling import estimate_by_nuts  # noqa: PLC0415  loads PyMC
+
+        with self.step("nuts"):
+            return estimate_by_nuts(
+                likelihood,
+                seed=seed,
+                settings=self.settings,
+                target_accept=target_accept,
+                cancelled=self.cancelled,
+                tell=lambda done, divergences: self.tell("nuts", done, divergences),
+                stop_at=self._stop_at(),
+            )
+
+    def _stop_at(self) -> float | None:
+        deadline = self.settings.deadline
+        return None if deadline is None else self.started + deadline
+
+    def _time_for_nuts(self, likelihood: PreparedLikelihood) -> bool:
+        """Whether NUTS can be expected to finish before the deadline."""
+        stop_at = self._stop_at()
+        if stop_at is None:
+            return True
+        s = self.settings
+        centre, _ = unconstrained_prior()
+        begun = time.monotonic()
+        for _ in range(8):
+            likelihood.compute_logp_grad(centre)
+        gradient = (time.monotonic() - begun) / 8
+        rounds = -(-s.chains // s.cores)
+        sampling = _SAFETY * gradient * _GRADIENTS_PER_DRAW * (s.draws + s.tune) * rounds
+        needed = sampling + (0.0 if is_warm() else _COMPILE_SECONDS)
+        left = stop_at - time.monotonic()
+        if needed <= left:
+            return True
+        self.notes.append(
+            f"NUTS would need about {needed:.0f} s of the {max(left, 0.0):.1f} s left before the "
+            "deadline: this is the screen's answer."
+        )
+        return False

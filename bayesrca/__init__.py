@@ -1,0 +1,104 @@
+"""bayesrca: which components caused this anomaly, and how sure are we?
+
+    import bayesrca
+
+    incident = bayesrca.load_incident("examples/search_delay")
+    analysis = bayesrca.analyze(incident, seed=1)
+    best = analysis.answer.posterior.causes[0]
+    print(best.component, best.probability.value)
+
+Names are loaded when first used: importing the package loads neither PyMC nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bayesrca._core import __version__
+from bayesrca.config import Method, Settings
+from bayesrca.errors import BayesRcaError
+
+if TYPE_CHECKING:
+    from bayesrca.analysis import Analysis, Progress, analyze
+    from bayesrca.client import Client
+    from bayesrca.incident import (
+        Component,
+        ComponentKind,
+        Edge,
+        EdgeKind,
+        Event,
+        Family,
+        Incident,
+        Signal,
+        Statistic,
+        Target,
+        TimeWindow,
+        Topology,
+    )
+    from bayesrca.ingest import FamilyRules, load_incident, save_incident
+    from bayesrca.posterior.result import Answer, Cause, Diagnostics, RootCausePosterior
+
+_HOMES = {
+    "bayesrca.analysis": ("Analysis", "Progress", "analyze"),
+    "bayesrca.client": ("Client",),
+    "bayesrca.incident": (
+        "Component",
+        "ComponentKind",
+        "Edge",
+        "EdgeKind",
+        "Event",
+        "Family",
+        "Incident",
+        "Signal",
+        "Statistic",
+        "Target",
+        "TimeWindow",
+        "Topology",
+    ),
+    "bayesrca.ingest": ("FamilyRules", "load_incident", "save_incident"),
+    "bayesrca.posterior.result": ("Answer", "Cause", "Diagnostics", "RootCausePosterior"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Analysis",
+    "Answer",
+    "BayesRcaError",
+    "Cause",
+    "Client",
+    "Component",
+    "ComponentKind",
+    "Diagnostics",
+    "Edge",
+    "EdgeKind",
+    "Event",
+    "Family",
+    "FamilyRules",
+    "Incident",
+    "Method",
+    "Progress",
+    "RootCausePosterior",
+    "Settings",
+    "Signal",
+    "Statistic",
+    "Target",
+    "TimeWindow",
+    "Topology",
+    "__version__",
+    "analyze",
+    "load_incident",
+    "save_incident",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

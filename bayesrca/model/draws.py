@@ -1,0 +1,50 @@
+"""Draws of theta with the posterior over hypotheses at each: what both speeds produce."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Cancelled = Callable[[], bool]
+"""Polled by long work; True asks it to stop."""
+Tell = Callable[[float, int], None]
+"""Told the share of work done, in [0, 1], and the number of divergences so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Draws of theta, weighted for the screen and equally weighted for NUTS.
+
+    Attributes:
+        thetas: [c, d, p] unconstrained draws; one "chain" per scramble for the screen.
+        log_weights: [c, d] log importance weights, zero for NUTS.
+        log_root: [c, d, k] log posterior of every hypothesis given each draw.
+        log_likelihood: [c, d] log likelihood of each draw.
+        sample_stats: NUTS statistics by name, [c, d] each; empty for the screen.
+        pareto_k: Pareto shape of the weights; None for NUTS.
+        divergences: divergent transitions; None for the screen.
+    """
+
+    thetas: Floats
+    log_weights: Floats
+    log_root: Floats
+    log_likelihood: Floats
+    sample_stats: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    pareto_k: float | None = None
+    divergences: int | None = None
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether these are importance draws."""
+        return self.pareto_k is not None
+
+    @property
+    def weights(self) -> Floats:
+        """[c, d] weights that sum to one."""
+        w = np.exp(self.log_weights - self.log_weights.max())
+        return np.asarray(w / w.sum())

@@ -1,0 +1,1 @@
+"""The posterior over root causes: probabilities, explanations, diagnostics."""

@@ -1,0 +1,98 @@
+"""Whether the draws can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.model.draws import Draws
+from bayesrca.posterior.result import Diagnostics
+from bayesrca.posterior.summary import RootProbabilities
+
+Floats = NDArray[np.float64]
+
+R_HAT_LIMIT = 1.01
+ESS_LIMIT = 400.0
+PARETO_K_LIMIT = 0.7
+WATCHED_PROBABILITY = 1e-3
+"""Probabilities below this are not checked for convergence: nothing acts on them."""
+
+
+def compute_diagnostics(
+    draws: Draws, root: RootProbabilities, *, reruns: int, max_width: int
+) -> Diagnostics:
+    """Apply the health gates (Vehtari et al. 2021 for chains, 2024 for importance weights)."""
+    if draws.is_screen:
+        return _screen(draws, max_width)
+    watched = root.values > WATCHED_PROBABILITY
+    columns = np.concatenate([draws.thetas, root.by_draw[..., watched]], axis=-1)
+    r_hat, ess = _chains(columns)
+    divergences = draws.divergences or 0
+    problems = []
+    if not r_hat < R_HAT_LIMIT:
+        problems.append(f"R-hat {r_hat:.3f} is not below {R_HAT_LIMIT}: the chains disagree")
+    if not ess > ESS_LIMIT:
+        problems.append(f"effective sample size {ess:.0f} is not above {ESS_LIMIT:.0f}")
+    if divergences:
+        problems.append(f"{divergences} divergent transitions: part of the posterior was missed")
+    return Diagnostics(
+        healthy=not problems,
+        problems=tuple(problems),
+        n_draws=draws.thetas.shape[0] * draws.thetas.shape[1],
+        n_chains=draws.thetas.shape[0],
+        r_hat=r_hat,
+        ess=ess,
+        divergences=divergences,
+        e_bfmi=_e_bfmi(draws),
+        pareto_k=None,
+        reruns=reruns,
+        max_width=max_width,
+    )
+
+
+def _screen(draws: Draws, max_width: int) -> Diagnostics:
+    k = draws.pareto_k if draws.pareto_k is not None else float("inf")
+    problems = ()
+    if not k < PARETO_K_LIMIT:
+        problems = (
+            f"Pareto k-hat {k:.2f} is not below {PARETO_K_LIMIT}: a few draws carry the answer; "
+            "use NUTS (--method nuts)",
+        )
+    w = draws.weights
+    return Diagnostics(
+        healthy=not problems,
+        problems=problems,
+        n_draws=w.size,
+        n_chains=0,
+        r_hat=None,
+        ess=float(1.0 / (w**2).sum()),
+        divergences=None,
+        e_bfmi=None,
+        pareto_k=float(k),
+        reruns=0,
+        max_width=max_width,
+    )
+
+
+def _chains(columns: Floats) -> tuple[float, float]:
+    """Largest R-hat and smallest bulk or tail ESS over columns [c, d, m] that move at all."""
+    from arviz_stats.base import array_stats  # noqa: PLC0415  four CPU seconds, NUTS only
+
+    moving = np.ptp(columns, axis=(0, 1)) > 0
+    x = columns[..., moving]
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    bulk = np.asarray(array_stats.ess(x, method="bulk", **axes))
+    tail = np.asarray(array_stats.ess(x, method="tail", prob=(0.05, 0.95), **axes))
+    ess = float(min(bulk.min(), tail.min()))
+    if columns.shape[0] < 2:  # noqa: PLR2004  one chain cannot disagree with itself
+        return float("inf"), ess
+    return float(np.max(np.asarray(array_stats.rhat(x, method="rank", **axes)))), ess
+
+
+def _e_bfmi(draws: Draws) -> float | None:
+    """Smallest energy Bayesian fraction of missing information over chains (Betancourt 2016)."""
+    energy = draws.sample_stats.get("energy")
+    if energy is None or energy.shape[1] < 2:  # noqa: PLR2004
+        return None
+    change = np.mean(np.diff(energy, axis=1) ** 2, axis=1)
+    return float(np.min(change / np.var(energy, axis=1)))

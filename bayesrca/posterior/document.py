@@ -1,0 +1,51 @@
+"""The stable JSON form of an answer (docs/json.md)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from bayesrca.posterior.result import Answer, Cause, Probability
+
+
+def answer_document(answer: Answer) -> dict[str, Any]:
+    """Return the answer as plain dicts, lists, strings, numbers, booleans and None.
+
+    Numbers are exact: parsing the JSON gives back the same doubles.
+    """
+    return {
+        "incident": answer.incident,
+        "method": answer.method,
+        "healthy": answer.healthy,
+        "none": _probability(answer.posterior.none),
+        "causes": [_cause(c) for c in answer.posterior.causes],
+        "diagnostics": _plain(asdict(answer.diagnostics)),
+        "notes": list(answer.notes),
+        "seed": answer.seed,
+        "versions": dict(answer.versions),
+        "timings": dict(answer.timings),
+    }
+
+
+def _probability(p: Probability) -> dict[str, Any]:
+    return {"probability": p.value, "mcse": p.mcse, "interval": list(p.interval)}
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {
+        "component": cause.component,
+        "kind": cause.kind,
+        "kinds": dict(cause.kinds),
+        **_probability(cause.probability),
+        "explains": _plain(asdict(cause.explains)),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return None  # JSON has no infinity; only an undefined k-hat or R-hat can be one
+    return value

@@ -1,0 +1,149 @@
+"""What speaks for each cause, in numbers and in one plain sentence."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.incident import Family
+from bayesrca.kernels import PreparedLikelihood
+from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
+
+Floats = NDArray[np.float64]
+
+
+class Explainer:
+    """Explains any component of one incident at one representative theta.
+
+    Args:
+        evidence: the incident's evidence.
+        likelihood: the same, prepared.
+        theta: [p] the unconstrained theta to explain at, e.g. its posterior mean.
+        target: index of the target, also where its alarm could not be used; None without one.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        likelihood: PreparedLikelihood,
+        theta: Floats,
+        target: int | None,
+    ) -> None:
+        self._evidence = evidence
+        self._target = target
+        joint = likelihood.compute_footprint_log_joint(theta)
+        # [n, s]: both kinds of a component together.
+        self._footprint = np.logaddexp(joint[0:-1:2], joint[1:-1:2]).argmax(axis=1)
+        self._own = likelihood.compute_own_log_ratios(theta)
+        # With a target known, only paths in the alarm's family lead from a symptom to a cause.
+        self._family = evidence.alarm_family if evidence.alarm_family is not None else 0
+        self._towards = _hops_to(evidence.families[self._family].edges, target)
+
+    def explain(self, i: int, kind: int) -> Explanation:
+        """Explain component i as the root of a fault of the given kind (0 latency, 1 errors)."""
+        s = int(self._footprint[i])
+        own = tuple(
+            self._own_evidence(f, table, i, s)
+            for f, table in enumerate(self._evidence.families)
+            if np.isfinite(table.contrast[i, s])
+        )
+        dose = self._dose(i, s, kind)
+        path = self._path(i)
+        reaches = None if self._target is None else bool(path)
+        start, end = self._evidence.footprints[s]
+        return Explanation(
+            own=own,
+            dose=dose,
+            path=path,
+            reaches_target=reaches,
+            footprint=(float(start), float(end)),
+            text=_sentence(own, dose, path, reaches=reaches),
+        )
+
+    def _own_evidence(self, f: int, table: FamilyTable, i: int, s: int) -> OwnEvidence:
+        return OwnEvidence(
+            family=FAMILIES[f].value,
+            signal=table.signal[i],
+            contrast=float(table.contrast[i, s]),
+            scale=float(table.scale[i, s]),
+            log_bayes_factor=float(self._own[f, i, s]),
+        )
+
+    def _dose(self, i: int, s: int, kind: int) -> Dose | None:
+        if self._target is None or self._target == i:
+            return None
+        families = (self._family, kind) if self._evidence.alarm_family is not None else (kind,)
+        for f in families:
+            table = self._evidence.families[f]
+            pair = table.excess[[i, self._target], s]
+            if np.isfinite(pair).all():
+                return Dose(
+                    family=FAMILIES[f].value,
+                    unit=table.unit,
+                    cause=float(pair[0]),
+                    target=float(pair[1]),
+                )
+        return None
+
+    def _path(self, i: int) -> tuple[str, ...]:
+        if i not in self._towards:
+            return ()
+        names, here = [self._evidence.components[i]], i
+        while self._towards[here] is not None:
+            here = self._towards[here]  # type: ignore[assignment]
+            names.append(self._evidence.components[here])
+        return tuple(names)
+
+
+def _hops_to(edges: NDArray[np.int64], target: int | None) -> dict[int, int | None]:
+    """Next hop towards the target along a shortest path, for every component that reaches it."""
+    hops: dict[int, int | None] = {}
+    if target is None:
+        return hops
+    into: dict[int, list[int]] = {}
+    for a, b in edges:
+        into.setdefault(int(b), []).append(int(a))
+    hops[target] = None
+    queue = deque([target])
+    while queue:
+        here = queue.popleft()
+        for before in sorted(into.get(here, ())):
+            if before not in hops:
+                hops[before] = here
+                queue.append(before)
+    return hops
+
+
+def _sentence(
+    own: tuple[OwnEvidence, ...], dose: Dose | None, path: tuple[str, ...], *, reaches: bool | None
+) -> str:
+    parts = [_own_words(e) for e in own] or ["no telemetry of its own in the window"]
+    if dose is not None:
+        parts.append(_dose_words(dose))
+    if reaches is None:
+        parts.append("no target to reach")
+    elif not reaches:
+        parts.append("the graph has no path from it to the target")
+    elif len(path) > 1:
+        parts.append(f"reaches the target in {len(path) - 1} hop{'s' if len(path) > 2 else ''}")  # noqa: PLR2004
+    else:
+        parts.append("it is the target itself")
+    return "; ".join(parts) + "."
+
+
+def _own_words(e: OwnEvidence) -> str:
+    size = abs(e.contrast) / e.scale
+    if e.family == Family.LATENCY.value:
+        change = f"latency {'up' if e.contrast >= 0 else 'down'} {abs(np.expm1(e.contrast)):.0%}"
+    else:
+        change = f"failing share {'up' if e.contrast >= 0 else 'down'} {abs(e.contrast):.2%}"
+    return f"{change} ({size:.1f} times its normal variation)"
+
+
+def _dose_words(d: Dose) -> str:
+    amount = "excess waiting" if d.family == Family.LATENCY.value else "excess failures"
+    unit = f" {d.unit}" if d.unit == "s" else ""
+    return f"{amount} {d.cause:.3g}{unit} here, {d.target:.3g}{unit} at the target"
