@@ -136,6 +136,8 @@ def _sentence(
 
 def _own_words(e: OwnEvidence) -> str:
     size = abs(e.contrast) / e.scale
+    if size < 1.0:
+        return f"{e.family} unchanged"
     if e.family == Family.LATENCY.value:
         change = f"latency {'up' if e.contrast >= 0 else 'down'} {abs(np.expm1(e.contrast)):.0%}"
     else:

@@ -1,0 +1,244 @@
+"""The command line: ``bayesrca analyze`` and ``bayesrca serve``.
+
+Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
+healthy, 3 answered but not healthy, 2 wrong usage, 4 the input cannot be analysed, 5 the server
+could not be reached or refused, 1 a bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayesrca import __version__
+from bayesrca.config import Method, Settings
+from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
+
+if TYPE_CHECKING:
+    from bayesrca.analysis import Analysis
+    from bayesrca.incident import Incident
+    from bayesrca.posterior.result import Answer
+
+EXIT_UNHEALTHY, EXIT_INPUT, EXIT_SERVICE, EXIT_INTERRUPTED = 3, 4, 5, 130
+
+app = typer.Typer(
+    name="bayesrca",
+    help="Which components caused this anomaly, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=(
+        "Exit codes: 0 answered and healthy; 3 answered but not healthy (nothing may act on it); "
+        "2 wrong usage; 4 the input cannot be analysed; 5 the server could not be reached or "
+        "refused; 130 interrupted."
+    ),
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001  typer passes it so
+    if value:
+        print(f"bayesrca {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def analyze(
+    path: Annotated[Path, typer.Argument(help="Incident folder (docs/incident-folder.md).")],
+    *,
+    method: Annotated[
+        Method,
+        typer.Option(help="screen: milliseconds. nuts: full sampling. auto: screen, then nuts."),
+    ] = Method.AUTO,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.", min=0)] = 0,
+    deadline: Annotated[
+        float | None,
+        typer.Option(help="Seconds the analysis may take; auto then answers by what fits."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Also write the draws as NetCDF, readable by ArviZ.", dir_okay=False),
+    ] = None,
+    top: Annotated[int, typer.Option(help="Causes to list.", min=1)] = 5,
+    families: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Let the server at HOST:PORT compute; the same numbers come back."),
+    ] = None,
+    chains: Annotated[int, typer.Option(help="NUTS chains.", min=1)] = Settings().chains,
+    draws: Annotated[int, typer.Option(help="Draws per chain.", min=1)] = Settings().draws,
+    tune: Annotated[int, typer.Option(help="Warm-up draws per chain.", min=1)] = Settings().tune,
+    cores: Annotated[
+        int | None, typer.Option(help="Threads to use; never changes a number.", min=1)
+    ] = None,
+) -> None:
+    """Rank the root causes of one incident, with their posterior probabilities."""
+    if server is not None and output is not None:
+        msg = "--output needs the draws, which stay on the server; run without --server"
+        raise InvalidSettingsError(msg, field="output")
+    settings = Settings(
+        method=method,
+        deadline=deadline,
+        chains=chains,
+        draws=draws,
+        tune=tune,
+        cores=cores or os.cpu_count() or 1,
+    )
+    incident = _load(path, families)
+    if server is not None:
+        answer = _ask(server, incident, seed, settings)
+    else:
+        analysis = _analyze(incident, seed, settings)
+        answer = analysis.answer
+        if output is not None:
+            _write(analysis, output)
+    _show(answer, as_json=as_json, top=top)
+    if not answer.healthy:
+        raise typer.Exit(EXIT_UNHEALTHY)
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 50051,
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 1,
+    queue: Annotated[int, typer.Option(help="Calls that may wait for a worker.", min=0)] = 8,
+    reflection: Annotated[bool, typer.Option(help="Let clients list the service.")] = True,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Allow a host other than loopback, without encryption."),
+    ] = False,
+) -> None:
+    """Answer analyses over gRPC until stopped (docs/api.md)."""
+    from bayesrca.service import serve as run  # noqa: PLC0415  loads gRPC
+
+    run(
+        host=host,
+        port=port,
+        workers=workers,
+        queue=queue,
+        reflection=reflection,
+        insecure=insecure,
+    )
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except BayesRcaError as error:
+        where = f" ({error.field})" if error.field else ""
+        sys.stderr.write(f"bayesrca: {error}{where}\n")
+        if isinstance(error, ServiceError):
+            for name, description in error.violations:
+                sys.stderr.write(f"  {name}: {description}\n")
+            sys.exit(EXIT_SERVICE)
+        sys.exit(EXIT_INPUT)
+    except KeyboardInterrupt:
+        sys.stderr.write("bayesrca: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does; say nothing more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _load(path: Path, families: Path | None) -> Incident:
+    from bayesrca.ingest import FamilyRules, load_incident  # noqa: PLC0415  keeps --help fast
+
+    rules = None if families is None else FamilyRules.from_toml(families)
+    return load_incident(path, families=rules)
+
+
+def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from bayesrca.analysis import Progress as Report  # noqa: PLC0415  loads SciPy
+    from bayesrca.analysis import analyze as run  # noqa: PLC0415
+
+    names = {
+        "evidence": "reading the evidence",
+        "screen": "screening",
+        "compile": "compiling the model (once per process)",
+        "nuts": "sampling",
+        "diagnose": "checking the draws",
+        "explain": "explaining",
+    }
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        tasks = {}
+
+        def tell(report: Report) -> None:
+            if report.step not in tasks:
+                total = 1.0 if report.step == "nuts" else None
+                tasks[report.step] = bar.add_task(names[report.step], total=total)
+            done = report.done >= 1.0
+            bar.update(tasks[report.step], completed=report.done, total=1.0 if done else None)
+            if report.step == "nuts":
+                extra = f", {report.divergences} divergences" if report.divergences else ""
+                bar.update(tasks["nuts"], description=names["nuts"] + extra, total=1.0)
+
+        return run(incident, seed=seed, settings=settings, progress=tell)
+
+
+def _ask(server: str, incident: Incident, seed: int, settings: Settings) -> Answer:
+    from bayesrca.client import Client  # noqa: PLC0415  loads gRPC
+
+    with Client(server) as client:
+        return client.analyze(incident, seed=seed, settings=settings)
+
+
+def _write(analysis: Analysis, output: Path) -> None:
+    """Write the draws beside the target first, so that no half-written file is left."""
+    if not output.parent.is_dir():
+        msg = f"cannot write {output}: the folder {output.parent} does not exist"
+        raise InvalidSettingsError(msg, field="output")
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        analysis.to_datatree().to_netcdf(partial, engine="h5netcdf")
+        partial.replace(output)
+    except OSError as error:
+        msg = f"cannot write {output}: {error.strerror or error}"
+        raise InvalidSettingsError(msg, field="output") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _show(answer: Answer, *, as_json: bool, top: int) -> None:
+    if as_json:
+        from bayesrca.posterior.document import answer_document  # noqa: PLC0415
+
+        sys.stdout.write(json.dumps(answer_document(answer), indent=2, allow_nan=False) + "\n")
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    from bayesrca.report.terminal import render  # noqa: PLC0415
+
+    # Plain output when not on a terminal: no wrapping at an assumed 80 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
+    console.print(render(answer, shown=top), soft_wrap=False)
+
+
+if __name__ == "__main__":
+    main()

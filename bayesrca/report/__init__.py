@@ -1,0 +1,1 @@
+"""Answers for people: in the terminal, later as plots and pages."""

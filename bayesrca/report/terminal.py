@@ -1,0 +1,139 @@
+"""An answer as text for the terminal, most important first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bayesrca.posterior.result import Answer, Cause, Probability
+
+SHOWN = 5
+"""Causes listed in full."""
+LIKELY = 0.9
+"""The shortest list of causes that together hold this much is named in the verdict."""
+
+
+def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
+    """Return an answer as a rich renderable: verdict, ranking, reasons, health, notes.
+
+    Args:
+        answer: what to show.
+        shown: causes to list (>= 1); the rest is summed up in one row.
+    """
+    parts: list[RenderableType] = [
+        Text(answer.incident, style="bold"),
+        Text(verdict(answer)),
+        Text(),
+        _ranking(answer, shown),
+        Text(),
+        _reasons(answer, shown),
+        Text(),
+        _health(answer),
+    ]
+    parts += [Text(f"Note: {note}", style="dim") for note in answer.notes]
+    return Group(*parts)
+
+
+def verdict(answer: Answer) -> str:
+    """Return the answer in one or two plain sentences."""
+    causes, none = answer.posterior.causes, answer.posterior.none
+    best = causes[0]
+    if none.value > best.probability.value:
+        first = (
+            f'Most probably "none of these" ({none.value:.0%}): no listed component explains it. '
+            f"The best candidate is {best.component} ({best.probability.value:.0%})."
+        )
+    else:
+        first = (
+            f"{best.component} is the most probable cause ({best.probability.value:.0%}, "
+            f"{best.kind} fault)."
+        )
+    n = smallest_set(answer)
+    if n == 1:
+        second = ""
+    else:
+        second = f" Ambiguous: {n} hypotheses are needed to hold {LIKELY:.0%} of the probability."
+    if not answer.healthy:
+        second += " DO NOT ACT on this: the computation failed its health checks."
+    return first + second
+
+
+def smallest_set(answer: Answer) -> int:
+    """Number of most probable hypotheses, "none of these" included, that hold `LIKELY`."""
+    values = [c.probability.value for c in answer.posterior.causes]
+    total = 0.0
+    ranked = sorted([*values, answer.posterior.none.value], reverse=True)
+    for n, p in enumerate(ranked, start=1):
+        total += p
+        if total >= LIKELY:
+            return n
+    return len(ranked)
+
+
+def _ranking(answer: Answer, shown: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rank", justify="right")
+    table.add_column("component", overflow="fold")
+    table.add_column("kind")
+    table.add_column("probability", justify="right")
+    table.add_column("MC error", justify="right")
+    table.add_column("89% interval", justify="right")
+    causes = answer.posterior.causes
+    for rank, cause in enumerate(causes[:shown], start=1):
+        table.add_row(str(rank), cause.component, cause.kind, *_cells(cause.probability))
+    rest = causes[shown:]
+    if rest:
+        total = sum(c.probability.value for c in rest)
+        table.add_row("", f"{len(rest)} others together", "", f"{total:.3f}", "", "")
+    table.add_row("", "none of these", "", *_cells(answer.posterior.none))
+    return table
+
+
+def _cells(p: Probability) -> tuple[str, str, str]:
+    return f"{p.value:.3f}", f"{p.mcse:.4f}", f"{p.interval[0]:.3f} - {p.interval[1]:.3f}"
+
+
+def _reasons(answer: Answer, shown: int) -> RenderableType:
+    lines: list[RenderableType] = [Text("What speaks for them", style="bold")]
+    worth = [c for c in answer.posterior.causes[:shown] if c.probability.value >= 0.01]  # noqa: PLR2004
+    for cause in worth or answer.posterior.causes[:1]:
+        lines.append(Text(f"  {cause.component}", style="bold"))
+        lines.append(Text(f"    {cause.explains.text}"))
+        lines.append(Text(f"    {_where(cause)}"))
+    return Group(*lines)
+
+
+def _where(cause: Cause) -> str:
+    start, end = cause.explains.footprint
+    when = f"active {_clock(start)} to {_clock(end)}"
+    path = cause.explains.path
+    return f"{when}; path: {' -> '.join(path)}" if len(path) > 1 else when
+
+
+def _clock(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds:g} s"
+
+
+def _health(answer: Answer) -> Text:
+    d = answer.diagnostics
+    if answer.method == "nuts":
+        numbers = (
+            f"R-hat {d.r_hat:.4f}, ESS {d.ess:.0f}, {d.divergences} divergences, "
+            f"{d.n_chains} chains, {d.n_draws} draws"
+        )
+    else:
+        numbers = f"Pareto k-hat {d.pareto_k:.2f}, ESS {d.ess:.0f} of {d.n_draws} draws"
+    name = {"nuts": "NUTS (full sampling)", "screen": "the screen (importance sampling)"}
+    state = "healthy" if d.healthy else "NOT HEALTHY: " + "; ".join(d.problems)
+    spent = sum(answer.timings.values())
+    return Text(
+        f"Answered by {name[answer.method]}: {numbers}; {state}. "
+        f"Seed {answer.seed}, {spent:.1f} s.",
+        style="green" if d.healthy else "bold red",
+    )
