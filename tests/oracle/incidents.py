@@ -1,0 +1,173 @@
+"""Random small evidence: every kind of cell, cyclic graphs, gaps, with and without an alarm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.evidence import Evidence, FamilyTable
+from bayesrca.model.parameters import unconstrained_prior
+
+ARRAYS = (
+    *("log_quiet", "log_wide", "log_affected", "contrast", "scale", "excess"),
+    *("dose", "dose_noise", "dose_jacobian", "dose_low", "dose_high"),
+)
+
+
+def empty_table(
+    n: int,
+    s: int,
+    edges: NDArray[np.int64] | None = None,
+    **arrays: Any,  # noqa: ANN401
+) -> FamilyTable:
+    """A family nobody reports, with `arrays` in place of missing ones."""
+    values: dict[str, Any] = {name: np.full((n, s), np.nan) for name in ARRAYS}
+    values |= {
+        "edges": np.zeros((0, 2), dtype=np.int64) if edges is None else edges,
+        "series_component": np.zeros(0, dtype=np.int64),
+        "z": np.zeros((0, s)),
+        "signal": ("",) * n,
+        "unit": "",
+    }
+    return FamilyTable(**(values | arrays))
+
+
+def make_evidence(
+    tables: tuple[FamilyTable, FamilyTable],
+    target: int | None = None,
+    alarm_family: int | None = None,
+    root_log_factor: NDArray[np.float64] | None = None,
+) -> Evidence:
+    """Evidence around two tables, with uniform footprints."""
+    n, s = tables[0].dose.shape
+    return Evidence(
+        components=tuple(f"c{i}" for i in range(n)),
+        footprints=np.stack([np.arange(s), np.arange(s) + 1.0], axis=1).astype(np.float64),
+        footprint_log_prior=np.full(s, -np.log(s)),
+        target=target,
+        alarm_family=alarm_family,
+        families=tables,
+        root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
+        notes=(),
+    )
+
+
+def random_evidence(rng: np.random.Generator, *, max_components: int = 7) -> Evidence:
+    """Evidence with at most `MAX_SWITCHES` edges and components per family."""
+    n, s = int(rng.integers(2, max_components + 1)), int(rng.integers(1, 4))
+    edges = _random_edges(rng, n)
+    second = edges if rng.random() < 0.7 else _random_edges(rng, n)
+    tables = (_random_table(rng, n, s, edges), _random_table(rng, n, s, second))
+    target = int(rng.integers(n)) if rng.random() < 0.8 else None
+    if target is not None and rng.random() < 0.2:  # nothing leads to the target, or from it
+        tables = (_isolate(tables[0], target), _isolate(tables[1], target))
+    silent = rng.random((n, s)) < 0.2
+    return make_evidence(
+        tables,
+        target=target,
+        alarm_family=None if target is None else int(rng.integers(2)),
+        root_log_factor=np.where(silent, -rng.uniform(0.0, 3.0, (n, s)), 0.0),
+    )
+
+
+def random_theta(rng: np.random.Generator, width: float = 1.5) -> NDArray[np.float64]:
+    """Unconstrained theta, within `width` prior standard deviations mostly."""
+    mean, sd = unconstrained_prior()
+    return mean + width * sd * rng.standard_normal(len(mean))
+
+
+def permute(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
+    """The same incident with its components listed in another order: new i is old ``order[i]``."""
+    new = np.argsort(order)
+
+    def table(t: FamilyTable) -> FamilyTable:
+        return replace(
+            t,
+            edges=new[t.edges].reshape(-1, 2),
+            series_component=new[t.series_component],
+            **{name: getattr(t, name)[order] for name in ARRAYS},
+        )
+
+    return replace(
+        evidence,
+        components=tuple(evidence.components[i] for i in order),
+        target=None if evidence.target is None else int(new[evidence.target]),
+        families=(table(evidence.families[0]), table(evidence.families[1])),
+        root_log_factor=evidence.root_log_factor[order],
+    )
+
+
+def with_edges(evidence: Evidence, *edges: list[tuple[int, int]]) -> Evidence:
+    """The same evidence on other graphs, one list of edges per family."""
+    first, second = (
+        replace(t, edges=np.array(e, dtype=np.int64).reshape(-1, 2))
+        for t, e in zip(evidence.families, edges, strict=True)
+    )
+    return replace(evidence, families=(first, second))
+
+
+def _random_edges(rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+    pairs = [(a, b) for a in range(n) for b in range(n) if a != b]
+    if rng.random() < 0.5:  # acyclic
+        order = rng.permutation(n)
+        pairs = [(a, b) for a, b in pairs if order[a] < order[b]]
+    rng.shuffle(pairs)
+    room = 16 - (n - 1)
+    keep = min(room, len(pairs), int(rng.integers(0, 2 * n)))
+    return np.array(pairs[:keep], dtype=np.int64).reshape(-1, 2)
+
+
+def _isolate(table: FamilyTable, i: int) -> FamilyTable:
+    return replace(table, edges=table.edges[(table.edges != i).all(axis=1)])
+
+
+def _random_table(
+    rng: np.random.Generator, n: int, s: int, edges: NDArray[np.int64]
+) -> FamilyTable:
+    arrays = {name: np.full((n, s), np.nan) for name in ARRAYS}
+    owners: list[int] = []
+    z: list[NDArray[np.float64]] = []
+
+    def put(i: int, seen: NDArray[np.bool_], **values: NDArray[np.float64]) -> None:
+        for name, row in values.items():
+            arrays[name][i] = np.where(seen, row, np.nan)
+
+    for i in range(n):
+        seen = rng.random(s) < 0.9
+        dose = rng.uniform(-3.0, 4.0, s)
+        kind = rng.choice(["missing", "count", "single", "several"], p=[0.15, 0.25, 0.4, 0.2])
+        if kind == "count":
+            law = rng.uniform(-12.0, -0.05, (3, s))
+            put(i, seen, log_quiet=law[0], log_wide=law[1], log_affected=law[2])
+            if rng.random() < 0.8:
+                low = np.where(rng.random(s) < 0.3, -np.inf, dose - rng.uniform(0.1, 1.0, s))
+                high = dose + rng.uniform(0.1, 1.0, s)
+                noise = rng.uniform(0.1, 2.0, s)
+                put(i, seen, dose=dose, dose_noise=noise, dose_low=low, dose_high=high)
+        elif kind == "single":
+            owners.append(i)
+            z.append(np.where(seen, rng.uniform(-3.0, 25.0, s), np.nan))
+            if rng.random() < 0.8:
+                put(
+                    i,
+                    seen & (rng.random(s) < 0.9),
+                    dose=dose,
+                    dose_noise=rng.uniform(0.1, 2.0, s),
+                    dose_jacobian=rng.uniform(0.1, 1.5, s),
+                    dose_low=rng.uniform(-2.0, 1.0, s),
+                )
+        elif kind == "several":
+            for _ in range(int(rng.integers(2, 4))):
+                owners.append(i)
+                z.append(np.where(rng.random(s) < 0.9, rng.uniform(-3.0, 25.0, s), np.nan))
+    return empty_table(
+        n,
+        s,
+        edges,
+        series_component=np.array(owners, dtype=np.int64),
+        z=np.array(z).reshape(-1, s),
+        **arrays,
+    )
