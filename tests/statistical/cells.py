@@ -1,0 +1,187 @@
+"""Simulated cells: a continuous series or a count, drawn from the densities of docs/concepts.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit, logit, logsumexp
+
+Floats = NDArray[np.float64]
+Theta = Mapping[str, Any]
+
+UP = 0.95
+LARGE = 2.0
+
+
+class Continuous:
+    """One series: z, and its dose when the requests behind it are known."""
+
+    def __init__(self, rng: np.random.Generator, *, has_dose: bool) -> None:
+        self.has_dose = has_dose
+        self.scale = float(rng.uniform(0.05, 0.3))  # null scale of the contrast
+        self.noise = float(np.exp(rng.normal(3.0, 1.0))) * self.scale  # S
+        self.z = 0.0
+
+    def prepare(self, theta: Theta, f: int) -> None:
+        """Set the laws of family f at theta."""
+        self.noise_scale, self.tail = theta["noise_scale"][f], theta["tail_weight"][f]
+        self.medians = theta["effect_size"][f], theta["root_effect_size"][f]
+
+    def draw_quiet(self, rng: np.random.Generator) -> None:
+        width = 3.0 if rng.random() < self.tail else 1.0
+        self.z = float(width * self.noise_scale * rng.standard_t(4))
+
+    def draw_effect(self, rng: np.random.Generator) -> None:
+        self._effect(rng, self.medians[0])
+
+    def draw_root(self, rng: np.random.Generator) -> None:
+        self._effect(rng, self.medians[1])
+
+    def _effect(self, rng: np.random.Generator, median: float) -> None:
+        u = rng.random()
+        size = median * u / (1.0 - u)
+        self.z = float(size if rng.random() < UP else -size)
+
+    @property
+    def dose(self) -> float:
+        """Log dose y."""
+        return self._dose_at(self.z)
+
+    @property
+    def dose_at_large(self) -> float:
+        """Log dose at z = 2."""
+        return self._dose_at(LARGE)
+
+    def _dose_at(self, z: float) -> float:
+        c = self.scale * z
+        if c > 600.0:  # softplus(x) = x = exp(c) / scale
+            return float(np.log(self.noise) + c - np.log(self.scale))
+        x = np.expm1(c) / self.scale if z >= 0 else z
+        return float(np.log(self.noise) + _log_softplus(x))
+
+    def set_dose(self, y: float) -> bool:
+        """Set z so that the log dose is y."""
+        t = y - np.log(self.noise)
+        if t > 600.0:
+            self.z = float((t + np.log(self.scale)) / self.scale)
+            return True
+        x = _inverse_log_softplus(t)
+        self.z = float(np.log1p(self.scale * x) / self.scale if x >= 0 else x)
+        return True
+
+    def row(self) -> dict[str, float]:
+        """The cell's entries in the evidence, z apart."""
+        if not self.has_dose:
+            return {}
+        c = self.scale * self.z
+        if c > 600.0:
+            jacobian = self.scale
+        elif self.z >= 0:
+            x = np.expm1(c) / self.scale
+            jacobian = expit(x) / np.logaddexp(0.0, x) * np.exp(c)
+        else:
+            x = self.z
+            jacobian = 1.0 if x < -30.0 else expit(x) / np.logaddexp(0.0, x)
+        return {
+            "dose": self.dose,
+            "dose_noise": self.noise,
+            "dose_jacobian": float(jacobian),
+            "dose_low": self.dose_at_large,
+        }
+
+
+class Count:
+    """Failures among n requests, with their dose."""
+
+    has_dose = True
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        n = int(np.exp(rng.uniform(np.log(20), np.log(600))))
+        p0 = float(np.exp(rng.uniform(np.log(1e-3), np.log(0.1))))
+        precision = float(np.exp(rng.uniform(np.log(20), np.log(2000))))
+        k = np.arange(n + 1)
+        node, weight = np.polynomial.hermite_e.hermegauss(12)
+        p = expit(logit(p0) + np.exp(np.log(2.5) + 0.6 * node))[:, None]
+        p = np.clip(p, 1e-9, 1 - 1e-9)
+        raised = stats.betabinom.logpmf(k, n, 40 * p, 40 * (1 - p))
+        self.log_laws = np.stack(
+            [
+                stats.betabinom.logpmf(k, n, p0 * precision, (1 - p0) * precision),
+                stats.betabinom.logpmf(k, n, 0.5, 2.0),
+                logsumexp(raised, b=(weight / weight.sum())[:, None], axis=0),
+            ]
+        )
+        self.usual, self.wide, self.affected = np.exp(self.log_laws)
+        self.noise = float(np.sqrt(2 * n * p0 * (1 - p0) + 0.5))
+        excess = (k - n * p0) / self.noise
+        self.doses = np.log(self.noise) + _log_softplus(excess)
+        self.highs = np.log(self.noise) + _log_softplus(excess + 0.5 / self.noise)
+        self.k = 0
+
+    def prepare(self, theta: Theta, f: int) -> None:
+        """Set the laws of family f at theta."""
+        tail = theta["tail_weight"][f]
+        self.quiet = (1 - tail) * self.usual + tail * self.wide
+
+    def draw_quiet(self, rng: np.random.Generator) -> None:
+        self.k = int(rng.choice(len(self.quiet), p=self.quiet / self.quiet.sum()))
+
+    def draw_effect(self, rng: np.random.Generator) -> None:
+        self.k = int(rng.choice(len(self.affected), p=self.affected / self.affected.sum()))
+
+    draw_root = draw_effect
+
+    @property
+    def dose(self) -> float:
+        """Log dose y."""
+        return float(self.doses[self.k])
+
+    def set_dose(self, y: float) -> bool:
+        """Set the count whose interval of doses holds y; False when no count does."""
+        k = int(np.searchsorted(self.highs, y))
+        if k == len(self.highs):
+            return False
+        self.k = k
+        return True
+
+    def row(self) -> dict[str, float]:
+        """The cell's entries in the evidence."""
+        k = self.k
+        laws = np.minimum(self.log_laws[:, k], 0.0)
+        return {
+            **dict(zip(("log_quiet", "log_wide", "log_affected"), laws, strict=True)),
+            "dose": self.dose,
+            "dose_noise": self.noise,
+            "dose_low": float(self.highs[k - 1]) if k else -np.inf,
+            "dose_high": float(self.highs[k]),
+        }
+
+
+def random_cells(rng: np.random.Generator, n: int, f: int) -> list[Continuous | Count | None]:
+    """Cells of n components: latencies with requests mostly, errors counted or not."""
+    cells: list[Continuous | Count | None] = []
+    for _ in range(n):
+        u = rng.random()
+        if u < 0.1:
+            cells.append(None)
+        elif f == 0:
+            cells.append(Continuous(rng, has_dose=u > 0.3))
+        else:
+            cells.append(Count(rng) if u > 0.5 else Continuous(rng, has_dose=False))
+    return cells
+
+
+def _log_softplus(x: Any) -> Any:  # noqa: ANN401
+    with np.errstate(divide="ignore"):
+        return np.where(x < -30.0, x, np.log(np.logaddexp(0.0, x)))
+
+
+def _inverse_log_softplus(t: float) -> float:
+    if t < -30.0:
+        return t
+    w = np.exp(t)  # softplus(x)
+    return float(w if w > 40.0 else np.log(np.expm1(w)))

@@ -1,0 +1,244 @@
+"""Incidents drawn from the model of docs/concepts.md, theta from its prior.
+
+One footprint and one series per cell, where the model is exactly generative.
+
+In two places the likelihood's laws do not add up to one: a count dose above every possible count,
+and an untraced effect whose partial dose cannot exceed z = 2. There the whole incident is drawn anew
+(`Outside`), so that what is accepted still follows prior times likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bayesrca.evidence import Evidence, FamilyTable
+from bayesrca.model.parameters import natural_values, unconstrained_prior
+from tests.oracle.incidents import empty_table, make_evidence
+from tests.oracle.likelihood import LEAST_BEYOND, MAX_NOISE, partial_probability
+from tests.statistical.cells import Continuous, Count, random_cells
+
+Floats = NDArray[np.float64]
+Cells = list[Continuous | Count | None]
+
+ALARM_TRUE = 0.9
+DEPENDENCY = 0.1
+LARGE = 2.0
+
+
+class Outside(Exception):  # noqa: N818  not an error: the draw left the support
+    """The draw fell where the likelihood's laws have no mass."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Theta [p], the index of the true hypothesis, and what would be seen."""
+
+    theta: Floats
+    hypothesis: int
+    evidence: Evidence
+
+
+def simulate(rng: np.random.Generator, none_prior: float) -> Draw:
+    """Draw one incident of 8 to 20 components."""
+    mean, sd = unconstrained_prior()
+    while True:
+        theta = mean + sd * rng.standard_normal(len(mean))
+        try:
+            return _Simulation(rng, theta, none_prior).draw()
+        except Outside:
+            continue
+
+
+class _Simulation:
+    def __init__(self, rng: np.random.Generator, theta: Floats, none_prior: float) -> None:
+        self.rng, self.theta, self.none_prior = rng, theta, none_prior
+        self.natural = natural_values(theta)
+        self.n = int(rng.integers(8, 21))
+        self.edges = _random_graph(rng, self.n)
+        has_target = rng.random() < 0.8
+        self.target = int(rng.integers(self.n)) if has_target else None
+        self.alarm = int(rng.integers(2)) if has_target else None
+        self.reach = [self._reachable(r) for r in range(self.n)]
+
+    def draw(self) -> Draw:
+        hypothesis, families = self._hypothesis()
+        root = hypothesis // 2
+        tables = []
+        for f in range(2):
+            cells = random_cells(self.rng, self.n, f)
+            for i, cell in enumerate(cells):
+                if cell is not None:
+                    cell.prepare(self.natural, f)
+                    cell.draw_quiet(self.rng)
+                    self._background(cells, f, i)
+            if families[f]:
+                self._fault(cells, f, root)
+            tables.append(self._table(cells))
+        evidence = make_evidence((tables[0], tables[1]), self.target, self.alarm)
+        return Draw(self.theta, hypothesis, evidence)
+
+    def _reachable(self, root: int) -> set[int]:
+        seen, stack = {root}, [root]
+        while stack:
+            i = stack.pop()
+            for a, b in self.edges:
+                if a == i and b not in seen:
+                    seen.add(b)
+                    stack.append(b)
+        return seen - {root}
+
+    def _hypothesis(self) -> tuple[int, tuple[bool, bool]]:
+        """The hypothesis, and the families in which it shows (eq. 2)."""
+        if self.rng.random() < self.none_prior:
+            return 2 * self.n, (False, False)
+        weights = np.zeros((self.n, 2, 2))
+        miss, error = self.natural["unexplained_alarm"], self.natural["error_kind"]
+        for root in range(self.n):
+            explains = self.alarm is None or self.target == root or self.target in self.reach[root]
+            for kind in range(2):
+                cross = self.natural["cross_family"][kind]
+                alone = explains and self.alarm in {None, kind}
+                weights[root, kind] = error if kind else 1 - error
+                weights[root, kind] *= (
+                    (1 - cross) * (1.0 if alone else miss),
+                    cross * (1.0 if explains else miss),
+                )
+        at = int(self.rng.choice(weights.size, p=weights.ravel() / weights.sum()))
+        root, kind, both = at // 4, at // 2 % 2, at % 2
+        shows = (bool(both or kind == 0), bool(both or kind == 1))
+        return 2 * root + kind, shows
+
+    def _is_alarm(self, f: int, i: int) -> bool:
+        return self.alarm == f and self.target == i
+
+    def _spontaneous(self, f: int, i: int, rate: float) -> bool:
+        """Whether a component off every path is affected, the alarm of eq. 9 included."""
+        if self._is_alarm(f, i) and self.rng.random() < ALARM_TRUE:
+            return True
+        return bool(self.rng.random() < rate)
+
+    def _background(self, cells: Cells, f: int, i: int) -> None:
+        cell = cells[i]
+        if cell is not None and self._spontaneous(f, i, self.natural["base_rate"][f]):
+            cell.draw_effect(self.rng)
+
+    def _fault(self, cells: Cells, f: int, root: int) -> None:
+        """Replace the background by a fault at `root` (eq. 6 to 9)."""
+        rate = self.natural["base_rate"][f]
+        source = cells[root]
+        if source is not None:
+            source.draw_quiet(self.rng)
+            if self.rng.random() < self.natural["own_visible"]:
+                source.draw_root(self.rng)
+        affected = self._affected(f, root)
+        dependencies = {a for a, b in self.edges if b == root} - self.reach[root]
+        for i, cell in enumerate(cells):
+            if cell is None or i == root:
+                continue
+            cell.draw_quiet(self.rng)
+            if i in self.reach[root]:
+                if i in affected:
+                    self._path(cell, source, f, i)
+            elif i in dependencies:
+                if self._spontaneous(f, i, DEPENDENCY * rate):
+                    cell.draw_effect(self.rng)
+            elif self._spontaneous(f, i, rate):
+                self._untraced(cell, source)
+
+    def _affected(self, f: int, root: int) -> set[int]:
+        """A live-edge draw, conditioned on the alarm with probability `ALARM_TRUE`."""
+        rho, rate = self.natural["transmission"][f], self.natural["base_rate"][f]
+        reach = self.reach[root]
+        nodes = {root, *reach}
+        edges = [(a, b) for a, b in self.edges if a in nodes and b in nodes]
+        conditioned = self.alarm == f and self.target in reach and self.rng.random() < ALARM_TRUE
+        while True:
+            live = [e for e in edges if self.rng.random() < rho]
+            hit = {root, *(i for i in sorted(reach) if self.rng.random() < rate)}
+            size = 0
+            while size < len(hit):
+                size = len(hit)
+                hit |= {b for a, b in live if a in hit}
+            if not conditioned or self.target in hit:
+                return hit - {root}
+
+    def _path(
+        self, cell: Continuous | Count, source: Continuous | Count | None, f: int, i: int
+    ) -> None:
+        t, rng = self.natural, self.rng
+        related = rng.random() >= t["unrelated_dose"]
+        if not (related and cell.has_dose and source is not None and source.has_dose):
+            cell.draw_effect(rng)
+            return
+        noise = _noise_sq(cell, source)
+        share = t["full_dose_target" if i == self.target else "full_dose_path"]
+        if rng.random() < share:
+            ratio = np.sqrt(t["dose_spread"][f] ** 2 + noise) * rng.standard_t(4)
+        else:
+            ratio = rng.uniform(-5.0, 0.0) + np.sqrt(0.16 + noise) * rng.standard_normal()
+        if not cell.set_dose(source.dose + ratio):
+            raise Outside
+
+    def _untraced(self, cell: Continuous | Count, source: Continuous | Count | None) -> None:
+        cell.draw_effect(self.rng)
+        if not (isinstance(cell, Continuous) and cell.has_dose and cell.z > LARGE):
+            return
+        if source is None or not source.has_dose:
+            return
+        if self.rng.random() >= self.natural["untraced_dose"]:
+            return
+        noise, low = _noise_sq(cell, source), cell.dose_at_large - source.dose
+        if partial_probability(low, np.inf, noise) <= LEAST_BEYOND:
+            raise Outside
+        cell.set_dose(source.dose + _partial_above(self.rng, low, noise))
+
+    def _table(self, cells: Cells) -> FamilyTable:
+        owners = [i for i, c in enumerate(cells) if isinstance(c, Continuous)]
+        table = empty_table(
+            self.n,
+            1,
+            np.array(self.edges, dtype=np.int64).reshape(-1, 2),
+            series_component=np.array(owners, dtype=np.int64),
+            z=np.array([[c.z] for c in cells if isinstance(c, Continuous)]).reshape(-1, 1),
+        )
+        for i, cell in enumerate(cells):
+            if cell is not None:
+                for name, value in cell.row().items():
+                    getattr(table, name)[i, 0] = value
+        return table
+
+
+def _noise_sq(cell: Continuous | Count, source: Continuous | Count) -> float:
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = (cell.noise**2 + source.noise**2) * np.exp(-2.0 * source.dose)
+    return float(min(ratio, MAX_NOISE))
+
+
+def _partial_above(rng: np.random.Generator, low: float, noise_sq: float) -> float:
+    """A draw of U(-5, 0) + N(0, .16 + noise) given that it exceeds `low`."""
+    width = np.sqrt(0.16 + noise_sq)
+    grid = (np.arange(4000) + rng.random()) / 4000 * 5.0 - 5.0
+    tail = stats.norm.sf((low - grid) / width)
+    start = rng.choice(grid, p=tail / tail.sum())
+    least = stats.norm.sf((low - start) / width)
+    return float(start + width * stats.norm.isf(least * rng.random()))
+
+
+def _random_graph(rng: np.random.Generator, n: int) -> list[tuple[int, int]]:
+    """Mostly acyclic, sparse; sometimes with short cycles, sometimes empty."""
+    if rng.random() < 0.15:
+        return []
+    order = rng.permutation(n)
+    edges = {
+        (int(order[int(rng.integers(max(0, j - 5), j))]), int(order[j]))
+        for j in range(1, n)
+        for _ in range(int(rng.choice([0, 1, 2], p=[0.15, 0.6, 0.25])))
+    }
+    if rng.random() < 0.3 and edges:
+        a, b = sorted(edges)[int(rng.integers(len(edges)))]
+        edges.add((b, a))
+    return sorted(edges)

@@ -1,0 +1,70 @@
+"""Published probabilities mean what they say: simulation-based calibration (Talts et al. 2018).
+
+Incidents are drawn from the model, the screen answers, and the truth must look like a draw from its
+answer. The bounded form runs with the other tests; the full one by `make slow`, or
+
+    python -m pytest tests/statistical -m slow
+
+Seeds and numbers of replicates were fixed before the first run. A level of 1% is shared by all
+statistics of a test.
+"""
+
+import numpy as np
+import pytest
+
+from tests.statistical.calibration import (
+    NONE_PRIOR,
+    Replicates,
+    reliability,
+    run,
+    two_sided,
+    uniformity,
+)
+
+LEVEL = 0.01
+
+
+def check(replicates: Replicates) -> None:
+    p_ranks = uniformity(replicates.ranks)
+    assert p_ranks.min() > LEVEL / len(p_ranks), p_ranks
+    observed, expected = reliability(replicates)
+    p_answers = two_sided(observed, expected)
+    assert p_answers.min() > LEVEL / len(p_answers), (observed, expected.mean(axis=0))
+    # k-hat belongs to the proposal, not to calibration; most screens must be usable all the same.
+    assert (replicates.pareto_k < 0.7).mean() > 0.95
+
+
+def test_the_screen_is_calibrated() -> None:
+    check(run(seed=20_250, n=200))
+
+
+@pytest.mark.slow
+def test_the_screen_is_calibrated_over_many_incidents() -> None:
+    check(run(seed=20_251, n=2000, points=64))
+
+
+def test_the_test_can_fail() -> None:
+    """Answers that claim too much, or ignore the data, are found out at the same sizes."""
+    replicates = run(seed=20_252, n=200)
+    sharper = [_sharpen(log_p, 1.6) for log_p in replicates.log_probability]
+    observed, expected = reliability(_replace(replicates, sharper))
+    assert two_sided(observed, expected).min() < LEVEL / observed.size
+    prior = [_prior(log_p) for log_p in replicates.log_probability]
+    observed, expected = reliability(_replace(replicates, prior))
+    assert two_sided(observed, expected).min() < LEVEL / observed.size
+
+
+def _replace(replicates: Replicates, log_probability: list[np.ndarray]) -> Replicates:
+    return Replicates(replicates.ranks, replicates.truth, log_probability, replicates.pareto_k)
+
+
+def _sharpen(log_p: np.ndarray, power: float) -> np.ndarray:
+    out = power * log_p
+    return np.asarray(out - np.logaddexp.reduce(out))
+
+
+def _prior(log_p: np.ndarray) -> np.ndarray:
+    """Twice as much "none of these" as there is, and no idea of the rest."""
+    n = len(log_p) - 1
+    none = 2 * NONE_PRIOR
+    return np.log(np.append(np.full(n, (1 - none) / n), none))
