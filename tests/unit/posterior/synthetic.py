@@ -1,0 +1,122 @@
+"""Made-up draws and small incidents whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.incident import (
+    Component,
+    Edge,
+    Family,
+    Incident,
+    Signal,
+    Statistic,
+    Target,
+    TimeWindow,
+    Topology,
+)
+from bayesrca.model.draws import Draws
+from bayesrca.model.parameters import unconstrained_prior
+
+Floats = NDArray[np.float64]
+HOUR = 3600.0
+
+
+def make_draws(
+    seed: int = 0,
+    *,
+    chains: int = 4,
+    draws: int = 500,
+    components: int = 3,
+    screen: bool = False,
+    pareto_k: float = 0.2,
+    divergences: int = 0,
+) -> Draws:
+    """Independent draws: healthy by every gate unless told otherwise.
+
+    As in a posterior, the probabilities depend on theta, and so do the screen's weights.
+    """
+    rng = np.random.default_rng(seed)
+    mean, sd = unconstrained_prior()
+    thetas = mean + sd * rng.standard_normal((chains, draws, len(mean)))
+    mixing = np.random.default_rng(99).standard_normal((len(mean), 2 * components + 1)) / 5
+    logits = (thetas - mean) / sd @ mixing
+    log_root = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    log_weights = np.zeros((chains, draws))
+    if screen:
+        log_weights = 0.4 * (thetas[..., 0] - mean[0]) / sd[0] - 7.0
+    return Draws(
+        thetas=thetas,
+        log_weights=log_weights,
+        log_root=log_root,
+        log_likelihood=rng.standard_normal((chains, draws)),
+        sample_stats={} if screen else {"energy": rng.standard_normal((chains, draws))},
+        pareto_k=pareto_k if screen else None,
+        divergences=None if screen else divergences,
+    )
+
+
+def make_incident(
+    names: Sequence[str],
+    calls: Sequence[tuple[str, str]],
+    *,
+    slow: Sequence[str] = (),
+    silent: Sequence[str] = (),
+    target: str | None = None,
+    alarm: str | None = "latency",
+    window: bool = True,
+    baseline: bool = True,
+    name: str = "made up",
+) -> Incident:
+    """A system with a latency and a request series per component, two samples a minute.
+
+    Args:
+        names: its components.
+        calls: (caller, callee).
+        slow: components whose latency quadruples in the last eighth, by the same excess work.
+        silent: components without series.
+        target: where it was noticed.
+        alarm: the series that raised the alarm.
+        window: whether the incident window is known.
+        baseline: whether the normal period is known.
+        name: the incident's name.
+    """
+    rng = np.random.default_rng(5)
+    time = 30.0 * np.arange(160)
+    bad = time >= time[140]
+    signals = []
+    for component in names:
+        latency = 0.2 * rng.lognormal(0.0, 0.05, len(time))
+        if component in slow:
+            latency[bad] *= 4.0
+        if component not in silent:
+            requests = rng.poisson(50.0, len(time)).astype(np.float64)
+            signals += [
+                Signal(component, "latency", Family.LATENCY, Statistic.MEAN, time, latency, "s"),
+                Signal(component, "requests", Family.LOAD, Statistic.COUNT, time, requests),
+            ]
+    return Incident(
+        name=name,
+        topology=Topology(
+            tuple(Component(n) for n in names),
+            tuple(Edge(caller, callee) for caller, callee in calls),
+        ),
+        signals=tuple(signals),
+        baseline=TimeWindow(time[0], time[139]) if baseline else None,
+        window=TimeWindow(time[140], time[-1]) if window else None,
+        target=None if target is None else Target(target, alarm),
+    )
+
+
+def make_shop() -> Incident:
+    """A front end that waits for a cart that waits for a slow store; search is not concerned."""
+    return make_incident(
+        ("front", "cart", "store", "search", "hosts/dark"),
+        (("front", "cart"), ("cart", "store"), ("front", "search"), ("search", "hosts/dark")),
+        slow=("front", "cart", "store"),
+        silent=("hosts/dark",),
+        target="front",
+    )

@@ -1,0 +1,110 @@
+"""The JSON form."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bayesrca.analysis import analyze
+from bayesrca.config import Method, Settings
+from bayesrca.ingest import load_incident
+from bayesrca.posterior.document import answer_document
+from bayesrca.posterior.result import Answer
+from tests.integration.kit import ROOT
+from tests.unit.posterior.synthetic import make_incident, make_shop
+
+FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
+KEYS = {
+    "": "incident method healthy none causes diagnostics notes seed versions timings",
+    "none": "probability mcse interval",
+    "causes": "component kind kinds probability mcse interval explains",
+    "kinds": "latency errors",
+    "explains": "own dose path reaches_target footprint text",
+    "own": "family signal contrast scale log_bayes_factor",
+    "dose": "family unit cause target",
+    "diagnostics": (
+        "healthy problems n_draws n_chains r_hat ess divergences e_bfmi pareto_k reruns max_width"
+    ),
+    "versions": "bayesrca numpy scipy pymc pytensor nutpie arviz numba python",
+    "timings": "evidence screen diagnose explain",
+}
+
+
+def answers() -> list[Answer]:
+    incidents = [
+        make_shop(),
+        make_incident(("a", "b"), (("a", "b"),), slow=("a",), window=False, baseline=False),
+        make_incident(("only",), (), slow=("only",), target="only"),
+        *(
+            load_incident(ROOT / "examples" / name)
+            for name in ("search_delay", "search_errors", "search_delay_no_baseline")
+        ),
+    ]
+    return [analyze(i, seed=2, settings=FAST).answer for i in incidents]
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[tuple[Answer, dict[str, Any]]]:
+    return [(a, json.loads(json.dumps(answer_document(a), allow_nan=False))) for a in answers()]
+
+
+def check_keys(value: Any, name: str = "") -> None:  # noqa: ANN401
+    if isinstance(value, list):
+        for entry in value:
+            check_keys(entry, name)
+    elif isinstance(value, dict):
+        assert list(value) == KEYS[name].split(), name
+        for key, entry in value.items():
+            check_keys(entry, key)
+
+
+def test_keys_are_exactly_the_documented_ones_in_their_order(
+    documents: list[tuple[Answer, dict[str, Any]]],
+) -> None:
+    for _, document in documents:
+        check_keys(document)
+
+
+def test_numbers_come_back_to_the_last_bit(
+    documents: list[tuple[Answer, dict[str, Any]]],
+) -> None:
+    for answer, document in documents:
+        assert document["healthy"] is answer.healthy
+        assert document["seed"] == answer.seed
+        none = answer.posterior.none
+        assert document["none"] == {
+            "probability": none.value, "mcse": none.mcse, "interval": list(none.interval),
+        }  # fmt: skip
+        for cause, entry in zip(answer.posterior.causes, document["causes"], strict=True):
+            assert entry["component"] == cause.component
+            assert entry["probability"] == cause.probability.value
+            assert entry["mcse"] == cause.probability.mcse
+            assert entry["interval"] == list(cause.probability.interval)
+            assert entry["kinds"] == dict(cause.kinds)
+            assert entry["explains"]["footprint"] == list(cause.explains.footprint)
+
+
+def test_ranges_hold(documents: list[tuple[Answer, dict[str, Any]]]) -> None:
+    for _, document in documents:
+        entries = [document["none"], *document["causes"]]
+        assert math.isclose(sum(e["probability"] for e in entries), 1.0, abs_tol=1e-9)
+        for entry in entries:
+            low, high = entry["interval"]
+            assert 0 <= low <= high <= 1
+            assert entry["mcse"] >= 0
+        for cause in document["causes"]:
+            assert math.isclose(sum(cause["kinds"].values()), cause["probability"], rel_tol=1e-9)
+            assert cause["kind"] == max(cause["kinds"], key=cause["kinds"].__getitem__)
+
+
+@pytest.mark.parametrize("name", ["pareto_k", "r_hat", "ess", "e_bfmi"])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_an_undefined_diagnostic_is_null(name: str, value: float) -> None:
+    answer = analyze(make_shop(), seed=1, settings=FAST).answer
+    broken = replace(answer, diagnostics=replace(answer.diagnostics, **{name: value}))
+    document = json.loads(json.dumps(answer_document(broken), allow_nan=False))
+    assert document["diagnostics"][name] is None

@@ -1,0 +1,128 @@
+"""What a reader sees."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from bayesrca.analysis import analyze
+from bayesrca.config import Method, Settings
+from bayesrca.posterior.result import Answer, Cause, Probability
+from bayesrca.report.terminal import render, smallest_set, verdict
+from tests.unit.posterior.synthetic import make_shop
+
+FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=16)
+
+
+@pytest.fixture(scope="module")
+def answer() -> Answer:
+    return analyze(make_shop(), seed=4, settings=FAST).answer
+
+
+def at(value: float) -> Probability:
+    return Probability(value=value, mcse=0.001, interval=(value / 2, (1 + value) / 2))
+
+
+def with_probabilities(answer: Answer, *values: float, none: float) -> Answer:
+    causes = tuple(
+        replace(cause, probability=at(p))
+        for cause, p in zip(answer.posterior.causes, values, strict=False)
+    )
+    return replace(answer, posterior=replace(answer.posterior, causes=causes, none=at(none)))
+
+
+def text(answer: Answer, shown: int = 5, width: int = 160) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(render(answer, shown=shown))
+    return capture.get()
+
+
+def test_a_clear_cause_is_named_with_its_probability(answer: Answer) -> None:
+    clear = with_probabilities(answer, 0.93, 0.03, none=0.04)
+    best = clear.posterior.causes[0]
+    assert verdict(clear) == f"{best.component} is the most probable cause (93%, latency fault)."
+
+
+def test_an_ambiguous_one_counts_the_hypotheses_it_needs(answer: Answer) -> None:
+    torn = with_probabilities(answer, 0.5, 0.3, none=0.2)
+    assert "Ambiguous: 3 hypotheses are needed to hold 90%" in verdict(torn)
+
+
+@pytest.mark.parametrize(
+    ("values", "none", "n"),
+    [((0.9, 0.05), 0.05, 1), ((0.89, 0.06), 0.05, 2), ((0.05, 0.05), 0.9, 1), ((0.5, 0.1), 0.4, 2)],
+)
+def test_smallest_set_counts_none_of_these(
+    answer: Answer, values: tuple[float, ...], none: float, n: int
+) -> None:
+    assert smallest_set(with_probabilities(answer, *values, none=none)) == n
+
+
+def test_none_of_these_can_win(answer: Answer) -> None:
+    said = verdict(with_probabilities(answer, 0.3, 0.1, none=0.6))
+    assert said.startswith('Most probably "none of these" (60%)')
+    assert "(30%)" in said
+
+
+def test_nothing_may_act_on_an_unhealthy_answer(answer: Answer) -> None:
+    sick = replace(
+        answer, diagnostics=replace(answer.diagnostics, healthy=False, problems=("k-hat is bad",))
+    )
+    assert "DO NOT ACT" in verdict(sick)
+    assert "NOT HEALTHY: k-hat is bad" in text(sick)
+    assert "DO NOT ACT" not in verdict(replace(answer))
+
+
+def test_everything_shown_is_there(answer: Answer) -> None:
+    shown = text(answer)
+    for cause in answer.posterior.causes:
+        assert cause.component in shown
+        assert f"{cause.probability.value:.3f}" in shown
+    for note in answer.notes:
+        assert note in re.sub(r"\s+", " ", shown)
+    assert "none of these" in shown
+    assert "Pareto k-hat" in shown
+    assert "Seed 4" in shown
+    assert not re.search(r"\bnan\b", shown)
+
+
+def test_the_rest_is_summed_up(answer: Answer) -> None:
+    shown = text(answer, shown=2)
+    rest = sum(c.probability.value for c in answer.posterior.causes[2:])
+    assert re.search(rf"3 others together\s+{rest:.3f}", shown)
+    assert "others together" not in text(answer, shown=5)
+
+
+def test_nuts_tells_its_own_numbers(answer: Answer) -> None:
+    diagnostics = replace(
+        answer.diagnostics,
+        r_hat=1.002, ess=1234.0, divergences=0, n_chains=4, n_draws=4000, e_bfmi=0.9, pareto_k=None,
+    )  # fmt: skip
+    shown = text(replace(answer, method="nuts", diagnostics=diagnostics))
+    assert "Answered by NUTS" in shown
+    assert "R-hat 1.0020, ESS 1234, 0 divergences, 4 chains, 4000 draws" in shown
+
+
+def test_one_component_alone(answer: Answer) -> None:
+    alone: tuple[Cause, ...] = answer.posterior.causes[:1]
+    one = replace(answer, posterior=replace(answer.posterior, causes=alone))
+    assert alone[0].component in text(one)
+
+
+def test_markup_in_names_is_text(answer: Answer) -> None:
+    odd = replace(answer.posterior.causes[0], component="[red]a[/] [bold")
+    one = replace(answer, posterior=replace(answer.posterior, causes=(odd,)))
+    assert "[red]a[/] [bold" in text(one)
+
+
+@pytest.mark.parametrize("seconds", [1e18, -1e18, math.pi])
+def test_any_clock_is_shown(answer: Answer, seconds: float) -> None:
+    cause = answer.posterior.causes[0]
+    moved = replace(cause, explains=replace(cause.explains, footprint=(seconds, seconds + 1)))
+    one = replace(answer, posterior=replace(answer.posterior, causes=(moved,)))
+    assert "active " in text(one)
