@@ -3,8 +3,8 @@
 One footprint and one series per cell, where the model is exactly generative.
 
 In two places the likelihood's laws do not add up to one: a count dose above every possible count,
-and an untraced effect whose partial dose cannot exceed z = 2. There the whole incident is drawn anew
-(`Outside`), so that what is accepted still follows prior times likelihood.
+and an untraced effect whose partial dose cannot exceed z = 2. There the whole incident is drawn
+anew (`Outside`), so that what is accepted still follows prior times likelihood.
 """
 
 from __future__ import annotations
