@@ -214,8 +214,8 @@ class _Run:
             return refined
         if method is Method.NUTS:
             msg = (
-                f"NUTS did not finish within the deadline of {self.settings.deadline} s; allow more "
-                "time, or use --method auto to get the screen's answer"
+                f"NUTS did not finish within the deadline of {self.settings.deadline} s; allow "
+                "more time, or use --method auto to get the screen's answer"
             )
             raise CancelledError(msg, field="deadline")
         self.notes.append("NUTS did not finish within the deadline: this is the screen's answer.")

@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001  typer passes it so
+def _print_version(value: bool) -> None:
     if value:
         print(f"bayesrca {__version__}")  # noqa: T201
         raise typer.Exit
@@ -50,14 +50,16 @@ def _print_version(value: bool) -> None:  # noqa: FBT001  typer passes it so
 def _main(
     _version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 @app.command()
-def analyze(
+def analyze(  # noqa: PLR0913  one parameter per option
     path: Annotated[Path, typer.Argument(help="Incident folder (docs/incident-folder.md).")],
     *,
     method: Annotated[
@@ -186,7 +188,9 @@ def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:
     }
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         tasks = {}
 
         def tell(report: Report) -> None:

@@ -35,7 +35,8 @@ class Settings:
         tune: warm-up draws per chain (>= 1).
         target_accept: NUTS' target acceptance probability, in (0, 1).
         retry_target_accept: the one rerun's target when the health gates fail, in (0, 1).
-        screen_scrambles: independent Sobol scrambles of the screen (>= 4); their spread is its error.
+        screen_scrambles: independent Sobol scrambles of the screen (>= 4), whose spread is its
+            error.
         screen_points: points per scramble (>= 8; powers of two balance best).
         none_prior: prior probability that no listed component is the cause, in (0, 1).
         interval_mass: mass of the reported credible intervals, in (0, 1). Default .89, ArviZ's own.

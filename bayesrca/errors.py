@@ -96,7 +96,8 @@ class ServiceError(BayesRcaError):
 
     Args:
         message: what happened.
-        reason: the server's stable reason, e.g. ``INVALID_INCIDENT``; ``UNAVAILABLE`` when no answer came.
+        reason: the server's stable reason, e.g. ``INVALID_INCIDENT``; ``UNAVAILABLE`` when no
+            answer came.
         violations: ``(field, description)`` pairs the server sent, possibly empty.
     """
 

@@ -78,10 +78,19 @@ class _Table:
         n, s = len(incident.topology), len(frame.first)
         self.arrays = {
             name: np.full((n, s), np.nan)
-            for name in (
-                "log_quiet log_wide log_affected dose dose_noise dose_jacobian dose_low dose_high "
-                "contrast scale excess"
-            ).split()
+            for name in [
+                "log_quiet",
+                "log_wide",
+                "log_affected",
+                "dose",
+                "dose_noise",
+                "dose_jacobian",
+                "dose_low",
+                "dose_high",
+                "contrast",
+                "scale",
+                "excess",
+            ]
         }
         self.series: list[tuple[int, Floats]] = []
         self.signal = [""] * n
@@ -218,7 +227,7 @@ def _failure_share(signal: Signal) -> Floats:
 def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:
     missing = [n for n, seen in zip(incident.topology.names, observed, strict=True) if not seen]
     if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")  # noqa: PLR2004
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         notes.append(
             f"{len(missing)} of {len(observed)} components have no usable latency or error series "
             f"in the window and cannot be ruled out by their own telemetry: {shown}."

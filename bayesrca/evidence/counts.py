@@ -68,9 +68,7 @@ def compute_count_laws(
     a, b = priors[:, :1], priors[:, 1:]
     log_w = np.log(weights)[:, None] + _log_beta_binomial(k0, n0, a, b, combinations=False)
     log_w -= np.logaddexp.reduce(log_w, axis=0)
-    log_quiet = np.logaddexp.reduce(
-        log_w + _log_beta_binomial(k1, n1, a + k0, b + n0 - k0), axis=0
-    )
+    log_quiet = np.logaddexp.reduce(log_w + _log_beta_binomial(k1, n1, a + k0, b + n0 - k0), axis=0)
     share = (np.exp(log_w) * (a + k0) / (a + b + n0)).sum(axis=0)
     share = np.clip(share, 1e-6, 1 - 1e-6)
     none = np.where(n1 > 0, 0.0, np.nan)
@@ -113,10 +111,10 @@ def _regimes(failed: Floats, requests: Floats) -> tuple[Floats, Floats]:
 
 
 def _fit_beta(failed: Floats, requests: Floats) -> tuple[float, float] | None:
-    """Beta law of the failure share over baseline samples, by moments; None with too few samples."""
+    """Beta law of the failure share over baseline samples, by moments; None with too few."""
     used = requests > 0
     k, n = failed[used], requests[used]
-    if len(n) < 10:  # noqa: PLR2004  a variance of fewer samples says nothing
+    if len(n) < 10:
         return None
     p = (k.sum() + 0.5) / (n.sum() + 1.0)
     inverse = np.mean(1.0 / n)

@@ -34,7 +34,7 @@ class Dose:
         jacobian: d(log)/d(z) for a continuous series, else NaN.
         low: log dose half a count below, -inf for a count of zero; for a continuous series the log
             dose at z = `LARGE`.
-        high: log dose half a count above.
+        high: log dose half a count above, infinity when every request failed.
     """
 
     excess: Floats
@@ -87,12 +87,12 @@ def compute_failure_dose(laws: CountLaws) -> Dose:
         return _log_soft((excess + shift) / noise, noise)
 
     nan = np.full_like(excess, np.nan)
+    # The outermost counts take the dose's whole tails: its law has to add up to one.
     low = np.where(laws.failed > 0, log_at(-0.5), -np.inf)
+    high = np.where(laws.failed < n, log_at(0.5), np.inf)
     return _masked(
         np.isnan(excess),
-        Dose(
-            excess=excess, log=log_at(0.0), noise=noise, jacobian=nan, low=low, high=log_at(0.5)
-        ),
+        Dose(excess=excess, log=log_at(0.0), noise=noise, jacobian=nan, low=low, high=high),
     )
 
 
@@ -114,10 +114,10 @@ def _log_soft(x: Floats, noise: Floats) -> Floats:
     """``log(noise * softplus(x))``, without underflow for very negative x."""
     with np.errstate(divide="ignore", invalid="ignore"):
         softplus = np.logaddexp(0.0, x)
-        return np.log(noise) + np.where(x < -30.0, x, np.log(softplus))  # noqa: PLR2004
+        return np.log(noise) + np.where(x < -30.0, x, np.log(softplus))
 
 
 def _soft_slope(x: Floats) -> Floats:
     """d(log softplus(x))/dx."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(x < -30.0, 1.0, expit(x) / np.logaddexp(0.0, x))  # noqa: PLR2004
+        return np.where(x < -30.0, 1.0, expit(x) / np.logaddexp(0.0, x))

@@ -105,8 +105,8 @@ def build_frame(
     _note_reference(baseline, adjacent=adjacent, notes=notes)
     if n_bins == 1 and not adjacent:
         msg = (
-            "the incident window holds a single sample and there is no adjacent baseline to compare "
-            "it with; widen the window or give a baseline near it"
+            "the incident window holds a single sample and there is no adjacent baseline to "
+            "compare it with; widen the window or give a baseline near it"
         )
         raise NoEvidenceError(msg, field="window")
     pairs = [(a, b) for a in range(n_bins) for b in range(a + 1, n_bins + 1)]
@@ -126,8 +126,8 @@ def build_frame(
 def _note_reference(baseline: TimeWindow | None, *, adjacent: bool, notes: list[str]) -> None:
     if baseline is None:
         notes.append(
-            "No baseline window was given: contrasts and their scales come from the incident window "
-            "alone, with a wide default for the noise."
+            "No baseline window was given: contrasts and their scales come from the incident "
+            "window alone, with a wide default for the noise."
         )
     elif not adjacent:
         notes.append(

@@ -139,10 +139,12 @@ class PreparedLikelihood:
         """Log likelihood of an unconstrained theta, [p], and its gradient, [p]."""
         return compute_logp_grad(self.handle, theta)
 
-    def compute_root_log_posterior(self, thetas: Floats, *, threads: int = 1) -> tuple[Floats, Floats]:
-        """Log posterior [d, k] of every hypothesis given each theta [d, p], and log likelihoods [d].
+    def compute_root_log_posterior(
+        self, thetas: Floats, *, threads: int = 1
+    ) -> tuple[Floats, Floats]:
+        """Log posterior [d, k] of every hypothesis given each theta [d, p], and likelihoods [d].
 
-        The number of threads never changes a bit of the result.
+        Both are logarithms. The number of threads never changes a bit of the result.
         """
         return _core.root_log_posterior(self.handle, _floats(thetas, "thetas"), threads=threads)
 
@@ -223,7 +225,7 @@ def _named(error: GraphTooWideError, components: tuple[str, ...]) -> GraphTooWid
     index, needed, limit = (getattr(error, a) for a in ("component", "needed", "limit"))
     msg = (
         f"the graph is too densely connected above {components[index]!r} for an exact answer: "
-        f"{needed} components would stay open at once, the limit is {limit}; raise max_width if the "
-        "machine has the memory, or leave out edges a fault cannot travel"
+        f"{needed} components would stay open at once, the limit is {limit}; raise max_width if "
+        "the machine has the memory, or leave out edges a fault cannot travel"
     )
     return GraphTooWideError(msg, field="topology.edges")

@@ -1,7 +1,7 @@
 """The PyMC model: priors, the likelihood as an Op, sampling and the fast screen.
 
-The only importer of PyMC, PyTensor and nutpie. Importing this package loads none of them; `warm` and
-the sampling functions do when called.
+The only importer of PyMC, PyTensor and nutpie. Importing this package loads none of them; `warm`
+and the sampling functions do when called.
 """
 
 from __future__ import annotations

@@ -45,11 +45,11 @@ class PropagationLogp(Op):  # type: ignore[misc]  # PyTensor's Op is untyped
         inputs = [pt.as_tensor(handle).astype("int64"), pt.as_tensor(theta).astype("float64")]
         return Apply(self, inputs, [pt.dscalar(), pt.dvector()])
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:  # noqa: ARG002
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
         """Scalar, and the shape of theta."""
         return [(), shapes[1]]
 
-    def perform(self, node: Apply, inputs: list[Any], output_storage: list[Any]) -> None:  # noqa: ARG002
+    def perform(self, node: Apply, inputs: list[Any], output_storage: list[Any]) -> None:
         """Evaluate in Python; compiled code never comes here."""
         logp, gradient = kernels.compute_logp_grad(int(inputs[0][0]), inputs[1])
         output_storage[0][0] = np.asarray(logp)
@@ -61,13 +61,13 @@ class PropagationLogp(Op):  # type: ignore[misc]  # PyTensor's Op is untyped
         """Vector-Jacobian product of the log likelihood; the gradient's own is not defined."""
         return [DisconnectedType()(), cotangents[0] * outputs[1]]
 
-    def connection_pattern(self, node: Apply) -> list[list[bool]]:  # noqa: ARG002
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """The handle is connected to nothing."""
         return [[False, False], [True, False]]
 
 
 @register_funcify_default_op_cache_key(PropagationLogp)  # type: ignore[untyped-decorator]
-def _compile(op: PropagationLogp, node: Apply, **kwargs: Any) -> tuple[Callable[..., Any], int]:  # noqa: ARG001
+def _compile(op: PropagationLogp, node: Apply, **kwargs: Any) -> tuple[Callable[..., Any], int]:
     @numba_njit  # type: ignore[untyped-decorator]
     def logp_grad(handle: Any, theta: Any) -> Any:
         # A view may be strided; the C function reads consecutive doubles.

@@ -43,7 +43,9 @@ PRIORS: dict[str, Prior] = {
     "base_rate": Prior((0.03, 0.03), 0.8, "rate of being affected for no traceable reason"),
     "transmission": Prior((0.6, 0.6), 1.0, "probability that an edge passes a fault on"),
     "dose_spread": Prior((0.25, 0.35), 0.4, "spread of log(dose / root's dose) of a full dose"),
-    "cross_family": Prior((0.15, 0.4), 0.7, "probability that a fault also shows as the other kind"),
+    "cross_family": Prior(
+        (0.15, 0.4), 0.7, "probability that a fault also shows as the other kind"
+    ),
     "full_dose_target": Prior((0.7,), 0.7, "probability that the target gets the whole dose"),
     "full_dose_path": Prior((0.2,), 0.7, "the same for another component on a path"),
     "unrelated_dose": Prior((0.05,), 0.5, "probability that a dose on a path is unrelated"),

@@ -84,7 +84,7 @@ def _chains(columns: Floats) -> tuple[float, float]:
     bulk = np.asarray(array_stats.ess(x, method="bulk", **axes))
     tail = np.asarray(array_stats.ess(x, method="tail", prob=(0.05, 0.95), **axes))
     ess = float(min(bulk.min(), tail.min()))
-    if columns.shape[0] < 2:  # noqa: PLR2004  one chain cannot disagree with itself
+    if columns.shape[0] < 2:
         return float("inf"), ess
     return float(np.max(np.asarray(array_stats.rhat(x, method="rank", **axes)))), ess
 
@@ -92,7 +92,7 @@ def _chains(columns: Floats) -> tuple[float, float]:
 def _e_bfmi(draws: Draws) -> float | None:
     """Smallest energy Bayesian fraction of missing information over chains (Betancourt 2016)."""
     energy = draws.sample_stats.get("energy")
-    if energy is None or energy.shape[1] < 2:  # noqa: PLR2004
+    if energy is None or energy.shape[1] < 2:
         return None
     change = np.mean(np.diff(energy, axis=1) ** 2, axis=1)
     return float(np.min(change / np.var(energy, axis=1)))

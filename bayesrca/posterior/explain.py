@@ -128,7 +128,7 @@ def _sentence(
     elif not reaches:
         parts.append("the graph has no path from it to the target")
     elif len(path) > 1:
-        parts.append(f"reaches the target in {len(path) - 1} hop{'s' if len(path) > 2 else ''}")  # noqa: PLR2004
+        parts.append(f"reaches the target in {len(path) - 1} hop{'s' if len(path) > 2 else ''}")
     else:
         parts.append("it is the target itself")
     return "; ".join(parts) + "."

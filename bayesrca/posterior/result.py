@@ -1,4 +1,4 @@
-"""The answer: a posterior over root causes, what explains each, and how healthy the computation was.
+"""The answer: a posterior over root causes, what explains each, and how healthy it is.
 
 Plain frozen dataclasses of built-in types. They travel unchanged to JSON, to protobuf and back, so
 the local answer and the served one are the same objects.
@@ -113,8 +113,10 @@ class Diagnostics:
         problems: the gates that failed, in words; empty when healthy.
         n_draws: draws behind the answer, all chains together.
         n_chains: NUTS chains; 0 for the screen.
-        r_hat: largest rank-normalised split R-hat over parameters and probabilities; None for the screen.
-        ess: smallest bulk or tail effective sample size for NUTS; importance-sampling ESS for the screen.
+        r_hat: largest rank-normalised split R-hat over parameters and probabilities; None for the
+            screen.
+        ess: smallest bulk or tail effective sample size for NUTS; that of importance sampling for
+            the screen.
         divergences: divergent transitions; None for the screen.
         e_bfmi: smallest energy Bayesian fraction of missing information; None for the screen.
         pareto_k: Pareto shape of the importance weights; None for NUTS.

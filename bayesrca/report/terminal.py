@@ -98,7 +98,7 @@ def _cells(p: Probability) -> tuple[str, str, str]:
 
 def _reasons(answer: Answer, shown: int) -> RenderableType:
     lines: list[RenderableType] = [Text("What speaks for them", style="bold")]
-    worth = [c for c in answer.posterior.causes[:shown] if c.probability.value >= 0.01]  # noqa: PLR2004
+    worth = [c for c in answer.posterior.causes[:shown] if c.probability.value >= 0.01]
     for cause in worth or answer.posterior.causes[:1]:
         lines.append(Text(f"  {cause.component}", style="bold"))
         lines.append(Text(f"    {cause.explains.text}"))

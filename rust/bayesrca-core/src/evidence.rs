@@ -29,7 +29,7 @@ pub struct FamilyEvidence {
     pub dose_jacobian: Vec<f64>,
     /// Log dose at the lower edge of the observed count (minus infinity for zero); of a continuous cell, at z = 2.
     pub dose_low: Vec<f64>,
-    /// Log dose at the upper edge of the observed count.
+    /// Log dose at the upper edge of the observed count (infinity when every request failed).
     pub dose_high: Vec<f64>,
 }
 
@@ -196,7 +196,7 @@ impl FamilyEvidence {
             && self.dose_noise[at].is_finite()
             && self.dose_noise[at] > 0.0;
         let shape_ok = if count {
-            self.dose_high[at].is_finite() && self.dose_low[at] < self.dose_high[at]
+            self.dose_high[at] > f64::NEG_INFINITY && self.dose_low[at] < self.dose_high[at]
         } else {
             let one = self
                 .series_component

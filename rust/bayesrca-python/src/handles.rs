@@ -44,13 +44,13 @@ pub(crate) fn insert(likelihood: Likelihood) -> Option<i64> {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let slot = SLOTS.iter().position(|s| s.handle.load(SeqCst) == 0)?;
-    let capacity = CAPACITY as i64;
+    let capacity = CAPACITY.cast_signed() as i64;
     *generation = if (*generation + 2) * capacity > MAX_HANDLE {
         1
     } else {
         *generation + 1
     };
-    let handle = slot as i64 + capacity * *generation;
+    let handle = slot.cast_signed() as i64 + capacity * *generation;
     SLOTS[slot]
         .pointer
         .store(Box::into_raw(Box::new(likelihood)), SeqCst);

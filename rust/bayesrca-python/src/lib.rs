@@ -5,6 +5,10 @@
     clippy::needless_pass_by_value,
     reason = "PyO3 functions take owned arguments"
 )]
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments become Python docstrings, shown by help()"
+)]
 
 mod capi;
 mod error;

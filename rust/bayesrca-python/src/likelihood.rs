@@ -105,6 +105,8 @@ pub(crate) fn logp_grad<'py>(
     Ok((logp, gradient.to_vec().into_pyarray(py)))
 }
 
+type MatrixAndVector<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>);
+
 /// Log posterior of every hypothesis given each theta.
 ///
 /// Args:
@@ -120,7 +122,7 @@ pub(crate) fn root_log_posterior<'py>(
     handle: i64,
     thetas: PyReadonlyArray2<'py, f64>,
     threads: usize,
-) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>)> {
+) -> PyResult<MatrixAndVector<'py>> {
     let rows = thetas
         .as_array()
         .rows()

@@ -157,7 +157,7 @@ impl Poll {
         if self.stopped.load(Relaxed) {
             return true;
         }
-        if self.calls.fetch_add(1, Relaxed) % POLL_EVERY != 0 {
+        if !self.calls.fetch_add(1, Relaxed).is_multiple_of(POLL_EVERY) {
             return false;
         }
         let answer = Python::attach(|py| {

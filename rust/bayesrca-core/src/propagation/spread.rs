@@ -84,11 +84,11 @@ impl Spread {
         let cells = Cells::new(e, n, s);
         let max_parents = (0..n).map(|i| graph.parents(i).len()).max().unwrap_or(0);
         Ok(Self {
-            max_parents,
             f,
             s,
             cells,
             roots,
+            max_parents,
             alarm,
         })
     }
@@ -392,15 +392,11 @@ impl Spread {
         }
         x.adjoint.affected[at] += g * d_be;
         gradient.base_rate[f] += g * d_rate;
-        u.backward(
-            theta,
-            f,
-            s,
-            g * d_ratio,
-            &x.ratios,
-            &mut x.adjoint,
+        let mut into = PairAdjoint {
+            ratios: &mut x.adjoint,
             gradient,
-        );
+        };
+        u.backward(theta, f, s, g * d_ratio, &x.ratios, &mut into);
     }
 }
 

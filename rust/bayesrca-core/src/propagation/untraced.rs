@@ -6,9 +6,13 @@
 
 use super::cells::Ratios;
 use super::density::{LARGE, effect_beyond_large, partial_dose, partial_dose_interval};
+use super::doses::PairAdjoint;
 use super::plan::Plan;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
+
+/// Probabilities of a partial dose below this are lost to rounding.
+const RESOLVED: f64 = 1e-9;
 
 /// One component that moved in one footprint, seen from one root.
 #[derive(Debug, Clone)]
@@ -57,9 +61,11 @@ pub(crate) fn untraced(
                 (e.dose_noise[at].powi(2) + e.dose_noise[from].powi(2)) / (2.0 * root_dose).exp();
             let noise_sq = noise.min(1e12);
             let beyond = partial_dose_interval(e.dose_low[at] - root_dose, f64::INFINITY, noise_sq);
-            let density = partial_dose(e.dose[at] - root_dose, noise_sq) / beyond.max(1e-300);
-            // Where a partial dose could hardly exceed the threshold at all, its density there is not resolved.
-            let density = if beyond > 1e-9 { density } else { 0.0 };
+            // A partial dose that cannot exceed the threshold at all leaves the generic law.
+            if beyond < RESOLVED {
+                return None;
+            }
+            let density = partial_dose(e.dose[at] - root_dose, noise_sq) / beyond;
             Some(Untraced {
                 component,
                 footprint,
@@ -81,7 +87,7 @@ impl Untraced {
         (1.0 - g) * r.affected[self.at(s)] + g * beyond * self.density * r.jacobian[self.at(s)]
     }
 
-    /// Add the adjoints behind `d`, the adjoint of `ratio`.
+    /// Derivative of `ratio` with respect to the generic ratio, the quiet density and theta, times `d`.
     pub fn backward(
         &self,
         theta: &Natural,
@@ -89,15 +95,14 @@ impl Untraced {
         s: usize,
         d: f64,
         r: &Ratios,
-        adjoint: &mut Ratios,
-        gradient: &mut Natural,
+        into: &mut PairAdjoint<'_>,
     ) {
         let (at, g) = (self.at(s), theta.untraced_dose);
         let (beyond, d_beyond) = effect_beyond_large(theta.effect_size[f]);
         let dose = self.density * r.jacobian[at];
-        adjoint.affected[at] += d * (1.0 - g);
-        adjoint.quiet[at] -= d * g * beyond * dose / r.quiet[at];
-        gradient.untraced_dose += d * (beyond * dose - r.affected[at]);
-        gradient.effect_size[f] += d * g * dose * d_beyond;
+        into.ratios.affected[at] += d * (1.0 - g);
+        into.ratios.quiet[at] -= d * g * beyond * dose / r.quiet[at];
+        into.gradient.untraced_dose += d * (beyond * dose - r.affected[at]);
+        into.gradient.effect_size[f] += d * g * dose * d_beyond;
     }
 }
