@@ -85,11 +85,11 @@ def make_incident(
         name: the incident's name.
     """
     rng = np.random.default_rng(5)
-    time = 30.0 * np.arange(160)
+    time = np.arange(160, dtype=np.float64) * 30.0
     bad = time >= time[140]
     signals = []
     for component in names:
-        latency = 0.2 * rng.lognormal(0.0, 0.05, len(time))
+        latency: Floats = np.asarray(0.2 * rng.lognormal(0.0, 0.05, len(time)))
         if component in slow:
             latency[bad] *= 4.0
         if component not in silent:

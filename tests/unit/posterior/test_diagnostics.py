@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
-from arviz_stats.base import array_stats
 
 from bayesrca.model.draws import Draws
 from bayesrca.posterior import diagnostics
@@ -15,6 +16,8 @@ from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.result import Diagnostics
 from bayesrca.posterior.summary import compute_root_probabilities
 from tests.unit.posterior.synthetic import make_draws
+
+array_stats: Any = import_module("arviz_stats.base").array_stats
 
 
 def diagnose(draws: Draws, reruns: int = 0) -> Diagnostics:

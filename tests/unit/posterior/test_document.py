@@ -105,6 +105,7 @@ def test_ranges_hold(documents: list[tuple[Answer, dict[str, Any]]]) -> None:
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 def test_an_undefined_diagnostic_is_null(name: str, value: float) -> None:
     answer = analyze(make_shop(), seed=1, settings=FAST).answer
-    broken = replace(answer, diagnostics=replace(answer.diagnostics, **{name: value}))
+    changed: dict[str, Any] = {name: value}
+    broken = replace(answer, diagnostics=replace(answer.diagnostics, **changed))
     document = json.loads(json.dumps(answer_document(broken), allow_nan=False))
     assert document["diagnostics"][name] is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,15 +26,14 @@ def screened() -> Analysis:
 
 
 def test_summary_of_the_posterior_names_every_parameter(screened: Analysis) -> None:
-    from arviz_stats import summary
-
+    summary: Any = import_module("arviz_stats").summary
     table = summary(screened.to_datatree(), round_to="none")
     assert {str(i).split("[")[0] for i in table.index} == set(PRIORS)
     assert np.isfinite(table["mean"].astype(float)).all()
 
 
 def test_resampled_means_agree_with_the_weighted_ones(screened: Analysis) -> None:
-    tree = screened.to_datatree()
+    tree: Any = screened.to_datatree()
     draws, root = screened.draws, screened.root
     probabilities = tree["root_cause"]["p_cause"].mean(("chain", "draw"))
     error = root.by_draw.std(axis=(0, 1)) / np.sqrt(root.by_draw[..., 0].size)
@@ -48,7 +49,7 @@ def test_resampled_means_agree_with_the_weighted_ones(screened: Analysis) -> Non
 
 def test_posterior_and_root_cause_are_resampled_together(screened: Analysis) -> None:
     """A row of one belongs to the same row of the other."""
-    tree = screened.to_datatree()
+    tree: Any = screened.to_datatree()
     theta = natural_values(screened.draws.thetas)["full_dose_target"].ravel()
     p = screened.root.by_draw[..., 0].ravel()
     pairs = set(zip(theta.tolist(), p.tolist(), strict=True))
@@ -69,14 +70,14 @@ def test_importance_holds_the_weighted_draws(screened: Analysis) -> None:
 
 def test_resampling_follows_the_seed(screened: Analysis) -> None:
     assert screened.to_datatree().identical(screened.to_datatree())
-    other = build_tree(screened.draws, screened.root, screened.components, {}, seed=7)
+    other: Any = build_tree(screened.draws, screened.root, screened.components, {}, seed=7)
     assert not other["posterior"].equals(screened.to_datatree()["posterior"])
 
 
 def test_nuts_draws_are_kept_as_they_are() -> None:
     draws = make_draws(1)
     root = compute_root_probabilities(draws, 0.89)
-    tree = build_tree(draws, root, ["a|b", "c d", "e"], {"incident": "x"}, seed=1)
+    tree: Any = build_tree(draws, root, ["a|b", "c d", "e"], {"incident": "x"}, seed=1)
     assert set(tree.children) == {"posterior", "root_cause", "sample_stats"}
     assert_allclose(tree["posterior"]["noise_scale"].values, np.exp(draws.thetas[..., :2]))
     assert_array_equal(tree["root_cause"]["p_cause"].values, root.by_draw[..., :-1])
@@ -87,9 +88,10 @@ def test_nuts_draws_are_kept_as_they_are() -> None:
 
 def test_it_survives_a_file(screened: Analysis, tmp_path: Path) -> None:
     path = tmp_path / "draws.nc"
-    tree = screened.to_datatree()
+    tree: Any = screened.to_datatree()
     tree.to_netcdf(path, engine="h5netcdf")
-    with xr.open_datatree(path, engine="h5netcdf") as back:
+    with xr.open_datatree(path, engine="h5netcdf") as opened:
+        back: Any = opened
         for group in ("posterior", "root_cause", "importance"):
             assert back[group].to_dataset().equals(tree[group].to_dataset())
         assert back.attrs["incident"] == "made up"
