@@ -30,6 +30,7 @@ def empty_table(
         "series_component": np.zeros(0, dtype=np.int64),
         "z": np.zeros((0, s)),
         "signal": ("",) * n,
+        "measure": ("",) * n,
         "unit": "",
     }
     return FamilyTable(**(values | arrays))
@@ -144,7 +145,7 @@ def _random_table(
             put(i, seen, log_quiet=law[0], log_wide=law[1], log_affected=law[2])
             if rng.random() < 0.8:
                 low = np.where(rng.random(s) < 0.3, -np.inf, dose - rng.uniform(0.1, 1.0, s))
-                high = dose + rng.uniform(0.1, 1.0, s)
+                high = np.where(rng.random(s) < 0.2, np.inf, dose + rng.uniform(0.1, 1.0, s))
                 noise = rng.uniform(0.1, 2.0, s)
                 put(i, seen, dose=dose, dose_noise=noise, dose_low=low, dose_high=high)
         elif kind == "single":

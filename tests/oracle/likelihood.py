@@ -24,7 +24,7 @@ ALARM_TRUE = 0.9  # eq. 9
 DEPENDENCY = 0.1  # eq. 6
 LARGE = 2.0  # eq. 8
 MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
-LEAST_BEYOND = 1e-9  # a partial dose that exceeds LARGE with less than this is impossible
+LEAST_BEYOND = 1e-9  # below this probability a partial dose is no explanation of z > LARGE
 MAX_SWITCHES = 16  # live edges and spontaneous components enumerated
 
 _NODE, _WEIGHT = np.polynomial.legendre.leggauss(120)
@@ -249,7 +249,9 @@ class _Family:
             return float(b)
         noise = self._noise_sq(j, root, k)
         beyond = partial_probability(table.dose_low[j, k] - y_root, np.inf, noise)
-        density = partial_density(y - y_root, noise) / beyond if beyond > LEAST_BEYOND else 0.0
+        if beyond < LEAST_BEYOND:
+            return float(b)
+        density = partial_density(y - y_root, noise) / beyond
         g, m = theta["untraced_dose"], theta["effect_size"][self.f]
         mass = UP * stats.lomax.sf(LARGE, 1, scale=m)
         jacobian = table.dose_jacobian[j, k]

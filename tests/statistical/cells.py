@@ -63,15 +63,14 @@ class Continuous:
         x = np.expm1(c) / self.scale if z >= 0 else z
         return float(np.log(self.noise) + _log_softplus(x))
 
-    def set_dose(self, y: float) -> bool:
+    def set_dose(self, y: float) -> None:
         """Set z so that the log dose is y."""
         t = y - np.log(self.noise)
         if t > 600.0:
             self.z = float((t + np.log(self.scale)) / self.scale)
-            return True
+            return
         x = _inverse_log_softplus(t)
         self.z = float(np.log1p(self.scale * x) / self.scale if x >= 0 else x)
-        return True
 
     def row(self) -> dict[str, float]:
         """The cell's entries in the evidence, z apart."""
@@ -120,6 +119,7 @@ class Count:
         excess = (k - n * p0) / self.noise
         self.doses = np.log(self.noise) + _log_softplus(excess)
         self.highs = np.log(self.noise) + _log_softplus(excess + 0.5 / self.noise)
+        self.highs[-1] = np.inf
         self.k = 0
 
     def prepare(self, theta: Theta, f: int) -> None:
@@ -140,13 +140,9 @@ class Count:
         """Log dose y."""
         return float(self.doses[self.k])
 
-    def set_dose(self, y: float) -> bool:
-        """Set the count whose interval of doses holds y; False when no count does."""
-        k = int(np.searchsorted(self.highs, y))
-        if k == len(self.highs):
-            return False
-        self.k = k
-        return True
+    def set_dose(self, y: float) -> None:
+        """Set the count whose interval of doses holds y."""
+        self.k = int(np.searchsorted(self.highs, y))
 
     def row(self) -> dict[str, float]:
         """The cell's entries in the evidence."""
