@@ -19,6 +19,14 @@ from bayesrca.incident import Family, Incident, Signal, Statistic
 Floats = NDArray[np.float64]
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 """Latency units, in seconds; a latency without a unit is taken as it is."""
+MEASURES = {
+    Transform.LOG: "log ratio",
+    Transform.SHARE: "arcsine of root",
+    Transform.ROOT: "root of rate",
+}
+"""What a contrast under each transform is."""
+SHARES = "difference of shares"
+"""What the contrast of a count cell is."""
 _RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)
 
 
@@ -94,6 +102,7 @@ class _Table:
         }
         self.series: list[tuple[int, Floats]] = []
         self.signal = [""] * n
+        self.measure = [""] * n
         self.units: set[str] = set()
 
     def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
@@ -106,17 +115,19 @@ class _Table:
             series_component=np.array([i for i, _ in self.series], dtype=np.int64),
             z=np.array([z for _, z in self.series], dtype=np.float64).reshape(-1, s),
             signal=tuple(self.signal),
+            measure=tuple(self.measure),
             unit=unit,
             **self.arrays,
         )
 
-    def add_series(self, i: int, signal: Signal, contrast: Contrast) -> None:
+    def add_series(self, i: int, signal: Signal, contrast: Contrast, transform: Transform) -> None:
         z = contrast.value / contrast.scale
         if np.isnan(z).all():
             return
         self.series.append((i, z))
         if not self.signal[i]:
             self.signal[i] = signal.name
+            self.measure[i] = MEASURES[transform]
             self.arrays["contrast"][i] = contrast.value
             self.arrays["scale"][i] = contrast.scale
 
@@ -139,7 +150,7 @@ def _fill_latency(table: _Table, i: int, name: str) -> None:
     for signal in (s for s in signals if s.statistic is Statistic.MEAN):
         weights = align_requests(requests, signal)
         contrast = compute_contrast(table.frame, signal, Transform.LOG, weights)
-        table.add_series(i, signal, contrast)
+        table.add_series(i, signal, contrast, Transform.LOG)
         if table.signal[i]:
             if weights is not None:
                 seconds = SECONDS.get(signal.unit, 1.0)
@@ -147,7 +158,8 @@ def _fill_latency(table: _Table, i: int, name: str) -> None:
                 table.units.add("s" if signal.unit in SECONDS else "")
             return
     for signal in signals:
-        table.add_series(i, signal, compute_contrast(table.frame, signal, Transform.LOG))
+        contrast = compute_contrast(table.frame, signal, Transform.LOG)
+        table.add_series(i, signal, contrast, Transform.LOG)
 
 
 def _fill_errors(table: _Table, i: int, name: str) -> None:
@@ -172,13 +184,15 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
             )
             weights = align_requests(requests, signal)
             contrast = compute_contrast(table.frame, shares, Transform.SHARE, weights)
+            table.add_series(i, signal, contrast, Transform.SHARE)
         else:
             contrast = compute_contrast(table.frame, signal, Transform.ROOT)
-        table.add_series(i, signal, contrast)
+            table.add_series(i, signal, contrast, Transform.ROOT)
 
 
 def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
     table.signal[i] = signal.name
+    table.measure[i] = SHARES
     table.arrays["log_quiet"][i] = laws.log_quiet
     table.arrays["log_wide"][i] = laws.log_wide
     table.arrays["log_affected"][i] = laws.log_affected

@@ -35,11 +35,11 @@ class FamilyTable:
         dose_low: [n, s], dose half a count below the observed one (-inf for a count of zero); for
             continuous cells the dose at z = 2, beyond which untraced effects are compared.
         dose_high: [n, s], dose half a count above.
-        contrast: [n, s], what a reader sees: log ratio for latency, difference of shares for
-            errors.
+        contrast: [n, s], what a reader sees, as ``measure`` says.
         scale: [n, s], standard deviation of the contrast when quiet.
         excess: [n, s], excess work, signed: seconds times requests, or failed requests.
         signal: per component the name of the series read, empty where there is none.
+        measure: per component what its contrast is (`OwnEvidence.measure`), empty where none is.
         unit: unit of ``excess``.
     """
 
@@ -58,6 +58,7 @@ class FamilyTable:
     scale: Floats
     excess: Floats
     signal: tuple[str, ...]
+    measure: tuple[str, ...]
     unit: str
 
     @property

@@ -45,7 +45,7 @@ class PropagationLogp(Op):  # type: ignore[misc]  # PyTensor's Op is untyped
         inputs = [pt.as_tensor(handle).astype("int64"), pt.as_tensor(theta).astype("float64")]
         return Apply(self, inputs, [pt.dscalar(), pt.dvector()])
 
-    def infer_shape(self, node: Apply, shapes: list[Any]) -> list[Any]:  # noqa: ARG002
+    def infer_shape(self, node: Apply, shapes: list[Any]) -> list[Any]:
         """Scalar, and the shape of theta."""
         return [(), shapes[1]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from bayesrca.posterior.result import Answer, Cause, Probability
@@ -46,6 +47,6 @@ def _plain(value: Any) -> Any:
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return None  # JSON has no infinity; only an undefined k-hat or R-hat can be one
+    if isinstance(value, float) and not isfinite(value):
+        return None  # an undefined diagnostic, such as the k-hat of too few draws
     return value

@@ -67,6 +67,7 @@ class Explainer:
         return OwnEvidence(
             family=FAMILIES[f].value,
             signal=table.signal[i],
+            measure=table.measure[i],
             contrast=float(table.contrast[i, s]),
             scale=float(table.scale[i, s]),
             log_bayes_factor=float(self._own[f, i, s]),
@@ -138,10 +139,13 @@ def _own_words(e: OwnEvidence) -> str:
     size = abs(e.contrast) / e.scale
     if size < 1.0:
         return f"{e.family} unchanged"
-    if e.family == Family.LATENCY.value:
-        change = f"latency {'up' if e.contrast >= 0 else 'down'} {abs(np.expm1(e.contrast)):.0%}"
+    way = "up" if e.contrast >= 0 else "down"
+    if e.measure == "log ratio":
+        change = f"{e.family} {way} {abs(np.expm1(e.contrast)):.0%}"
+    elif e.measure == "difference of shares":
+        change = f"failing share {way} {100 * abs(e.contrast):.2f} percentage points"
     else:
-        change = f"failing share {'up' if e.contrast >= 0 else 'down'} {abs(e.contrast):.2%}"
+        change = f"{e.family} {way}"
     return f"{change} ({size:.1f} times its normal variation)"
 
 

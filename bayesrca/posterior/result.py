@@ -33,13 +33,16 @@ class OwnEvidence:
     Attributes:
         family: signal family, e.g. ``latency``.
         signal: name of the series that was read.
-        contrast: change in the footprint: log ratio for latency, difference of shares for errors.
+        measure: what the contrast is: ``log ratio`` of mean levels, ``difference of shares`` that
+            failed, ``arcsine of root`` of a share or ``root of rate``, each a difference.
+        contrast: change in the footprint, as ``measure`` says.
         scale: standard deviation of such a contrast when nothing is wrong (same unit).
         log_bayes_factor: natural log of p(series | this is the root) / p(series | quiet).
     """
 
     family: str
     signal: str
+    measure: str
     contrast: float
     scale: float
     log_bayes_factor: float

@@ -136,6 +136,7 @@ def _encode_explanation(explanation: Explanation) -> answer_pb2.Explanation:
                 contrast=own.contrast,
                 scale=own.scale,
                 log_bayes_factor=own.log_bayes_factor,
+                measure=own.measure,
             )
             for own in explanation.own
         ],
@@ -166,6 +167,7 @@ def _decode_explanation(message: answer_pb2.Explanation, field: str) -> Explanat
                 contrast=own.contrast,
                 scale=own.scale,
                 log_bayes_factor=own.log_bayes_factor,
+                measure=own.measure,
             )
             for own in message.own
         ),

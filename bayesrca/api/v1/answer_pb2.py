@@ -25,37 +25,37 @@ _sym_db = _symbol_database.Default()
 from bayesrca.api.v1 import incident_pb2 as bayesrca_dot_api_dot_v1_dot_incident__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61yesrca/api/v1/answer.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"%\n\x08Interval\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\"W\n\x0bProbability\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0c\n\x04mcse\x18\x02 \x01(\x01\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.bayesrca.api.v1.Interval\"h\n\x0bOwnEvidence\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x02 \x01(\t\x12\x10\n\x08\x63ontrast\x18\x03 \x01(\x01\x12\r\n\x05scale\x18\x04 \x01(\x01\x12\x18\n\x10log_bayes_factor\x18\x05 \x01(\x01\"C\n\x04\x44ose\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\x01\x12\x0e\n\x06target\x18\x04 \x01(\x01\"\xe7\x01\n\x0b\x45xplanation\x12)\n\x03own\x18\x01 \x03(\x0b\x32\x1c.bayesrca.api.v1.OwnEvidence\x12(\n\x04\x64ose\x18\x02 \x01(\x0b\x32\x15.bayesrca.api.v1.DoseH\x00\x88\x01\x01\x12\x0c\n\x04path\x18\x03 \x03(\t\x12\x1b\n\x0ereaches_target\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12.\n\tfootprint\x18\x05 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindow\x12\x0c\n\x04text\x18\x06 \x01(\tB\x07\n\x05_doseB\x11\n\x0f_reaches_target\"4\n\x0fKindProbability\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\xbc\x01\n\x05\x43\x61use\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12/\n\x05kinds\x18\x03 \x03(\x0b\x32 .bayesrca.api.v1.KindProbability\x12\x31\n\x0bprobability\x18\x04 \x01(\x0b\x32\x1c.bayesrca.api.v1.Probability\x12.\n\x08\x65xplains\x18\x05 \x01(\x0b\x32\x1c.bayesrca.api.v1.Explanation\"h\n\x12RootCausePosterior\x12&\n\x06\x63\x61uses\x18\x01 \x03(\x0b\x32\x16.bayesrca.api.v1.Cause\x12*\n\x04none\x18\x02 \x01(\x0b\x32\x1c.bayesrca.api.v1.Probability\"\x8f\x02\n\x0b\x44iagnostics\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x10\n\x08problems\x18\x02 \x03(\t\x12\x0f\n\x07n_draws\x18\x03 \x01(\x03\x12\x10\n\x08n_chains\x18\x04 \x01(\x03\x12\x12\n\x05r_hat\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0b\n\x03\x65ss\x18\x06 \x01(\x01\x12\x18\n\x0b\x64ivergences\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x06\x65_bfmi\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x15\n\x08pareto_k\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x0e\n\x06reruns\x18\n \x01(\x03\x12\x11\n\tmax_width\x18\x0b \x01(\x03\x42\x08\n\x06_r_hatB\x0e\n\x0c_divergencesB\t\n\x07_e_bfmiB\x0b\n\t_pareto_k\"2\n\x0eLibraryVersion\x12\x0f\n\x07library\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"4\n\nStepTiming\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x02 \x01(\x01\"\xac\x02\n\x06\x41nswer\x12\x10\n\x08incident\x18\x01 \x01(\t\x12\'\n\x06method\x18\x02 \x01(\x0e\x32\x17.bayesrca.api.v1.Method\x12\x36\n\tposterior\x18\x03 \x01(\x0b\x32#.bayesrca.api.v1.RootCausePosterior\x12\x31\n\x0b\x64iagnostics\x18\x04 \x01(\x0b\x32\x1c.bayesrca.api.v1.Diagnostics\x12\r\n\x05notes\x18\x05 \x03(\t\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x31\n\x08versions\x18\x07 \x03(\x0b\x32\x1f.bayesrca.api.v1.LibraryVersion\x12,\n\x07timings\x18\x08 \x03(\x0b\x32\x1b.bayesrca.api.v1.StepTiming*U\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMETHOD_AUTO\x10\x01\x12\x11\n\rMETHOD_SCREEN\x10\x02\x12\x0f\n\x0bMETHOD_NUTS\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61yesrca/api/v1/answer.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"%\n\x08Interval\x12\x0b\n\x03low\x18\x01 \x01(\x01\x12\x0c\n\x04high\x18\x02 \x01(\x01\"W\n\x0bProbability\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0c\n\x04mcse\x18\x02 \x01(\x01\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.bayesrca.api.v1.Interval\"y\n\x0bOwnEvidence\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x02 \x01(\t\x12\x10\n\x08\x63ontrast\x18\x03 \x01(\x01\x12\r\n\x05scale\x18\x04 \x01(\x01\x12\x18\n\x10log_bayes_factor\x18\x05 \x01(\x01\x12\x0f\n\x07measure\x18\x06 \x01(\t\"C\n\x04\x44ose\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\x01\x12\x0e\n\x06target\x18\x04 \x01(\x01\"\xe7\x01\n\x0b\x45xplanation\x12)\n\x03own\x18\x01 \x03(\x0b\x32\x1c.bayesrca.api.v1.OwnEvidence\x12(\n\x04\x64ose\x18\x02 \x01(\x0b\x32\x15.bayesrca.api.v1.DoseH\x00\x88\x01\x01\x12\x0c\n\x04path\x18\x03 \x03(\t\x12\x1b\n\x0ereaches_target\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12.\n\tfootprint\x18\x05 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindow\x12\x0c\n\x04text\x18\x06 \x01(\tB\x07\n\x05_doseB\x11\n\x0f_reaches_target\"4\n\x0fKindProbability\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\xbc\x01\n\x05\x43\x61use\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12/\n\x05kinds\x18\x03 \x03(\x0b\x32 .bayesrca.api.v1.KindProbability\x12\x31\n\x0bprobability\x18\x04 \x01(\x0b\x32\x1c.bayesrca.api.v1.Probability\x12.\n\x08\x65xplains\x18\x05 \x01(\x0b\x32\x1c.bayesrca.api.v1.Explanation\"h\n\x12RootCausePosterior\x12&\n\x06\x63\x61uses\x18\x01 \x03(\x0b\x32\x16.bayesrca.api.v1.Cause\x12*\n\x04none\x18\x02 \x01(\x0b\x32\x1c.bayesrca.api.v1.Probability\"\x8f\x02\n\x0b\x44iagnostics\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x10\n\x08problems\x18\x02 \x03(\t\x12\x0f\n\x07n_draws\x18\x03 \x01(\x03\x12\x10\n\x08n_chains\x18\x04 \x01(\x03\x12\x12\n\x05r_hat\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0b\n\x03\x65ss\x18\x06 \x01(\x01\x12\x18\n\x0b\x64ivergences\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x06\x65_bfmi\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x15\n\x08pareto_k\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x0e\n\x06reruns\x18\n \x01(\x03\x12\x11\n\tmax_width\x18\x0b \x01(\x03\x42\x08\n\x06_r_hatB\x0e\n\x0c_divergencesB\t\n\x07_e_bfmiB\x0b\n\t_pareto_k\"2\n\x0eLibraryVersion\x12\x0f\n\x07library\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"4\n\nStepTiming\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x02 \x01(\x01\"\xac\x02\n\x06\x41nswer\x12\x10\n\x08incident\x18\x01 \x01(\t\x12\'\n\x06method\x18\x02 \x01(\x0e\x32\x17.bayesrca.api.v1.Method\x12\x36\n\tposterior\x18\x03 \x01(\x0b\x32#.bayesrca.api.v1.RootCausePosterior\x12\x31\n\x0b\x64iagnostics\x18\x04 \x01(\x0b\x32\x1c.bayesrca.api.v1.Diagnostics\x12\r\n\x05notes\x18\x05 \x03(\t\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x31\n\x08versions\x18\x07 \x03(\x0b\x32\x1f.bayesrca.api.v1.LibraryVersion\x12,\n\x07timings\x18\x08 \x03(\x0b\x32\x1b.bayesrca.api.v1.StepTiming*U\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMETHOD_AUTO\x10\x01\x12\x11\n\rMETHOD_SCREEN\x10\x02\x12\x0f\n\x0bMETHOD_NUTS\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.answer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD']._serialized_start=1652
-  _globals['_METHOD']._serialized_end=1737
+  _globals['_METHOD']._serialized_start=1669
+  _globals['_METHOD']._serialized_end=1754
   _globals['_INTERVAL']._serialized_start=81
   _globals['_INTERVAL']._serialized_end=118
   _globals['_PROBABILITY']._serialized_start=120
   _globals['_PROBABILITY']._serialized_end=207
   _globals['_OWNEVIDENCE']._serialized_start=209
-  _globals['_OWNEVIDENCE']._serialized_end=313
-  _globals['_DOSE']._serialized_start=315
-  _globals['_DOSE']._serialized_end=382
-  _globals['_EXPLANATION']._serialized_start=385
-  _globals['_EXPLANATION']._serialized_end=616
-  _globals['_KINDPROBABILITY']._serialized_start=618
-  _globals['_KINDPROBABILITY']._serialized_end=670
-  _globals['_CAUSE']._serialized_start=673
-  _globals['_CAUSE']._serialized_end=861
-  _globals['_ROOTCAUSEPOSTERIOR']._serialized_start=863
-  _globals['_ROOTCAUSEPOSTERIOR']._serialized_end=967
-  _globals['_DIAGNOSTICS']._serialized_start=970
-  _globals['_DIAGNOSTICS']._serialized_end=1241
-  _globals['_LIBRARYVERSION']._serialized_start=1243
-  _globals['_LIBRARYVERSION']._serialized_end=1293
-  _globals['_STEPTIMING']._serialized_start=1295
-  _globals['_STEPTIMING']._serialized_end=1347
-  _globals['_ANSWER']._serialized_start=1350
-  _globals['_ANSWER']._serialized_end=1650
+  _globals['_OWNEVIDENCE']._serialized_end=330
+  _globals['_DOSE']._serialized_start=332
+  _globals['_DOSE']._serialized_end=399
+  _globals['_EXPLANATION']._serialized_start=402
+  _globals['_EXPLANATION']._serialized_end=633
+  _globals['_KINDPROBABILITY']._serialized_start=635
+  _globals['_KINDPROBABILITY']._serialized_end=687
+  _globals['_CAUSE']._serialized_start=690
+  _globals['_CAUSE']._serialized_end=878
+  _globals['_ROOTCAUSEPOSTERIOR']._serialized_start=880
+  _globals['_ROOTCAUSEPOSTERIOR']._serialized_end=984
+  _globals['_DIAGNOSTICS']._serialized_start=987
+  _globals['_DIAGNOSTICS']._serialized_end=1258
+  _globals['_LIBRARYVERSION']._serialized_start=1260
+  _globals['_LIBRARYVERSION']._serialized_end=1310
+  _globals['_STEPTIMING']._serialized_start=1312
+  _globals['_STEPTIMING']._serialized_end=1364
+  _globals['_ANSWER']._serialized_start=1367
+  _globals['_ANSWER']._serialized_end=1667
 # @@protoc_insertion_point(module_scope)

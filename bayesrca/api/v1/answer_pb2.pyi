@@ -119,16 +119,21 @@ class OwnEvidence(_message.Message):
     CONTRAST_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     LOG_BAYES_FACTOR_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     family: _builtins.str
     """Signal family, e.g. `latency`."""
     signal: _builtins.str
     """Name of the series that was read."""
     contrast: _builtins.float
-    """Change in the footprint: log ratio for latency, difference of shares for errors."""
+    """Change in the footprint, as `measure` says."""
     scale: _builtins.float
     """Standard deviation of such a contrast when nothing is wrong, in the same unit."""
     log_bayes_factor: _builtins.float
     """Natural log of p(series | this is the root) / p(series | quiet)."""
+    measure: _builtins.str
+    """What the contrast is: `log ratio` of mean levels, `difference of shares` that failed,
+    `arcsine of root` of a share or `root of rate`, each a difference.
+    """
     def __init__(
         self,
         *,
@@ -137,10 +142,11 @@ class OwnEvidence(_message.Message):
         contrast: _builtins.float = ...,
         scale: _builtins.float = ...,
         log_bayes_factor: _builtins.float = ...,
+        measure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contrast", b"contrast", "family", b"family", "log_bayes_factor", b"log_bayes_factor", "scale", b"scale", "signal", b"signal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contrast", b"contrast", "family", b"family", "log_bayes_factor", b"log_bayes_factor", "measure", b"measure", "scale", b"scale", "signal", b"signal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ KEYS = {
     "causes": "component kind kinds probability mcse interval explains",
     "kinds": "latency errors",
     "explains": "own dose path reaches_target footprint text",
-    "own": "family signal contrast scale log_bayes_factor",
+    "own": "family signal measure contrast scale log_bayes_factor",
     "dose": "family unit cause target",
     "diagnostics": (
         "healthy problems n_draws n_chains r_hat ess divergences e_bfmi pareto_k reruns max_width"

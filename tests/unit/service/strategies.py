@@ -105,7 +105,13 @@ def incidents(draw: st.DrawFn) -> Incident:
 
 PROBABILITY = st.builds(Probability, value=DOUBLE, mcse=DOUBLE, interval=st.tuples(DOUBLE, DOUBLE))
 OWN = st.builds(
-    OwnEvidence, family=TEXT, signal=TEXT, contrast=DOUBLE, scale=DOUBLE, log_bayes_factor=DOUBLE
+    OwnEvidence,
+    family=TEXT,
+    signal=TEXT,
+    measure=TEXT,
+    contrast=DOUBLE,
+    scale=DOUBLE,
+    log_bayes_factor=DOUBLE,
 )
 DOSE = st.builds(Dose, family=TEXT, unit=TEXT, cause=DOUBLE, target=DOUBLE)
 EXPLANATION = st.builds(
