@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesrca.evidence.frame import Frame, build_frame
+from bayesrca.evidence.series import FLOOR, Transform, _t4_scale, compute_contrast
+from bayesrca.incident import TimeWindow
+from tests.unit.evidence.kit import INSIDE, STEP, TIME, incident, latency, noisy
+
+
+def frame(max_bins: int = 5, **changes: object) -> Frame:
+    made = incident(latency("front", 1.0), **changes)
+    return build_frame(made, made.signals, max_bins, [])
+
+
+DISTANT = {"baseline": TimeWindow(0.0, 25 * STEP)}
+
+
+def test_contrast_is_the_log_ratio_of_request_weighted_means() -> None:
+    rng = np.random.default_rng(1)
+    x, w = noisy(0.2, 0.5), rng.integers(1, 50, len(TIME)).astype(float)
+    got = compute_contrast(frame(), latency("front", x), Transform.LOG, w)
+    f = frame()
+    for s in range(len(f.first)):
+        rows = 60 + 2 * np.arange(f.first[s], f.last[s])[:, None] + [0, 1]
+        level = np.average(x[rows.ravel()], weights=w[rows.ravel()])
+        usual = np.average(x[:60], weights=w[:60])
+        assert got.value[s] == pytest.approx(np.log(level / usual), rel=1e-12)
+        assert got.weight[s] == w[rows].sum()
+    np.testing.assert_allclose(got.reference, usual)
+
+
+def test_against_a_distant_baseline_the_rest_of_the_window_is_the_reference() -> None:
+    x = noisy(0.2, 0.5)
+    f = frame(**DISTANT)
+    got = compute_contrast(f, latency("front", x), Transform.LOG)
+    s = int(np.flatnonzero((f.first == 1) & (f.last == 3))[0])
+    inside = x[60:][2:6].mean()
+    outside = np.delete(x[60:], slice(2, 6)).mean()
+    assert got.value[s] == pytest.approx(np.log(inside / outside), rel=1e-12)
+    assert got.reference[s] == pytest.approx(outside)
+
+
+def test_missing_samples_and_unweighted_ones_do_not_count() -> None:
+    x, w = noisy(0.2, 0.5), np.ones(len(TIME))
+    w[61], w[62] = 0.0, np.nan
+    holes = x.copy()
+    holes[[61, 62]] = np.nan
+    one = compute_contrast(frame(), latency("front", holes), Transform.LOG)
+    two = compute_contrast(frame(), latency("front", x), Transform.LOG, w)
+    np.testing.assert_allclose(one.value, two.value, rtol=1e-12)
+
+
+def test_the_null_scale_is_a_t4_fit_of_the_sliding_contrast() -> None:
+    x = noisy(0.2, 0.2, seed=3)
+    f = frame()
+    got = compute_contrast(f, latency("front", x), Transform.LOG)
+    s = int(np.flatnonzero((f.first == 2) & (f.last == 4))[0])  # four samples, offset by four
+    starts = np.arange(60 - 10 + 1) + 4
+    total = x[:60].sum()
+    sums = np.array([x[a : a + 4].sum() for a in starts])
+    contrasts = np.log(sums / 4) - np.log((total - sums) / 56)
+    _, _, scale = stats.t.fit(contrasts, fdf=4, floc=0)
+    expected = np.hypot(scale, FLOOR["log"])
+    assert got.scale[s] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("df", [1.5, 4.0, 100.0])
+def test_the_em_scale_is_scipys_maximum_likelihood(df: float) -> None:
+    samples = stats.t.rvs(df, size=(200, 3), random_state=5) * [0.1, 1.0, 30.0]
+    expected = [stats.t.fit(c, fdf=4, floc=0)[2] for c in samples.T]
+    np.testing.assert_allclose(_t4_scale(samples), expected, rtol=0.02)
+
+
+def test_a_window_noisier_than_its_baseline_widens_the_scale() -> None:
+    calm, wild = noisy(0.2, 0.2, spread=0.02), noisy(0.2, 0.2, spread=0.02)
+    wild[INSIDE] *= np.exp(0.8 * np.random.default_rng(2).standard_normal(10))
+    f = frame(**DISTANT)
+    one, two = (compute_contrast(f, latency("front", x), Transform.LOG) for x in (calm, wild))
+    assert (two.scale > 1.2 * one.scale).sum() > 5
+    assert (two.scale >= one.scale * (1 - 1e-12)).all()
+
+
+@pytest.mark.parametrize("baseline", [None, DISTANT["baseline"], TimeWindow(0.0, 59 * STEP)])
+@pytest.mark.parametrize("value", [0.2, 1e-9, 1e9])
+def test_a_constant_series_does_not_move(baseline: TimeWindow | None, value: float) -> None:
+    f = frame(baseline=baseline)
+    got = compute_contrast(f, latency("front", value), Transform.LOG)
+    np.testing.assert_allclose(got.value, 0.0, atol=1e-12)
+    assert (got.scale >= FLOOR["log"] * (1 - 1e-12)).all()
+    assert np.isfinite(got.scale).all()
+
+
+@pytest.mark.parametrize("baseline", [None, DISTANT["baseline"], TimeWindow(0.0, 59 * STEP)])
+def test_zero_latency_is_missing_not_infinite(baseline: TimeWindow | None) -> None:
+    x = noisy(0.2, 0.5)
+    x[64:66] = 0.0
+    got = compute_contrast(frame(baseline=baseline), latency("front", x), Transform.LOG)
+    assert not np.isinf(got.value).any()
+    assert np.isfinite(got.value).any()
+    assert np.isfinite(got.scale).all()
+    empty = compute_contrast(frame(baseline=baseline), latency("front", 0.0), Transform.LOG)
+    assert np.isnan(empty.value).all()
+
+
+def test_a_series_with_a_single_sample_in_the_window() -> None:
+    x = np.where(INSIDE, np.nan, noisy(0.2, 0.2))
+    x[65] = 0.9
+    got = compute_contrast(frame(), latency("front", x), Transform.LOG)
+    usual = np.nanmean(x[:60])
+    seen = ~np.isnan(got.value)
+    np.testing.assert_allclose(got.value[seen], np.log(0.9 / usual))
+    f = frame()
+    np.testing.assert_array_equal(seen, (f.first <= 2) & (f.last > 2))
+    assert np.isfinite(got.scale).all()
+
+
+def test_transforms() -> None:
+    levels = np.array([-1.0, 0.0, 0.25, 1.0, 4.0])
+    np.testing.assert_allclose(Transform.LOG(levels)[2:], np.log(levels[2:]))
+    assert np.isnan(Transform.LOG(levels)[:2]).all()
+    np.testing.assert_allclose(
+        Transform.SHARE(levels), [0, 0, np.pi / 6, np.pi / 2, np.pi / 2], atol=1e-12
+    )
+    np.testing.assert_allclose(Transform.ROOT(levels)[1:], [0, 0.5, 1, 2])
+    assert np.isnan(Transform.ROOT(levels)[0])
