@@ -144,9 +144,11 @@ def main(descriptor: int, analyzer: str, warmer: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(NICENESS)
     os.set_inheritable(descriptor, False)
+    # Libraries speak up when something is wrong, not when they load.
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("bayesrca").setLevel(logging.INFO)
     try:
         worker = Worker(Connection(descriptor), resolve(analyzer), warmer)
     except BaseException:
