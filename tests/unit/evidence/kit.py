@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 STEP = 60.0
 N_NORMAL, N_WINDOW = 60, 10
-TIME = STEP * np.arange(N_NORMAL + N_WINDOW)
+TIME: Floats = np.array(STEP * np.arange(N_NORMAL + N_WINDOW), dtype=np.float64)
 BASELINE = TimeWindow(0.0, STEP * (N_NORMAL - 1))
 WINDOW = TimeWindow(STEP * N_NORMAL, STEP * (N_NORMAL + N_WINDOW - 1))
 INSIDE = WINDOW.contains(TIME)
@@ -61,13 +61,18 @@ def failures(component: str, values: Any) -> Signal:  # noqa: ANN401
     return series(component, values, Family.ERRORS, Statistic.COUNT)
 
 
-def incident(*signals: Signal, target: str | None = None, **changes: Any) -> Incident:  # noqa: ANN401
+def incident(
+    *signals: Signal,
+    target: str | None = None,
+    alarm: str | None = None,
+    **changes: Any,  # noqa: ANN401
+) -> Incident:
     fields: dict[str, Any] = {
         "name": "outage",
         "topology": Topology((Component("front"), Component("back")), (Edge("front", "back"),)),
         "signals": signals,
         "baseline": BASELINE,
         "window": WINDOW,
-        "target": None if target is None else Target(target),
+        "target": None if target is None else Target(target, alarm),
     }
     return Incident(**(fields | changes))

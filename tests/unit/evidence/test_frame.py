@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from tests.unit.evidence.kit import BASELINE, STEP, TIME, WINDOW, incident, late
 ONE = latency("front", 1.0)
 
 
-def frame(max_bins: int = 5, **changes: object) -> tuple[Frame, list[str]]:
+def frame(max_bins: int = 5, **changes: Any) -> tuple[Frame, list[str]]:  # noqa: ANN401
     notes: list[str] = []
     made = incident(ONE, **changes)
     return build_frame(made, made.signals, max_bins, notes), notes

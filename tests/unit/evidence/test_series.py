@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,9 +10,9 @@ from bayesrca.incident import TimeWindow
 from tests.unit.evidence.kit import INSIDE, STEP, TIME, incident, latency, noisy
 
 
-def frame(max_bins: int = 5, **changes: object) -> Frame:
+def frame(**changes: Any) -> Frame:  # noqa: ANN401
     made = incident(latency("front", 1.0), **changes)
-    return build_frame(made, made.signals, max_bins, [])
+    return build_frame(made, made.signals, 5, [])
 
 
 DISTANT = {"baseline": TimeWindow(0.0, 25 * STEP)}
