@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,12 +56,17 @@ def make_evidence(
     )
 
 
-def random_evidence(rng: np.random.Generator, *, max_components: int = 7) -> Evidence:
-    """Evidence with at most `MAX_SWITCHES` edges and components per family."""
+def random_evidence(
+    rng: np.random.Generator, *, max_components: int = 7, extreme: bool = False
+) -> Evidence:
+    """Evidence with at most `MAX_SWITCHES` edges and components per family.
+
+    Extreme evidence has sharp doses, some many orders of magnitude apart.
+    """
     n, s = int(rng.integers(2, max_components + 1)), int(rng.integers(1, 4))
     edges = _random_edges(rng, n)
     second = edges if rng.random() < 0.7 else _random_edges(rng, n)
-    tables = (_random_table(rng, n, s, edges), _random_table(rng, n, s, second))
+    tables = (_random_table(rng, n, s, edges, extreme), _random_table(rng, n, s, second, extreme))
     target = int(rng.integers(n)) if rng.random() < 0.8 else None
     if target is not None and rng.random() < 0.2:  # nothing leads to the target, or from it
         tables = (_isolate(tables[0], target), _isolate(tables[1], target))
@@ -126,7 +131,7 @@ def _isolate(table: FamilyTable, i: int) -> FamilyTable:
 
 
 def _random_table(
-    rng: np.random.Generator, n: int, s: int, edges: NDArray[np.int64]
+    rng: np.random.Generator, n: int, s: int, edges: NDArray[np.int64], extreme: bool
 ) -> FamilyTable:
     arrays = {name: np.full((n, s), np.nan) for name in ARRAYS}
     owners: list[int] = []
@@ -138,7 +143,10 @@ def _random_table(
 
     for i in range(n):
         seen = rng.random(s) < 0.9
-        dose = rng.uniform(-3.0, 4.0, s)
+        dose, noise = rng.uniform(-3.0, 4.0, s), rng.uniform(0.1, 2.0, s)
+        if extreme and rng.random() < 0.5:
+            dose = dose if rng.random() < 0.8 else rng.uniform(-40.0, 10.0, s)
+            noise = 0.05 * np.exp(dose)
         kind = rng.choice(["missing", "count", "single", "several"], p=[0.15, 0.25, 0.4, 0.2])
         if kind == "count":
             law = rng.uniform(-12.0, -0.05, (3, s))
@@ -146,7 +154,6 @@ def _random_table(
             if rng.random() < 0.8:
                 low = np.where(rng.random(s) < 0.3, -np.inf, dose - rng.uniform(0.1, 1.0, s))
                 high = np.where(rng.random(s) < 0.2, np.inf, dose + rng.uniform(0.1, 1.0, s))
-                noise = rng.uniform(0.1, 2.0, s)
                 put(i, seen, dose=dose, dose_noise=noise, dose_low=low, dose_high=high)
         elif kind == "single":
             owners.append(i)
@@ -156,9 +163,9 @@ def _random_table(
                     i,
                     seen & (rng.random(s) < 0.9),
                     dose=dose,
-                    dose_noise=rng.uniform(0.1, 2.0, s),
+                    dose_noise=noise,
                     dose_jacobian=rng.uniform(0.1, 1.5, s),
-                    dose_low=rng.uniform(-2.0, 1.0, s),
+                    dose_low=rng.uniform(-2.0, 3.0, s),
                 )
         elif kind == "several":
             for _ in range(int(rng.integers(2, 4))):
