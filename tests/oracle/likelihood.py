@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import logsumexp
 
 from bayesrca.evidence import Evidence, FamilyTable
 
@@ -24,7 +25,6 @@ ALARM_TRUE = 0.9  # eq. 9
 DEPENDENCY = 0.1  # eq. 6
 LARGE = 2.0  # eq. 8
 MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
-LEAST_BEYOND = 1e-9  # below this probability a partial dose is no explanation of z > LARGE
 MAX_SWITCHES = 16  # live edges and spontaneous components enumerated
 
 _NODE, _WEIGHT = np.polynomial.legendre.leggauss(120)
@@ -248,10 +248,7 @@ class _Family:
         if row.size != 1 or np.isnan(y) or np.isnan(y_root) or not table.z[row[0], k] > LARGE:
             return float(b)
         noise = self._noise_sq(j, root, k)
-        beyond = partial_probability(table.dose_low[j, k] - y_root, np.inf, noise)
-        if beyond < LEAST_BEYOND:
-            return float(b)
-        density = partial_density(y - y_root, noise) / beyond
+        density = partial_density_beyond(y - y_root, table.dose_low[j, k] - y_root, noise)
         g, m = theta["untraced_dose"], theta["effect_size"][self.f]
         mass = UP * stats.lomax.sf(LARGE, 1, scale=m)
         jacobian = table.dose_jacobian[j, k]
@@ -273,6 +270,15 @@ def partial_density(ratio: float, noise_sq: float) -> float:
     """Eq. 7: U(-5, 0) blurred by N(0, .4^2 + noise), by quadrature over the uniform."""
     width = np.sqrt(0.16 + noise_sq)
     return float(_SHARE_WEIGHT @ stats.norm.pdf(ratio, loc=_SHARE, scale=width))
+
+
+def partial_density_beyond(ratio: float, low: float, noise_sq: float) -> float:
+    """The same given that it exceeds `low`; in logarithms, as both may be beyond any double."""
+    width = np.sqrt(0.16 + noise_sq)
+    log_density = stats.norm.logpdf(max(ratio, low), loc=_SHARE, scale=width)
+    log_beyond = stats.norm.logsf(low, loc=_SHARE, scale=width)
+    log_ratio = logsumexp(log_density, b=_SHARE_WEIGHT) - logsumexp(log_beyond, b=_SHARE_WEIGHT)
+    return float(np.exp(log_ratio))
 
 
 def partial_probability(low: float, high: float, noise_sq: float) -> float:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import ndtri_exp
 
 from bayesrca.evidence import Evidence, FamilyTable
 from bayesrca.model.parameters import natural_values, unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence
-from tests.oracle.likelihood import LEAST_BEYOND, MAX_NOISE, partial_probability
+from tests.oracle.likelihood import MAX_NOISE
 from tests.statistical.cells import Continuous, Count, random_cells
 
 Floats = NDArray[np.float64]
@@ -179,8 +180,7 @@ class _Simulation:
         if self.rng.random() >= self.natural["untraced_dose"]:
             return
         noise, low = _noise_sq(cell, source), cell.dose_at_large - source.dose
-        if partial_probability(low, np.inf, noise) >= LEAST_BEYOND:
-            cell.set_dose(source.dose + _partial_above(self.rng, low, noise))
+        cell.set_dose(source.dose + _partial_above(self.rng, low, noise))
 
     def _table(self, cells: Cells) -> FamilyTable:
         owners = [i for i, c in enumerate(cells) if isinstance(c, Continuous)]
@@ -207,11 +207,13 @@ def _noise_sq(cell: Continuous | Count, source: Continuous | Count) -> float:
 def _partial_above(rng: np.random.Generator, low: float, noise_sq: float) -> float:
     """A draw of U(-5, 0) + N(0, .16 + noise) given that it exceeds `low`."""
     width = np.sqrt(0.16 + noise_sq)
-    grid = (np.arange(4000) + rng.random()) / 4000 * 5.0 - 5.0
-    tail = stats.norm.sf((low - grid) / width)
-    start = rng.choice(grid, p=tail / tail.sum())
-    least = stats.norm.sf((low - start) / width)
-    return float(start + width * stats.norm.isf(least * rng.random()))
+    # Far above the root's dose only starts close to 0 can be exceeded that far.
+    reach = min(5.0, 40.0 * width**2 / low) if low > 0 else 5.0
+    grid = ((np.arange(4000) + rng.random()) / 4000 - 1.0) * reach
+    log_tail = stats.norm.logsf((low - grid) / width)
+    tail = np.exp(log_tail - log_tail.max())
+    at = rng.choice(len(grid), p=tail / tail.sum())
+    return float(grid[at] - width * ndtri_exp(log_tail[at] + np.log1p(-rng.random())))
 
 
 def _random_graph(rng: np.random.Generator, n: int) -> list[tuple[int, int]]:

@@ -138,6 +138,33 @@ pub(crate) fn partial_dose_interval(low: f64, high: f64, noise_sq: f64) -> f64 {
     (upper - g(low)).clamp(0.0, 1.0)
 }
 
+/// Density of a partial dose at log ratio `l`, given that it exceeds `cut` (`l >= cut`).
+pub(crate) fn partial_dose_beyond(l: f64, cut: f64, noise_sq: f64) -> f64 {
+    let w = (PARTIAL_EDGE * PARTIAL_EDGE + noise_sq).sqrt();
+    // Below the cut there is nothing; a dose there is the cut's, off by rounding.
+    let l = l.max(cut);
+    let (x, y) = (cut / w, l / w);
+    if x < FAR_TAIL {
+        let beyond = partial_dose_interval(cut, f64::INFINITY, noise_sq);
+        return partial_dose(l, noise_sq) / beyond;
+    }
+    // Far above the root's dose only the upper edge matters, and both tails would underflow:
+    // Q(y) / (w (phi(x) - x Q(x))) = phi(y) R(y) / (w phi(x) (1 - x R(x))) with Mills' ratio R.
+    let k = mills_fraction(x);
+    let one_minus_x_mills = k / (x + k);
+    let mills = 1.0 / (y + mills_fraction(y));
+    (0.5 * (x - y) * (x + y)).exp() * mills / (w * one_minus_x_mills)
+}
+
+/// Normal quantile beyond which tails are taken by their ratio.
+const FAR_TAIL: f64 = 4.0;
+
+/// `K(x)` in Mills' ratio `R(x) = Q(x) / phi(x) = 1 / (x + K(x))`: Laplace's continued fraction
+/// `1/(x + 2/(x + 3/(x + ...)))`, converged to rounding for x of at least 4.
+fn mills_fraction(x: f64) -> f64 {
+    (1..=60).rev().fold(0.0, |k, j| f64::from(j) / (x + k))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +204,22 @@ mod tests {
         }
         let below = t4_interval(f64::NEG_INFINITY, 0.7, 0.2).0;
         assert!((below + t4_interval(0.7, f64::INFINITY, 0.2).0 - 1.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_dose_beyond_a_cut_is_a_density_however_rare() {
+        for cut in [-2.0, 0.5, 1.59, 1.61, 3.0, 40.0] {
+            // The mass lies within a few w / x of the cut.
+            let h = 1e-5 * (1.0 + 8.0 / (1.0 + f64::max(cut, 0.0)));
+            let mass: f64 = (0..400_000)
+                .map(|i| partial_dose_beyond(cut + (f64::from(i) + 0.5) * h, cut, 0.0) * h)
+                .sum();
+            assert!((mass - 1.0).abs() < 1e-3, "{mass} beyond {cut}");
+        }
+        // The two branches meet.
+        let below = partial_dose_beyond(1.9, 1.6 - 1e-9, 0.0);
+        let above = partial_dose_beyond(1.9, 1.6 + 1e-9, 0.0);
+        assert!((below / above - 1.0).abs() < 1e-6, "{below} {above}");
     }
 
     #[test]

@@ -5,14 +5,11 @@
 //! size the generic law holds, so the density stays normalised and only components that moved are ever visited.
 
 use super::cells::Ratios;
-use super::density::{LARGE, effect_beyond_large, partial_dose, partial_dose_interval};
+use super::density::{LARGE, effect_beyond_large, partial_dose_beyond};
 use super::doses::PairAdjoint;
 use super::plan::Plan;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
-
-/// Probabilities of a partial dose below this are lost to rounding.
-const RESOLVED: f64 = 1e-9;
 
 /// One component that moved in one footprint, seen from one root.
 #[derive(Debug, Clone)]
@@ -60,12 +57,8 @@ pub(crate) fn untraced(
             let noise =
                 (e.dose_noise[at].powi(2) + e.dose_noise[from].powi(2)) / (2.0 * root_dose).exp();
             let noise_sq = noise.min(1e12);
-            let beyond = partial_dose_interval(e.dose_low[at] - root_dose, f64::INFINITY, noise_sq);
-            // A partial dose that cannot exceed the threshold at all leaves the generic law.
-            if beyond < RESOLVED {
-                return None;
-            }
-            let density = partial_dose(e.dose[at] - root_dose, noise_sq) / beyond;
+            let (ratio, cut) = (e.dose[at] - root_dose, e.dose_low[at] - root_dose);
+            let density = partial_dose_beyond(ratio, cut, noise_sq);
             Some(Untraced {
                 component,
                 footprint,
