@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesrca.config import Method, Settings
+from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import CancelledError, InvalidSettingsError
 from bayesrca.evidence import build_evidence
 from bayesrca.incident import Incident
@@ -33,7 +33,6 @@ from bayesrca.posterior.tree import build_tree
 if TYPE_CHECKING:
     from xarray import DataTree
 
-LARGEST_SEED = 2**63 - 1
 _LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
 _COMPILE_SECONDS = 40.0
 """Allowance for loading PyMC and compiling the model, which cannot be interrupted."""
@@ -140,6 +139,7 @@ def analyze(
         incident=incident.name,
         method="screen" if draws.is_screen else "nuts",
         posterior=posterior,
+        interval_mass=settings.interval_mass,
         diagnostics=diagnostics,
         notes=(*evidence.notes, *run.notes),
         seed=seed,

@@ -102,7 +102,7 @@ class Client:
 
         Args:
             incident: what happened.
-            seed: seed of every random number, 0 to 2^64 - 1.
+            seed: seed of every random number, 0 to 2^63 - 1.
             settings: None for the defaults. ``cores`` is the server's to choose.
             timeout: seconds to wait (> 0); None takes the client's own. With `Method.AUTO` the
                 server sees to it that an answer is back in time, if need be the screen's.

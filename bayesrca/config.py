@@ -9,6 +9,12 @@ from enum import StrEnum
 from bayesrca.errors import InvalidSettingsError
 
 
+LARGEST_SEED = 2**63 - 1
+"""Seeds run from 0 to this, at home and over the wire: what a signed 64-bit column holds."""
+_MOST_SCREEN_POINTS = 1 << 16
+"""The core's own limit: its Sobol sequences are that long."""
+
+
 class Method(StrEnum):
     """How the posterior is computed.
 
@@ -37,7 +43,7 @@ class Settings:
         retry_target_accept: the one rerun's target when the health gates fail, in (0, 1).
         screen_scrambles: independent Sobol scrambles of the screen (>= 4), whose spread is its
             error.
-        screen_points: points per scramble (>= 8; powers of two balance best).
+        screen_points: points per scramble (8 to 2^16; powers of two balance best).
         none_prior: prior probability that no listed component is the cause, in (0, 1).
         interval_mass: mass of the reported credible intervals, in (0, 1). Default .89, ArviZ's own.
         cores: threads one analysis may use (>= 1). Never changes a number in the answer.
@@ -73,7 +79,7 @@ class Settings:
             ("draws", 1, 1_000_000),
             ("tune", 1, 1_000_000),
             ("screen_scrambles", 4, 1024),
-            ("screen_points", 8, 1 << 20),
+            ("screen_points", 8, _MOST_SCREEN_POINTS),
             ("cores", 1, 1024),
             ("max_bins", 2, 12),
             ("max_width", 1, 20),

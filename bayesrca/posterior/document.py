@@ -18,6 +18,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "incident": answer.incident,
         "method": answer.method,
         "healthy": answer.healthy,
+        "interval_mass": answer.interval_mass,
         "none": _probability(answer.posterior.none),
         "causes": [_cause(c) for c in answer.posterior.causes],
         "diagnostics": _plain(asdict(answer.diagnostics)),

@@ -17,8 +17,9 @@ class Probability:
     Attributes:
         value: posterior probability, in [0, 1], averaged over the parameters.
         mcse: Monte Carlo standard error of ``value`` (>= 0): how much another seed would move it.
-        interval: central credible interval of the probability over the parameters: how much
-            not knowing noise scales, base rates and the like leaves it open. ``(low, high)``.
+        interval: central credible interval of the probability over the parameters, of mass
+            `Answer.interval_mass`: how much not knowing noise scales, base rates and the like
+            leaves it open. ``(low, high)``.
     """
 
     value: float
@@ -112,13 +113,14 @@ class Diagnostics:
 
     Attributes:
         healthy: every gate passed: for NUTS R-hat < 1.01, ESS > 400 and no divergence; for the
-            screen Pareto k-hat < 0.7.
+            screen Pareto k-hat < 0.7; for both, no parameter's posterior mean more than 5 prior
+            standard deviations from its prior's centre.
         problems: the gates that failed, in words; empty when healthy.
         n_draws: draws behind the answer, all chains together.
         n_chains: NUTS chains; 0 for the screen.
-        r_hat: largest rank-normalised split R-hat over parameters and probabilities; None for the
-            screen.
-        ess: smallest bulk or tail effective sample size for NUTS; that of importance sampling for
+        r_hat: largest rank-normalised split R-hat over parameters and probabilities, infinite where
+            it is undefined (one chain, too few draws); None for the screen.
+        ess: smallest bulk or tail effective sample size for NUTS, 0 where it is undefined; that of importance sampling for
             the screen.
         divergences: divergent transitions; None for the screen.
         e_bfmi: smallest energy Bayesian fraction of missing information; None for the screen.
@@ -161,6 +163,7 @@ class Answer:
         incident: the incident's name.
         method: ``screen`` or ``nuts``: which of the two the numbers came from.
         posterior: the probabilities.
+        interval_mass: mass of every credible interval in it, in (0, 1).
         diagnostics: whether to believe them.
         notes: what was absent or assumed, one plain sentence each.
         seed: the seed that reproduces every number.
@@ -171,6 +174,7 @@ class Answer:
     incident: str
     method: str
     posterior: RootCausePosterior
+    interval_mass: float
     diagnostics: Diagnostics
     notes: tuple[str, ...]
     seed: int

@@ -80,7 +80,7 @@ def _ranking(answer: Answer, shown: int) -> Table:
     table.add_column("kind")
     table.add_column("probability", justify="right")
     table.add_column("MC error", justify="right")
-    table.add_column("89% interval", justify="right")
+    table.add_column(f"{100 * answer.interval_mass:g}% interval", justify="right")
     causes = answer.posterior.causes
     for rank, cause in enumerate(causes[:shown], start=1):
         table.add_row(str(rank), cause.component, cause.kind, *_cells(cause.probability))

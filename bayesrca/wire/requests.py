@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.config import Settings
+from bayesrca.config import LARGEST_SEED, Settings
 from bayesrca.errors import InvalidIncidentError, InvalidSettingsError
 from bayesrca.incident import Incident
 from bayesrca.wire.incidents import decode_incident, encode_incident
 from bayesrca.wire.settings import decode_settings, encode_settings
 
-MAX_SEED = (1 << 64) - 1
+MAX_WIDTH = 16
+"""Largest ``max_width`` a request may ask for: each analysis holds tables of 2^width numbers."""
 # Where both sides draw the line unless told otherwise: 1 000 components with 3 series of 600
 # samples each take 15 MB.
 DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
@@ -23,7 +24,7 @@ class AnalyzeCall:
 
     Attributes:
         incident: what happened.
-        seed: seed of every random number, 0 to 2^64 - 1.
+        seed: seed of every random number, 0 to 2^63 - 1.
         settings: what shapes the analysis.
     """
 
@@ -36,7 +37,7 @@ def encode_request(call: AnalyzeCall) -> pb.AnalyzeRequest:
     """Return a call as a message.
 
     Raises:
-        InvalidSettingsError: a seed that is not a whole number from 0 to 2^64 - 1.
+        InvalidSettingsError: a seed that is not a whole number from 0 to 2^63 - 1.
     """
     return pb.AnalyzeRequest(
         incident=encode_incident(call.incident),
@@ -54,7 +55,8 @@ def decode_request(message: pb.AnalyzeRequest, *, cores: int = 1) -> AnalyzeCall
 
     Raises:
         InvalidIncidentError: no incident, or one that is not valid.
-        InvalidSettingsError: no seed, or a setting outside its range.
+        InvalidSettingsError: no seed, a setting outside its range, or a ``max_width`` above 16,
+            which is for one's own machine to spend.
     """
     if not message.HasField("incident"):
         msg = "the request holds no incident"
@@ -63,13 +65,20 @@ def decode_request(message: pb.AnalyzeRequest, *, cores: int = 1) -> AnalyzeCall
         msg = "the request holds no seed; give one (0 will do), so that the answer can be repeated"
         raise InvalidSettingsError(msg, field="seed")
     # The cheap part first: settings are refused without reading a large incident.
+    seed = _checked_seed(message.seed)
     settings = decode_settings(message.settings, cores=cores)
+    if settings.max_width > MAX_WIDTH:
+        msg = (
+            f"max_width is {settings.max_width}; over the wire it may be at most {MAX_WIDTH}: "
+            "leave out edges a fault cannot travel, or analyse it locally"
+        )
+        raise InvalidSettingsError(msg, field="settings.max_width")
     incident = decode_incident(message.incident)
-    return AnalyzeCall(incident=incident, seed=message.seed, settings=settings)
+    return AnalyzeCall(incident=incident, seed=seed, settings=settings)
 
 
 def _checked_seed(seed: object) -> int:
-    if isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED:
+    if isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= LARGEST_SEED:
         return seed
-    msg = f"the seed must be a whole number from 0 to {MAX_SEED}, got {seed!r}"
+    msg = f"the seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r}"
     raise InvalidSettingsError(msg, field="seed")

@@ -69,6 +69,7 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             causes=causes,
             none=Probability(value=float(shares[-1]), mcse=0.0, interval=(0.0, 1.0)),
         ),
+        interval_mass=settings.interval_mass,
         diagnostics=Diagnostics(
             healthy=True,
             problems=(),

@@ -82,7 +82,10 @@ class TestAnswers:
         assert done.returncode == 0
         assert done.stderr == ""
         document = json.loads(done.stdout)
-        keys = "incident method healthy none causes diagnostics notes seed versions timings"
+        keys = (
+            "incident method healthy interval_mass none causes diagnostics notes seed versions "
+            "timings"
+        )
         assert " ".join(document) == keys
         assert document["seed"] == 7
         assert document["method"] == "screen"

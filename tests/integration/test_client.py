@@ -13,7 +13,7 @@ import pytest
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.client import Client
-from bayesrca.config import Method, Settings
+from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import InvalidSettingsError, ServiceError
 from tests.integration.kit import SCREEN, SERVICE, Server, make_incident
 from tests.integration.stand_ins import made_up
@@ -35,11 +35,11 @@ def test_the_answer_is_the_one_computed_there(service: Server) -> None:
     )
     with Client(service.address) as client:
         assert client.ready()
-        answer = client.analyze(incident, seed=2**64 - 1, settings=settings, timeout=60)
-    expected = made_up(incident, 2**64 - 1, settings)
+        answer = client.analyze(incident, seed=LARGEST_SEED, settings=settings, timeout=60)
+    expected = made_up(incident, LARGEST_SEED, settings)
     assert answer.posterior == expected.posterior
     assert answer.diagnostics == expected.diagnostics
-    assert answer.seed == 2**64 - 1
+    assert answer.seed == LARGEST_SEED
     # All settings arrive, but for the threads, which are the server's to choose.
     ours, theirs = expected.notes[0], answer.notes[0]
     assert ours.partition("cores=")[0] == theirs.partition("cores=")[0]
@@ -133,7 +133,7 @@ def test_misuse_is_said_before_anything_is_sent(service: Server) -> None:
         with pytest.raises(InvalidSettingsError, match="seed"):
             client.analyze(make_incident(), seed=-1)
         with pytest.raises(InvalidSettingsError, match="seed"):
-            client.analyze(make_incident(), seed=2**64)
+            client.analyze(make_incident(), seed=LARGEST_SEED + 1)
         with pytest.raises(ServiceError) as caught:
             client.analyze(make_incident(), seed=1, timeout=0.0)
         assert caught.value.reason == "INVALID_TIMEOUT"

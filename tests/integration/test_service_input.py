@@ -126,9 +126,18 @@ ROWS: dict[str, tuple[Spoil, str]] = {
     "no draws": (lambda r: setattr(r.settings, "draws", 0), "settings.draws"),
     "too many draws": (lambda r: setattr(r.settings, "draws", 500_000), "settings.draws"),
     "too many points": (
-        lambda r: setattr(r.settings, "screen_points", 1 << 20),
+        lambda r: setattr(r.settings, "screen_points", 1 << 17),
         "settings.screen_points",
     ),
+    "too many points in all": (
+        lambda r: (
+            setattr(r.settings, "screen_scrambles", 65),
+            setattr(r.settings, "screen_points", 1 << 16),
+        ),
+        "settings.screen_points",
+    ),
+    "a seed only unsigned": (lambda r: setattr(r, "seed", 1 << 63), "seed"),
+    "too wide": (lambda r: setattr(r.settings, "max_width", 17), "settings.max_width"),
     "deadline zero": (
         lambda r: setattr(r.settings, "deadline_seconds", 0.0),
         "settings.deadline_seconds",

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from bayesrca.analysis import LARGEST_SEED, Analysis, Progress, analyze, library_versions
-from bayesrca.config import Method, Settings
+from bayesrca.analysis import Analysis, Progress, analyze, library_versions
+from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import (
     CancelledError,
     GraphTooWideError,

@@ -21,7 +21,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "draws": (1, 1_000_000),
     "tune": (1, 1_000_000),
     "screen_scrambles": (4, 1024),
-    "screen_points": (8, 1 << 20),
+    "screen_points": (8, 1 << 16),
     "cores": (1, 1024),
     "max_bins": (2, 12),
     "max_width": (1, 20),

@@ -89,8 +89,8 @@ class Probability(_message.Message):
     """Monte Carlo standard error of `value`, >= 0: how much another seed would move it."""
     @_builtins.property
     def interval(self) -> Global___Interval:
-        """Central credible interval over the parameters, of the mass the settings asked for: how far
-        not knowing noise scales and base rates leaves the probability open.
+        """Central credible interval over the parameters, of mass `Answer.interval_mass`: how far not
+        knowing noise scales and base rates leaves the probability open.
         """
 
     def __init__(
@@ -364,16 +364,19 @@ class Diagnostics(_message.Message):
     MAX_WIDTH_FIELD_NUMBER: _builtins.int
     healthy: _builtins.bool
     """Every gate passed: for NUTS R-hat < 1.01, ESS > 400 and no divergence; for the screen Pareto
-    k-hat < 0.7. Nothing may act on an answer that is not healthy.
+    k-hat < 0.7; for both, no parameter's posterior mean more than 5 prior standard deviations from
+    its prior's centre. Nothing may act on an answer that is not healthy.
     """
     n_draws: _builtins.int
     """Draws behind the answer, all chains together."""
     n_chains: _builtins.int
     """NUTS chains; 0 for the screen."""
     r_hat: _builtins.float
-    """Largest rank-normalised split R-hat. Absent for the screen."""
+    """Largest rank-normalised split R-hat; infinite where it is undefined. Absent for the screen."""
     ess: _builtins.float
-    """Smallest bulk or tail effective sample size for NUTS, importance-sampling ESS for the screen."""
+    """Smallest bulk or tail effective sample size for NUTS, 0 where it is undefined;
+    importance-sampling ESS for the screen.
+    """
     divergences: _builtins.int
     """Divergent transitions. Absent for the screen."""
     e_bfmi: _builtins.float
@@ -492,12 +495,15 @@ class Answer(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    INTERVAL_MASS_FIELD_NUMBER: _builtins.int
     incident: _builtins.str
     """Name of the incident."""
     method: Global___Method.ValueType
     """`METHOD_SCREEN` or `METHOD_NUTS`: where the numbers came from."""
     seed: _builtins.int
     """The seed that reproduces every number."""
+    interval_mass: _builtins.float
+    """Mass of every credible interval in this answer, in (0, 1)."""
     @_builtins.property
     def posterior(self) -> Global___RootCausePosterior:
         """The probabilities."""
@@ -529,10 +535,11 @@ class Answer(_message.Message):
         seed: _builtins.int = ...,
         versions: _abc.Iterable[Global___LibraryVersion] | None = ...,
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
+        interval_mass: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "incident", b"incident", "method", b"method", "notes", b"notes", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -57,7 +57,7 @@ class AnalysisSettings(_message.Message):
     screen_scrambles: _builtins.int
     """Independent Sobol scrambles of the screen, 4 to 1024; their spread is its error. [16]"""
     screen_points: _builtins.int
-    """Points in each scramble, 8 to 2^20; powers of two balance best. The server refuses
+    """Points in each scramble, 8 to 2^16; powers of two balance best. The server refuses
     scrambles x points > 2^22. [64]
     """
     none_prior: _builtins.float
@@ -67,8 +67,8 @@ class AnalysisSettings(_message.Message):
     max_bins: _builtins.int
     """Bins into which the incident window is cut to place onset and end, 2 to 12. [5]"""
     max_width: _builtins.int
-    """Largest number of components open at once in the exact sum over affected sets, 1 to 20; a
-    topology that needs more is refused. [14]
+    """Largest number of components open at once in the exact sum over affected sets, 1 to 16
+    (memory grows as 2^max_width); a topology that needs more is refused. [14]
     """
     def __init__(
         self,
@@ -152,8 +152,8 @@ class AnalyzeRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
-    """Seed of every random number, echoed in the answer. Required (0 is a seed like any other), so
-    that each answer can be reproduced.
+    """Seed of every random number, 0 to 2^63 - 1, echoed in the answer. Required (0 is a seed like
+    any other), so that each answer can be reproduced.
     """
     @_builtins.property
     def incident(self) -> _incident_pb2.Incident:

@@ -19,7 +19,7 @@ from tests.unit.posterior.synthetic import make_incident, make_shop
 
 FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
 KEYS = {
-    "": "incident method healthy none causes diagnostics notes seed versions timings",
+    "": "incident method healthy interval_mass none causes diagnostics notes seed versions timings",
     "none": "probability mcse interval",
     "causes": "component kind kinds probability mcse interval explains",
     "kinds": "latency errors",
@@ -75,6 +75,7 @@ def test_numbers_come_back_to_the_last_bit(
     for answer, document in documents:
         assert document["healthy"] is answer.healthy
         assert document["seed"] == answer.seed
+        assert document["interval_mass"] == answer.interval_mass == 0.89
         none = answer.posterior.none
         assert document["none"] == {
             "probability": none.value, "mcse": none.mcse, "interval": list(none.interval),

@@ -91,6 +91,11 @@ def test_everything_shown_is_there(answer: Answer) -> None:
     assert not re.search(r"\bnan\b", shown)
 
 
+@pytest.mark.parametrize(("mass", "head"), [(0.89, "89%"), (0.5, "50%"), (0.995, "99.5%")])
+def test_intervals_are_named_by_their_mass(answer: Answer, mass: float, head: str) -> None:
+    assert f" {head} interval" in text(replace(answer, interval_mass=mass))
+
+
 def test_the_rest_is_summed_up(answer: Answer) -> None:
     shown = text(answer, shown=2)
     rest = sum(c.probability.value for c in answer.posterior.causes[2:])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
+from bayesrca.config import LARGEST_SEED
 from bayesrca.incident import (
     Component,
     ComponentKind,
@@ -149,12 +150,13 @@ ANSWERS = st.builds(
     Answer,
     incident=TEXT,
     method=st.sampled_from(["screen", "nuts"]),
+    interval_mass=DOUBLE,
     posterior=st.builds(
         RootCausePosterior, causes=st.lists(CAUSE, max_size=3).map(tuple), none=PROBABILITY
     ),
     diagnostics=DIAGNOSTICS,
     notes=st.lists(TEXT, max_size=2).map(tuple),
-    seed=st.integers(0, 2**64 - 1),
+    seed=st.integers(0, LARGEST_SEED),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
     timings=st.dictionaries(TEXT, DOUBLE, max_size=3),
 )

@@ -136,10 +136,10 @@ def test_only_loopback_is_served_without_insecure() -> None:
 
 def test_limits_hold_at_their_edge() -> None:
     check_limits(Settings(chains=4, draws=125_000, tune=125_000))
-    check_limits(Settings(screen_scrambles=4, screen_points=1 << 20))
+    check_limits(Settings(screen_scrambles=64, screen_points=1 << 16))
     for settings in (
         Settings(chains=4, draws=125_001, tune=125_000),
-        Settings(screen_scrambles=5, screen_points=1 << 20),
+        Settings(screen_scrambles=65, screen_points=1 << 16),
     ):
         with pytest.raises(InvalidSettingsError):
             check_limits(settings)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2, tensor_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.config import Method, Settings
+from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import (
     IncidentFormatError,
     InvalidIncidentError,
@@ -44,7 +44,7 @@ SETTINGS = st.builds(
     target_accept=UNIT,
     retry_target_accept=UNIT,
     screen_scrambles=st.integers(4, 1024),
-    screen_points=st.integers(8, 1 << 20),
+    screen_points=st.integers(8, 1 << 16),
     none_prior=UNIT,
     interval_mass=UNIT,
     cores=st.integers(1, 1024),
@@ -195,3 +195,20 @@ def test_seed_zero_is_a_seed() -> None:
     assert (call.seed, call.settings) == (0, Settings(cores=3))
     assert call.incident == incident
     assert "incident" not in repr(call)
+
+
+@pytest.mark.parametrize(
+    ("seed", "max_width", "field"),
+    [(LARGEST_SEED + 1, 14, "seed"), (2**64 - 1, 14, "seed"), (0, 17, "settings.max_width")],
+)
+def test_what_is_refused_over_the_wire(seed: int, max_width: int, field: str) -> None:
+    time = np.arange(3.0)
+    signal = Signal("a", "x", Family.LOAD, Statistic.COUNT, time, time)
+    incident = encode_incident(Incident("i", Topology((Component("a"),)), (signal,)))
+    settings = pb.AnalysisSettings(max_width=max_width)
+    request = pb.AnalyzeRequest(incident=incident, seed=seed, settings=settings)
+    with pytest.raises(InvalidSettingsError) as caught:
+        decode_request(request)
+    assert caught.value.field == field
+    request.seed, request.settings.max_width = LARGEST_SEED, 16
+    assert decode_request(request).seed == LARGEST_SEED
