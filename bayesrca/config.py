@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from bayesrca.errors import InvalidSettingsError
 
-
 LARGEST_SEED = 2**63 - 1
 """Seeds run from 0 to this, at home and over the wire: what a signed 64-bit column holds."""
 _MOST_SCREEN_POINTS = 1 << 16

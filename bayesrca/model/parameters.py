@@ -74,6 +74,15 @@ def unconstrained_prior() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array(mean), np.array(sd)
 
 
+def parameter_names() -> tuple[str, ...]:
+    """Names of theta's p numbers, e.g. ``noise_scale[latency]``."""
+    return tuple(
+        f"{name}[{family}]" if len(prior.centre) > 1 else name
+        for name, prior in PRIORS.items()
+        for family in FAMILY_NAMES[: len(prior.centre)]
+    )
+
+
 def natural_values(theta: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """Split unconstrained draws [..., p] into natural values by name.
 

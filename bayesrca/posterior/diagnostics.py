@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.model.draws import Draws
+from bayesrca.model.parameters import parameter_names, unconstrained_prior
 from bayesrca.posterior.result import Diagnostics
 from bayesrca.posterior.summary import RootProbabilities
 
@@ -14,6 +15,8 @@ Floats = NDArray[np.float64]
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 PARETO_K_LIMIT = 0.7
+PRIOR_DISTANCE_LIMIT = 5.0
+"""Prior standard deviations a parameter's posterior mean may lie from its prior's centre."""
 WATCHED_PROBABILITY = 1e-3
 """Probabilities below this are not checked for convergence: nothing acts on them."""
 
@@ -21,7 +24,11 @@ WATCHED_PROBABILITY = 1e-3
 def compute_diagnostics(
     draws: Draws, root: RootProbabilities, *, reruns: int, max_width: int
 ) -> Diagnostics:
-    """Apply the health gates (Vehtari et al. 2021 for chains, 2024 for importance weights)."""
+    """Apply the health gates (Vehtari et al. 2021 for chains, 2024 for importance weights).
+
+    Parameters far outside their prior fail at either speed: the sum over hypotheses may be right to
+    the last digit, but of a model made for other telemetry than this.
+    """
     if draws.is_screen:
         return _screen(draws, max_width)
     watched = root.values > WATCHED_PROBABILITY
@@ -29,12 +36,15 @@ def compute_diagnostics(
     r_hat, ess = _chains(columns)
     divergences = draws.divergences or 0
     problems = []
-    if not r_hat < R_HAT_LIMIT:
+    if np.isinf(r_hat):
+        problems.append("R-hat is undefined: it takes two chains of several draws that move")
+    elif not r_hat < R_HAT_LIMIT:
         problems.append(f"R-hat {r_hat:.3f} is not below {R_HAT_LIMIT}: the chains disagree")
     if not ess > ESS_LIMIT:
         problems.append(f"effective sample size {ess:.0f} is not above {ESS_LIMIT:.0f}")
     if divergences:
         problems.append(f"{divergences} divergent transitions: part of the posterior was missed")
+    problems += _far_from_prior(draws)
     return Diagnostics(
         healthy=not problems,
         problems=tuple(problems),
@@ -52,16 +62,17 @@ def compute_diagnostics(
 
 def _screen(draws: Draws, max_width: int) -> Diagnostics:
     k = draws.pareto_k if draws.pareto_k is not None else float("inf")
-    problems = ()
+    problems = []
     if not k < PARETO_K_LIMIT:
-        problems = (
+        problems.append(
             f"Pareto k-hat {k:.2f} is not below {PARETO_K_LIMIT}: a few draws carry the answer; "
-            "use NUTS (--method nuts)",
+            "use NUTS (--method nuts)"
         )
+    problems += _far_from_prior(draws)
     w = draws.weights
     return Diagnostics(
         healthy=not problems,
-        problems=problems,
+        problems=tuple(problems),
         n_draws=w.size,
         n_chains=0,
         r_hat=None,
@@ -74,19 +85,39 @@ def _screen(draws: Draws, max_width: int) -> Diagnostics:
     )
 
 
+def _far_from_prior(draws: Draws) -> list[str]:
+    """One problem for each parameter whose posterior mean lies far outside its prior."""
+    centre, sd = unconstrained_prior()
+    mean = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
+    distance = np.abs(mean - centre) / sd
+    return [
+        f"parameter {name} lies {d:.1f} prior standard deviations from anything the model was "
+        "made for"
+        for name, d in zip(parameter_names(), distance, strict=True)
+        if not d <= PRIOR_DISTANCE_LIMIT
+    ]
+
+
 def _chains(columns: Floats) -> tuple[float, float]:
-    """Largest R-hat and smallest bulk or tail ESS over columns [c, d, m] that move at all."""
+    """Largest R-hat and smallest bulk or tail ESS over columns [c, d, m] that move at all.
+
+    Where they are undefined (nothing moves, too few draws, one chain for R-hat) the worst there is:
+    infinity and 0.
+    """
+    x = columns[..., np.ptp(columns, axis=(0, 1)) > 0]
+    # Split chains of fewer than two draws have no variance.
+    if x.shape[1] < 4 or x.shape[2] == 0:
+        return float("inf"), 0.0
     from arviz_stats.base import array_stats  # noqa: PLC0415  four CPU seconds, NUTS only
 
-    moving = np.ptp(columns, axis=(0, 1)) > 0
-    x = columns[..., moving]
     axes = {"chain_axis": 0, "draw_axis": 1}
     bulk = np.asarray(array_stats.ess(x, method="bulk", **axes))
     tail = np.asarray(array_stats.ess(x, method="tail", prob=(0.05, 0.95), **axes))
     ess = float(min(bulk.min(), tail.min()))
-    if columns.shape[0] < 2:
-        return float("inf"), ess
-    return float(np.max(np.asarray(array_stats.rhat(x, method="rank", **axes)))), ess
+    r_hat = float("inf")
+    if x.shape[0] > 1:
+        r_hat = float(np.max(np.asarray(array_stats.rhat(x, method="rank", **axes))))
+    return r_hat if np.isfinite(r_hat) else float("inf"), ess if np.isfinite(ess) else 0.0
 
 
 def _e_bfmi(draws: Draws) -> float | None:
@@ -95,4 +126,5 @@ def _e_bfmi(draws: Draws) -> float | None:
     if energy is None or energy.shape[1] < 2:
         return None
     change = np.mean(np.diff(energy, axis=1) ** 2, axis=1)
-    return float(np.min(change / np.var(energy, axis=1)))
+    spread = np.var(energy, axis=1)
+    return float(np.min(change / spread)) if (spread > 0).all() else None

@@ -120,8 +120,8 @@ class Diagnostics:
         n_chains: NUTS chains; 0 for the screen.
         r_hat: largest rank-normalised split R-hat over parameters and probabilities, infinite where
             it is undefined (one chain, too few draws); None for the screen.
-        ess: smallest bulk or tail effective sample size for NUTS, 0 where it is undefined; that of importance sampling for
-            the screen.
+        ess: smallest bulk or tail effective sample size for NUTS, 0 where it is undefined;
+            that of importance sampling for the screen.
         divergences: divergent transitions; None for the screen.
         e_bfmi: smallest energy Bayesian fraction of missing information; None for the screen.
         pareto_k: Pareto shape of the importance weights; None for NUTS.

@@ -54,7 +54,7 @@ def compute_root_probabilities(draws: Draws, interval_mass: float) -> RootProbab
     by_draw = np.concatenate([by_component, by_hypothesis[..., -1:]], axis=-1)
     w = draws.weights
     values = np.einsum("cd,cdn->n", w, by_draw)
-    mcse = _scramble_error(w, by_draw, values) if draws.is_screen else _chain_error(by_draw)
+    mcse = _scramble_error(w, by_draw, values) if draws.is_screen else _chain_error(by_draw, values)
     by_kind = np.einsum("cd,cdk->k", w, kinds).reshape(k // 2, 2)
     return RootProbabilities(
         by_draw=by_draw,
@@ -73,8 +73,11 @@ def _scramble_error(w: Floats, by_draw: Floats, values: Floats) -> Floats:
     return np.asarray(np.sqrt(b / (b - 1) * (residual**2).sum(axis=0)) / share.sum())
 
 
-def _chain_error(by_draw: Floats) -> Floats:
+def _chain_error(by_draw: Floats, values: Floats) -> Floats:
     """Autocorrelation-corrected error of a mean (Vehtari et al. 2021), [n + 1]."""
+    if by_draw.shape[1] < 4:
+        # Undefined. No quantity in [0, 1] with this mean has a larger standard deviation.
+        return np.sqrt(np.clip(values * (1.0 - values), 0.0, None))
     from arviz_stats.base import array_stats  # noqa: PLC0415  four CPU seconds, NUTS only
 
     with np.errstate(invalid="ignore", divide="ignore"):

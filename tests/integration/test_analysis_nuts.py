@@ -144,6 +144,16 @@ class TestRerun:
         assert [r.done for r in reports if r.step == "diagnose"] == [0.0, 1.0, 0.0, 1.0]
         check_sane(analysis)
 
+    @pytest.mark.parametrize("method", ["nuts", "auto"])
+    def test_one_draw_after_one_of_warm_up_is_an_unhealthy_answer(self, method: str) -> None:
+        settings = Settings(method=Method(method), chains=1, draws=1, tune=1)
+        analysis = analyze(make_shop(), seed=1, settings=settings)
+        d = analysis.answer.diagnostics
+        assert (d.healthy, d.r_hat, d.ess, d.e_bfmi) == (False, math.inf, 0.0, None)
+        assert math.isfinite(analysis.answer.posterior.none.mcse)
+        assert all(math.isfinite(c.probability.mcse) for c in analysis.answer.posterior.causes)
+        check_sane(analysis)
+
     @pytest.mark.parametrize(("chains", "draws"), [(1, 1), (1, 3), (2, 2), (4, 3)])
     @pytest.mark.filterwarnings("ignore:Found chain dimension")
     def test_too_few_draws_to_diagnose_are_an_unhealthy_answer(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bayesrca.model.draws import Draws
+from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.posterior import diagnostics
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.result import Diagnostics
@@ -124,7 +125,7 @@ def test_probabilities_that_nothing_acts_on_are_not_watched() -> None:
 def test_constant_columns_give_numbers() -> None:
     draws = make_draws(5)
     thetas = draws.thetas.copy()
-    thetas[..., 7] = -3.0
+    thetas[..., 7] = 2.4  # near the centre of its prior, log 12
     fixed = np.broadcast_to(np.log([0.4, 0.1, 0.2, 0.1, 0.1, 0.05, 0.05]), draws.log_root.shape)
     found = diagnose(replace(draws, thetas=thetas, log_root=fixed.copy()))
     assert found.healthy
@@ -138,6 +139,69 @@ def test_one_chain_is_never_healthy() -> None:
     assert not found.healthy
     assert len(found.problems) == 1
     assert found.problems[0].startswith("R-hat")
+
+
+@pytest.mark.parametrize(("chains", "draws"), [(1, 1), (1, 2), (2, 1), (2, 3), (1, 5)])
+@pytest.mark.parametrize("moving", [True, False])
+@pytest.mark.filterwarnings("error")
+def test_too_few_draws_are_unhealthy_in_plain_words_and_never_nan(
+    chains: int, draws: int, moving: bool
+) -> None:
+    few = make_draws(6, chains=chains, draws=draws)
+    if not moving:
+        still = few.thetas[:1, :1].repeat(chains, 0).repeat(draws, 1)
+        root = few.log_root[:1, :1].repeat(chains, 0).repeat(draws, 1)
+        energy = {"energy": np.ones((chains, draws))}
+        few = replace(few, thetas=still, log_root=root, sample_stats=energy)
+    found = diagnose(few)
+    assert not found.healthy
+    assert found.problems[0].startswith("R-hat is undefined")
+    assert found.problems[1].startswith("effective sample size")
+    assert not any("nan" in p for p in found.problems)
+    assert found.r_hat == math.inf
+    assert math.isfinite(found.ess)
+    assert found.e_bfmi is None or math.isfinite(found.e_bfmi)
+
+
+def test_undefined_statistics_are_the_worst_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    undefined = np.array([math.nan, 1.0])
+    monkeypatch.setattr(array_stats, "ess", lambda *_, **__: undefined)
+    monkeypatch.setattr(array_stats, "rhat", lambda *_, **__: undefined)
+    found = diagnose(make_draws(6))
+    assert (found.r_hat, found.ess) == (math.inf, 0.0)
+
+
+@pytest.mark.parametrize("screen", [True, False])
+@pytest.mark.parametrize("far", [4.9, 5.1, -5.1, math.nan])
+def test_a_parameter_far_outside_its_prior_fails_at_both_speeds(far: float, screen: bool) -> None:
+    draws = make_draws(3, screen=screen)
+    mean, sd = unconstrained_prior()
+    thetas = draws.thetas.copy()
+    thetas[..., 1] += mean[1] + far * sd[1] - np.sum(draws.weights * thetas[..., 1])
+    found = diagnose(replace(draws, thetas=thetas))
+    if far == 4.9:
+        assert found.healthy
+        return
+    assert not found.healthy
+    said = [p for p in found.problems if p.startswith("parameter ")]
+    if math.isfinite(far):
+        assert found.problems == tuple(said)
+        assert said == [
+            "parameter noise_scale[errors] lies 5.1 prior standard deviations from anything the "
+            "model was made for"
+        ]
+    else:
+        assert said
+
+
+def test_the_distance_from_the_prior_is_of_the_weighted_mean() -> None:
+    """Draws far out that carry no weight are no reason to distrust the rest."""
+    draws = make_draws(3, screen=True)
+    thetas, log_weights = draws.thetas.copy(), draws.log_weights.copy()
+    thetas[0] += 100.0
+    log_weights[0] = -1e3
+    assert diagnose(replace(draws, thetas=thetas, log_weights=log_weights)).healthy
+    assert not diagnose(replace(draws, thetas=thetas)).healthy
 
 
 def test_energy_of_independent_draws_has_no_missing_information() -> None:

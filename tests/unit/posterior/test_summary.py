@@ -158,6 +158,15 @@ def test_a_probability_that_never_moves_has_no_error_and_a_point_interval() -> N
         assert np.isfinite(root.intervals).all()
 
 
+@pytest.mark.parametrize("draws", [1, 2, 3])
+@pytest.mark.filterwarnings("error")
+def test_the_error_of_a_few_draws_is_the_largest_there_can_be(draws: int) -> None:
+    root = compute_root_probabilities(make_draws(5, chains=1, draws=draws), 0.89)
+    assert_allclose(root.mcse, np.sqrt(root.values * (1 - root.values)))
+    assert root.mcse.max() > 0.1
+    assert np.isfinite(root.intervals).all()
+
+
 def test_an_impossible_hypothesis_has_probability_zero() -> None:
     draws = make_draws(6, screen=True)
     log_root = draws.log_root.copy()
