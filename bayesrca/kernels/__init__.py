@@ -5,7 +5,6 @@ from bayesrca.kernels.propagation import (
     PreparedLikelihood,
     ScreenDraws,
     compute_logp_grad,
-    compute_pareto_k,
     native_version,
     symbol_address,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "PreparedLikelihood",
     "ScreenDraws",
     "compute_logp_grad",
-    "compute_pareto_k",
     "native_version",
     "symbol_address",
 ]

@@ -34,6 +34,10 @@ _ARRAYS = (
 )
 
 
+_MAX_BLOCK = 8
+"""The core's limit of components in one knot of cycles (``MAX_BLOCK`` in plan.rs)."""
+
+
 def native_version() -> str:
     """Version of the native core."""
     return str(_core.__version__)
@@ -70,18 +74,14 @@ class ScreenDraws:
         log_weights: [d] log importance weights, unnormalised.
         log_root: [d, k] log posterior of every hypothesis given each draw.
         log_likelihood: [d] log likelihood of each draw.
-        mode: [p] the posterior mode the proposal is centred on.
         pareto_k: Pareto shape of the weights; believe the draws below 0.7.
-        scrambles: independent scrambles the draws come in.
     """
 
     thetas: Floats
     log_weights: Floats
     log_root: Floats
     log_likelihood: Floats
-    mode: Floats
     pareto_k: float
-    scrambles: int
 
 
 class PreparedLikelihood:
@@ -113,7 +113,7 @@ class PreparedLikelihood:
                 max_width=max_width,
             )
         except GraphTooWideError as error:
-            raise _named(error, evidence.components) from None
+            raise _named(error, evidence.components, max_width) from None
         self.n_hypotheses: int = _core.n_hypotheses(self.handle)
         self.width: int = _core.width(self.handle)
         self._released = False
@@ -197,9 +197,7 @@ class PreparedLikelihood:
             log_weights=raw.log_weights,
             log_root=raw.log_root,
             log_likelihood=raw.log_likelihood,
-            mode=raw.mode,
             pareto_k=raw.pareto_k,
-            scrambles=scrambles,
         )
 
 
@@ -220,12 +218,20 @@ def _floats(array: Floats, name: str) -> Floats:
     return out
 
 
-def _named(error: GraphTooWideError, components: tuple[str, ...]) -> GraphTooWideError:
-    """Say the component's name where the core only knows its index."""
+def _named(
+    error: GraphTooWideError, components: tuple[str, ...], max_width: int
+) -> GraphTooWideError:
+    """Say the component's name where the core only knows its index, and the remedy that helps."""
     index, needed, limit = (getattr(error, a) for a in ("component", "needed", "limit"))
-    msg = (
-        f"the graph is too densely connected above {components[index]!r} for an exact answer: "
-        f"{needed} components would stay open at once, the limit is {limit}; raise max_width if "
-        "the machine has the memory, or leave out edges a fault cannot travel"
-    )
-    return GraphTooWideError(msg, field="topology.edges")
+    where = f"the graph is too densely connected above {components[index]!r} for an exact answer: "
+    leave_out = "leave out edges a fault cannot travel"
+    raise_limit = "raise max_width (--max-width) if the machine has the memory"
+    cycle = f"{needed} components call each other in cycles, the limit is {limit}"
+    width = f"{needed} components would stay open at once, the limit is {limit}"
+    if limit != max_width:  # a limit of the core's own, which no setting moves
+        what = f"{cycle}; {leave_out}"
+    elif limit != _MAX_BLOCK:
+        what = f"{width}; {raise_limit}, or {leave_out}"
+    else:  # the core does not say which of its two limits this was
+        what = f"{width}; {leave_out}, or, unless they call each other in cycles, {raise_limit}"
+    return GraphTooWideError(where + what, field="topology.edges")

@@ -16,7 +16,7 @@ def is_warm() -> bool:
 
 
 def warm() -> None:
-    """Load PyMC and compile the model now, about 20 CPU seconds; harmless when repeated."""
+    """Load PyMC and compile the model now, about 10 to 20 CPU seconds; harmless when repeated."""
     from bayesrca.model import compiled  # noqa: PLC0415  loads PyMC
 
     compiled.warm()

@@ -20,7 +20,7 @@ def is_warm() -> bool:
 
 
 def warm() -> None:
-    """Compile the model now (about ten CPU seconds); harmless when repeated."""
+    """Compile the model now (about 10 to 20 CPU seconds); harmless when repeated."""
     global _compiled  # noqa: PLW0603  one compiled model per process is the point
     with _lock:
         if _compiled is None:

@@ -118,8 +118,22 @@ def test_the_prior_of_none_is_a_probability(none_prior: float) -> None:
 def test_a_clique_is_refused_by_the_name_of_a_component() -> None:
     edges = np.array([(a, b) for a in range(12) for b in range(12) if a != b])
     table = empty_table(12, 1, edges)
-    with pytest.raises(GraphTooWideError, match=r"'c0'.*11 components"):
+    with pytest.raises(GraphTooWideError, match=r"'c0'.*11 components") as caught:
         prepare(make_evidence((table, empty_table(12, 1))))
+    # No width would help: the core takes 8 members of one knot of cycles, whatever the setting.
+    assert "11 components call each other in cycles, the limit is 8" in str(caught.value)
+    assert "leave out edges" in str(caught.value)
+    assert "max_width" not in str(caught.value)
+
+
+def test_a_wide_graph_without_cycles_is_refused_with_the_settings_name() -> None:
+    edges = np.array([(a, b) for a in range(12) for b in range(a + 1, 12)])
+    evidence = make_evidence((empty_table(12, 1, edges), empty_table(12, 1)))
+    for max_width in (4, 8):
+        with pytest.raises(GraphTooWideError, match="stay open at once") as caught:
+            PreparedLikelihood(evidence, none_prior=0.05, max_width=max_width)
+        assert "raise max_width (--max-width)" in str(caught.value)
+        assert f"the limit is {max_width}" in str(caught.value)
 
 
 def test_bad_arrays_are_refused_by_name() -> None:
