@@ -47,7 +47,9 @@ class Progress:
     """One report from a running analysis.
 
     Attributes:
-        step: ``evidence``, ``screen``, ``compile`` or ``nuts``.
+        step: ``evidence``, ``screen``, ``compile``, ``nuts``, ``diagnose`` or ``explain``, in this
+            order. Those the method does not need are left out; after a failed gate ``nuts`` and
+            ``diagnose`` come once more.
         done: share of the step that is done, in [0, 1].
         divergences: divergent transitions so far (NUTS only, else 0).
     """
@@ -116,15 +118,15 @@ def analyze(
         NoEvidenceError: nothing in the incident tells one hypothesis from another.
         GraphTooWideError: the graph is too densely connected for the exact sum.
         InvalidSettingsError: the seed is out of range.
-        CancelledError: ``cancelled`` returned True, or the deadline passed before NUTS finished
-            although `Method.NUTS` was asked for.
+        CancelledError: ``cancelled`` returned True, or the deadline passed before there was an
+            answer: before the screen finished, or before NUTS did when `Method.NUTS` was asked for.
         SamplingError: NUTS could not start.
     """
     settings = settings or Settings()
     run = _Run(seed=_checked_seed(seed), settings=settings, progress=progress, cancelled=cancelled)
     with run.step("evidence"):
         evidence = build_evidence(incident, max_bins=settings.max_bins)
-    run.stop_if_cancelled()
+    run.stop_if_asked()
     likelihood = PreparedLikelihood(
         evidence, none_prior=settings.none_prior, max_width=settings.max_width
     )
@@ -132,6 +134,7 @@ def analyze(
     if incident.target is not None:
         target = incident.topology.index(incident.target.component)
     with likelihood:
+        run.stop_if_asked()
         draws, root, diagnostics = run.estimate(likelihood)
         with run.step("explain"):
             posterior = build_posterior(draws, root, evidence, likelihood, target)
@@ -193,6 +196,16 @@ class _Run:
             msg = "the analysis was cancelled"
             raise CancelledError(msg)
 
+    def stop_if_asked(self) -> None:
+        """Stop when cancelled, or when the deadline has passed and there is no answer yet."""
+        self.stop_if_cancelled()
+        if self._is_late():
+            msg = (
+                f"the deadline of {self.settings.deadline} s passed before there was any answer; "
+                "allow more time (--deadline), or name fewer components and edges"
+            )
+            raise CancelledError(msg, field="deadline")
+
     def estimate(
         self, likelihood: PreparedLikelihood
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
@@ -203,10 +216,7 @@ class _Run:
             int(s) for s in np.random.SeedSequence(self.seed).generate_state(3)
         )
         if method is not Method.NUTS:
-            with self.step("screen"):
-                draws = estimate_by_screen(
-                    likelihood, seed=screen_seed, settings=self.settings, cancelled=self.cancelled
-                )
+            draws = self._screen(likelihood, screen_seed)
             if method is Method.SCREEN or not self._time_for_nuts(likelihood):
                 return self._checked(draws, likelihood, reruns=0)
         refined = self._nuts(likelihood, nuts_seeds)
@@ -220,6 +230,16 @@ class _Run:
             raise CancelledError(msg, field="deadline")
         self.notes.append("NUTS did not finish within the deadline: this is the screen's answer.")
         return self._checked(draws, likelihood, reruns=0)
+
+    def _screen(self, likelihood: PreparedLikelihood, seed: int) -> Draws:
+        try:
+            with self.step("screen"):
+                return estimate_by_screen(
+                    likelihood, seed=seed, settings=self.settings, cancelled=self._is_to_stop
+                )
+        except CancelledError:
+            self.stop_if_asked()  # says which of the two it was
+            raise
 
     def _checked(
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
@@ -263,6 +283,13 @@ class _Run:
                 tell=lambda done, divergences: self.tell("nuts", done, divergences),
                 stop_at=self._stop_at(),
             )
+
+    def _is_to_stop(self) -> bool:
+        return self._is_late() or (self.cancelled is not None and self.cancelled())
+
+    def _is_late(self) -> bool:
+        stop_at = self._stop_at()
+        return stop_at is not None and time.monotonic() >= stop_at
 
     def _stop_at(self) -> float | None:
         deadline = self.settings.deadline

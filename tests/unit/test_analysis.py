@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.testing import assert_array_equal
 from bayesrca.analysis import Analysis, Progress, analyze, library_versions
 from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import (
-    CancelledError,
     GraphTooWideError,
     InvalidSettingsError,
     NoEvidenceError,
@@ -142,45 +140,6 @@ class TestProgress:
         timings = screen(make_shop()).answer.timings
         assert list(timings) == ["evidence", "screen", "diagnose", "explain"]
         assert all(t >= 0 for t in timings.values())
-
-
-class TestStopping:
-    def test_cancelled_before_it_began(self) -> None:
-        with pytest.raises(CancelledError, match="cancelled"):
-            analyze(make_shop(), seed=1, settings=SCREEN, cancelled=lambda: True)
-
-    def test_cancelled_during_the_screen(self) -> None:
-        polls = iter([False, False])
-        with pytest.raises(CancelledError):
-            analyze(
-                example("search_delay"),
-                seed=1,
-                settings=dataclasses.replace(SCREEN, screen_points=4096),
-                cancelled=lambda: next(polls, True),
-            )
-        check_sane(screen(make_shop()).answer, make_shop())
-
-    def test_never_cancelled_changes_nothing(self) -> None:
-        told = analyze(make_shop(), seed=1, settings=SCREEN, cancelled=lambda: False)
-        assert without_timings(told.answer) == without_timings(screen(make_shop()).answer)
-
-    def test_auto_without_time_answers_by_the_screen_and_loads_no_sampler(self) -> None:
-        before = "pymc" in sys.modules
-        settings = Settings(method=Method.AUTO, deadline=0.001)
-        answer = analyze(make_shop(), seed=1, settings=settings).answer
-        assert answer.method == "screen"
-        assert any(
-            "before the deadline" in note and "screen's answer" in note for note in answer.notes
-        )
-        assert ("pymc" in sys.modules) == before
-        plain = screen(make_shop()).answer
-        assert answer.posterior == plain.posterior
-
-    def test_auto_with_too_little_time_says_how_much_it_needs(self) -> None:
-        settings = Settings(method=Method.AUTO, deadline=2.0, draws=1_000_000)
-        answer = analyze(example("search_delay"), seed=1, settings=settings).answer
-        (note,) = (n for n in answer.notes if "would need about" in n)
-        assert float(note.split("about ")[1].split(" s")[0]) > 100
 
 
 class TestWhatIsAbsent:
