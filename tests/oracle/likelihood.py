@@ -6,7 +6,7 @@ SciPy, dose integrals from quadrature. Only for graphs with a handful of compone
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,31 +106,40 @@ class _Family:
 
     def _cell(self, i: int, k: int) -> None:
         table, theta, f = self.table, self.theta, self.f
-        tail, scale = theta["tail_weight"][f], theta["noise_scale"][f]
         if not np.isnan(table.log_quiet[i, k]):
-            usual, wide, affected = (
-                np.exp(a[i, k]) for a in (table.log_quiet, table.log_wide, table.log_affected)
+            usual, wide = table.log_quiet[i], table.log_wide[i]
+            q, mean = held_against(
+                lambda tail, _: np.logaddexp(np.log1p(-tail) + usual, np.log(tail) + wide),
+                theta["tail_weight"][f],
+                theta["noise_scale"][f],
             )
-            q = (1 - tail) * usual + tail * wide
-            self.quiet[i, k] = q
-            self.affected[i, k] = self.root[i, k] = affected / q
-            self.log_quiet[i, k] = np.log(q)
+            self.quiet[i, k] = q[k]
+            self.affected[i, k] = self.root[i, k] = np.exp(table.log_affected[i, k]) / q[k]
+            self.log_quiet[i] = mean
             return
         rows = np.flatnonzero(table.series_component == i)
         if rows.size == 0:
             return
         b, b_root = [], []
-        for z in table.z[rows, k]:
-            if np.isnan(z):  # a missing series of a present cell says nothing: ratio one
+        self.log_quiet[i] = 0.0
+        for row in rows:
+            z = table.z[row]
+            q, mean = held_against(
+                lambda tail, scale, z=z: np.log(
+                    (1 - tail) * stats.t.pdf(z, 4, scale=scale)
+                    + tail * stats.t.pdf(z, 4, scale=3 * scale)
+                ),
+                theta["tail_weight"][f],
+                theta["noise_scale"][f],
+            )
+            self.log_quiet[i] += mean / rows.size
+            if np.isnan(z[k]):  # a missing series of a present cell says nothing: ratio one
                 b.append(1.0)
                 b_root.append(1.0)
                 continue
-            q = (1 - tail) * stats.t.pdf(z, 4, scale=scale)
-            q += tail * stats.t.pdf(z, 4, scale=3 * scale)
-            b.append(effect(z, theta["effect_size"][f]) / q)
-            b_root.append(effect(z, theta["root_effect_size"][f]) / q)
-            self.quiet[i, k] = q
-            self.log_quiet[i, k] += np.log(q) / rows.size
+            b.append(effect(z[k], theta["effect_size"][f]) / q[k])
+            b_root.append(effect(z[k], theta["root_effect_size"][f]) / q[k])
+            self.quiet[i, k] = q[k]
         self.affected[i, k], self.root[i, k] = np.mean(b), np.mean(b_root)
 
     def _reachable(self, root: int) -> set[int]:
@@ -255,6 +264,20 @@ class _Family:
         return float((1 - g) * b + g * mass * density * jacobian / self.quiet[j, k])
 
 
+def held_against(
+    log_law: Callable[[float, float], Floats], tail: float, scale: float
+) -> tuple[Floats, float]:
+    """Eq. 3 over footprints: the density an effect is held against, [s], and the composite's term.
+
+    Footprints are told apart by the law at unit scale and tail .02 alone.
+    """
+    with np.errstate(invalid="ignore"):  # missing footprints are NaN and stay so
+        at, reference = log_law(tail, scale), log_law(0.02, 1.0)
+    if np.isnan(at).all():
+        return at, 0.0
+    return np.exp(reference - np.nanmean(reference) + np.nanmean(at)), float(np.nanmean(at))
+
+
 def effect(z: float, median: float) -> float:
     """Eq. 4: a Lomax law of shape 1 on each side has the median `median` and the density wanted."""
     side = UP if z >= 0 else 1 - UP
@@ -275,8 +298,11 @@ def partial_density(ratio: float, noise_sq: float) -> float:
 def partial_density_beyond(ratio: float, low: float, noise_sq: float) -> float:
     """The same given that it exceeds `low`; in logarithms, as both may be beyond any double."""
     width = np.sqrt(0.16 + noise_sq)
-    log_density = stats.norm.logpdf(max(ratio, low), loc=_SHARE, scale=width)
-    log_beyond = stats.norm.logsf(low, loc=_SHARE, scale=width)
+    # Far above the root's dose only the upper end of U(-5, 0) counts: put the nodes there.
+    reach = min(5.0, 60.0 * width**2 / low) if low > 0 else 5.0
+    share = 0.5 * reach * (_NODE - 1.0)
+    log_density = stats.norm.logpdf(max(ratio, low), loc=share, scale=width)
+    log_beyond = stats.norm.logsf(low, loc=share, scale=width)
     log_ratio = logsumexp(log_density, b=_SHARE_WEIGHT) - logsumexp(log_beyond, b=_SHARE_WEIGHT)
     return float(np.exp(log_ratio))
 

@@ -56,7 +56,8 @@ pub(crate) fn prepare(
     let likelihood = py
         .detach(|| Likelihood::new(&evidence, none_prior, max_width))
         .map_err(to_python)?;
-    handles::insert(likelihood).ok_or_else(|| {
+    // Another thread may hold the table while it waits for a call that needs the GIL.
+    py.detach(|| handles::insert(likelihood)).ok_or_else(|| {
         KernelError::new_err("too many incidents are prepared at once; release some")
     })
 }
@@ -149,9 +150,11 @@ pub(crate) fn footprint_log_joint<'py>(
     theta: PyReadonlyArray1<'py, f64>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let theta = parameters(theta.as_array().as_slice())?;
-    let (values, k, s) = with(handle, |l| {
-        let values = l.footprint_log_joint(&theta, &mut Workspace::default());
-        (values, l.n_hypotheses(), l.n_footprints())
+    let (values, k, s) = py.detach(|| {
+        with(handle, |l| {
+            let values = l.footprint_log_joint(&theta, &mut Workspace::default());
+            (values, l.n_hypotheses(), l.n_footprints())
+        })
     })?;
     Ok(Array2::from_shape_vec((k, s), values)
         .expect("k x s values")
@@ -166,9 +169,11 @@ pub(crate) fn own_log_ratios<'py>(
     theta: PyReadonlyArray1<'py, f64>,
 ) -> PyResult<Bound<'py, PyArray3<f64>>> {
     let theta = parameters(theta.as_array().as_slice())?;
-    let (values, k, s) = with(handle, |l| {
-        let values = l.own_log_ratios(&theta, &mut Workspace::default());
-        (values, l.n_hypotheses(), l.n_footprints())
+    let (values, k, s) = py.detach(|| {
+        with(handle, |l| {
+            let values = l.own_log_ratios(&theta, &mut Workspace::default());
+            (values, l.n_hypotheses(), l.n_footprints())
+        })
     })?;
     let shape = (N_FAMILIES, k / 2, s);
     Ok(Array3::from_shape_vec(shape, values)

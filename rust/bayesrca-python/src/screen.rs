@@ -1,7 +1,10 @@
 //! The fast posterior by handle.
 
+use std::panic::resume_unwind;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use bayesrca_core::N_PARAMETERS;
 use bayesrca_core::screen::{Options, Prior};
@@ -12,8 +15,8 @@ use pyo3::prelude::*;
 use crate::error::to_python;
 use crate::likelihood::{parameters, pool, with};
 
-/// Ask Python about cancellation only every so many draws: each question takes the GIL.
-const POLL_EVERY: usize = 16;
+/// How often Python is asked about cancellation and interrupts.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Weighted draws of theta, with the posterior over hypotheses at each.
 #[pyclass(frozen, module = "bayesrca._core")]
@@ -109,14 +112,15 @@ pub(crate) fn screen(
     };
     let poll = Poll::new(cancelled);
     let outcome = py.detach(|| {
-        with(handle, |l| {
-            pool(threads)?.install(|| {
-                bayesrca_core::screen::screen(l, &prior, options, &|| poll.stop())
-                    .map_err(to_python)
-            })
-        })?
+        poll.while_running(|stopped| {
+            with(handle, |l| {
+                pool(threads)?.install(|| {
+                    bayesrca_core::screen::screen(l, &prior, options, stopped).map_err(to_python)
+                })
+            })?
+        })
     });
-    if let Some(raised) = poll.raised.lock().ok().and_then(|mut r| r.take()) {
+    if let Some(raised) = poll.raised.into_inner().unwrap_or(None) {
         return Err(raised);
     }
     let inner = outcome?;
@@ -135,10 +139,10 @@ fn shaped(rows: usize, flat: Vec<f64>) -> Array2<f64> {
     Array2::from_shape_vec((rows, columns), flat).expect("rows x columns values")
 }
 
-/// The caller's wish to stop, asked sparingly; an exception (an interrupt too) stops and is raised again.
+/// The caller's wish to stop. Python is asked on the calling thread, where alone it sees interrupts, while the work
+/// runs on another; an exception stops the work and is raised again.
 struct Poll {
     callback: Option<Py<PyAny>>,
-    calls: AtomicUsize,
     stopped: AtomicBool,
     raised: Mutex<Option<PyErr>>,
 }
@@ -147,19 +151,33 @@ impl Poll {
     fn new(callback: Option<Py<PyAny>>) -> Self {
         Self {
             callback,
-            calls: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             raised: Mutex::new(None),
         }
     }
 
-    fn stop(&self) -> bool {
-        if self.stopped.load(Relaxed) {
-            return true;
-        }
-        if !self.calls.fetch_add(1, Relaxed).is_multiple_of(POLL_EVERY) {
-            return false;
-        }
+    /// Run `work` on a thread of its own, asking Python every so often whether to stop.
+    fn while_running<R: Send>(
+        &self,
+        work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> R + Send,
+    ) -> R {
+        let (done, finished) = channel();
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                let result = work(&|| self.stopped.load(Relaxed));
+                // The receiver lives until this thread is joined.
+                let _ = done.send(());
+                result
+            });
+            self.ask();
+            while finished.recv_timeout(POLL_EVERY) == Err(RecvTimeoutError::Timeout) {
+                self.ask();
+            }
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    fn ask(&self) {
         let answer = Python::attach(|py| {
             py.check_signals()?;
             match &self.callback {
@@ -167,16 +185,15 @@ impl Poll {
                 None => Ok(false),
             }
         });
-        let stop = match answer {
-            Ok(stop) => stop,
+        match answer {
+            Ok(false) => {}
+            Ok(true) => self.stopped.store(true, Relaxed),
             Err(error) => {
+                self.stopped.store(true, Relaxed);
                 if let Ok(mut raised) = self.raised.lock() {
-                    *raised = Some(error);
+                    raised.get_or_insert(error);
                 }
-                true
             }
-        };
-        self.stopped.store(stop, Relaxed);
-        stop
+        }
     }
 }

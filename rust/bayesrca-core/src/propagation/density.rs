@@ -148,12 +148,15 @@ pub(crate) fn partial_dose_beyond(l: f64, cut: f64, noise_sq: f64) -> f64 {
         let beyond = partial_dose_interval(cut, f64::INFINITY, noise_sq);
         return partial_dose(l, noise_sq) / beyond;
     }
-    // Far above the root's dose only the upper edge matters, and both tails would underflow:
-    // Q(y) / (w (phi(x) - x Q(x))) = phi(y) R(y) / (w phi(x) (1 - x R(x))) with Mills' ratio R.
-    let k = mills_fraction(x);
-    let one_minus_x_mills = k / (x + k);
-    let mills = 1.0 / (y + mills_fraction(y));
-    (0.5 * (x - y) * (x + y)).exp() * mills / (w * one_minus_x_mills)
+    // Far above the root's dose both tails would underflow: take them over phi(x), with Mills' ratio R.
+    let (x_far, y_far) = ((cut + PARTIAL_REACH) / w, (l + PARTIAL_REACH) / w);
+    let over = |t: f64| (0.5 * (x - t) * (x + t)).exp();
+    let tail = |t: f64| over(t) / (t + mills_fraction(t));
+    let integral = |t: f64| {
+        let k = mills_fraction(t);
+        over(t) * k / (t + k)
+    };
+    (tail(y) - tail(y_far)) / (w * (integral(x) - integral(x_far)))
 }
 
 /// Normal quantile beyond which tails are taken by their ratio.
@@ -216,10 +219,16 @@ mod tests {
                 .sum();
             assert!((mass - 1.0).abs() < 1e-3, "{mass} beyond {cut}");
         }
-        // The two branches meet.
-        let below = partial_dose_beyond(1.9, 1.6 - 1e-9, 0.0);
-        let above = partial_dose_beyond(1.9, 1.6 + 1e-9, 0.0);
-        assert!((below / above - 1.0).abs() < 1e-6, "{below} {above}");
+        // The two branches meet, for narrow and for wide edges.
+        for noise_sq in [0.0, 4.0, 1e4, 1e8] {
+            let cut = 4.0 * f64::sqrt(0.16 + noise_sq);
+            let below = partial_dose_beyond(cut * 1.1, cut * (1.0 - 1e-9), noise_sq);
+            let above = partial_dose_beyond(cut * 1.1, cut * (1.0 + 1e-9), noise_sq);
+            assert!(
+                (below / above - 1.0).abs() < 1e-6,
+                "{below} {above} at {noise_sq}"
+            );
+        }
     }
 
     #[test]

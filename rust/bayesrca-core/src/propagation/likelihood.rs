@@ -314,7 +314,9 @@ impl Likelihood {
                     family.backward(theta, root, g, x, &mut gradient);
                 }
             }
-            family.cells.backward(theta, f, &x.adjoint, &mut gradient);
+            family
+                .cells
+                .backward(theta, f, &x.ratios, &x.adjoint, &mut gradient);
         }
         gradient
     }

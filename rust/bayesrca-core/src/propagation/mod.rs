@@ -1,6 +1,7 @@
 //! Likelihood of root causes over the propagation graph.
 
 mod affected;
+mod alarm;
 mod cells;
 mod density;
 mod doses;

@@ -107,62 +107,68 @@ impl Plan {
 
 /// Among the blocks whose parents are all visited, visit first the one that leaves fewest components open.
 fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-    let at = |i: usize| nodes.binary_search(&i).ok();
-    let mut visited = vec![false; nodes.len()];
-    let mut unvisited_children: Vec<usize> = nodes
-        .iter()
-        .map(|&i| {
-            graph
-                .children(i)
+    let at = |i: &usize| nodes.binary_search(i).ok();
+    let mut block_of = vec![0; nodes.len()];
+    for (b, block) in blocks.iter().enumerate() {
+        for &m in block {
+            block_of[m] = b;
+        }
+    }
+    // Edges inside the reached part, from and to other blocks.
+    let outside = |b: usize, ends: &[usize]| -> Vec<usize> {
+        ends.iter()
+            .filter_map(at)
+            .filter(|&p| block_of[p] != b)
+            .collect()
+    };
+    let parents: Vec<Vec<usize>> = (0..blocks.len())
+        .map(|b| {
+            blocks[b]
                 .iter()
-                .filter(|&&c| at(c).is_some())
-                .count()
+                .flat_map(|&m| outside(b, graph.parents(nodes[m])))
+                .collect()
         })
         .collect();
+    let opens: Vec<usize> = (0..blocks.len())
+        .map(|b| {
+            let stays = |m: &&usize| !outside(b, graph.children(nodes[**m])).is_empty();
+            blocks[b].iter().filter(stays).count()
+        })
+        .collect();
+    let mut unvisited_children = vec![0usize; nodes.len()];
+    for &p in parents.iter().flatten() {
+        unvisited_children[p] += 1;
+    }
+    let mut missing: Vec<usize> = parents.iter().map(Vec::len).collect();
+    let mut ready: Vec<usize> = (0..blocks.len()).filter(|&b| missing[b] == 0).collect();
     let mut out = Vec::with_capacity(blocks.len());
-    while !blocks.is_empty() {
-        let mut best = (isize::MAX, 0);
-        for (b, block) in blocks.iter().enumerate() {
-            let parents: Vec<usize> = block
-                .iter()
-                .flat_map(|&m| graph.parents(nodes[m]))
-                .filter_map(|&p| at(p))
-                .collect();
-            if parents.iter().any(|p| !visited[*p] && !block.contains(p)) {
-                continue;
-            }
-            let closes = visited
-                .iter()
-                .enumerate()
-                .filter(|&(p, &seen)| {
-                    seen && unvisited_children[p] > 0
-                        && parents.iter().filter(|&&q| q == p).count() == unvisited_children[p]
-                })
-                .count();
-            let opens = block
-                .iter()
-                .filter(|&&m| {
-                    graph
-                        .children(nodes[m])
-                        .iter()
-                        .any(|&c| at(c).is_some_and(|c| !block.contains(&c)))
-                })
-                .count();
-            let cost = opens.cast_signed() - closes.cast_signed();
-            if cost < best.0 {
-                best = (cost, b);
-            }
+    while !ready.is_empty() {
+        let closes = |b: usize| {
+            let mine = |p: usize| parents[b].iter().filter(|&&q| q == p).count();
+            let mut distinct = parents[b].clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            distinct
+                .into_iter()
+                .filter(|&p| mine(p) == unvisited_children[p])
+                .count()
+        };
+        let cost = |b: usize| opens[b].cast_signed() - closes(b).cast_signed();
+        let best = (0..ready.len()).min_by_key(|&r| (cost(ready[r]), ready[r]));
+        let b = ready.swap_remove(best.expect("a block is ready"));
+        for &p in &parents[b] {
+            unvisited_children[p] -= 1;
         }
-        let block = blocks.remove(best.1);
-        for &m in &block {
-            visited[m] = true;
-            for &p in graph.parents(nodes[m]) {
-                if let Some(p) = at(p) {
-                    unvisited_children[p] -= 1;
+        for &m in &blocks[b] {
+            for child in outside(b, graph.children(nodes[m])) {
+                let c = block_of[child];
+                missing[c] -= 1;
+                if missing[c] == 0 {
+                    ready.push(c);
                 }
             }
         }
-        out.push(block);
+        out.push(std::mem::take(&mut blocks[b]));
     }
     out
 }

@@ -2,6 +2,7 @@
 //! `G_f(R, footprint)` of eq. 8.
 
 use super::affected::{Rates, Tables, Weights};
+use super::alarm::{ALARM_TRUE, alarm_mix, mix};
 use super::cells::{Cells, Ratios};
 use super::doses::{PairAdjoint, PairDoses};
 use super::plan::Plan;
@@ -11,8 +12,6 @@ use crate::evidence::FamilyEvidence;
 use crate::graph::Graph;
 use crate::params::Natural;
 
-/// Probability that the alarm on the target is a true effect (eq. 9).
-const ALARM_TRUE: f64 = 0.9;
 /// The base rate of a root's own dependencies, relative to everybody's.
 const DEPENDENCY_SHARE: f64 = 0.1;
 
@@ -191,26 +190,20 @@ impl Spread {
         let r = &self.roots[root];
         let (s, a) = (self.s, theta.base_rate[self.f]);
         let lanes = lanes(r, s);
+        let mut log = std::mem::take(&mut x.tables.log_scale);
         let total = x.tables.last();
-        let common = x.tables.log_scale[..s]
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max);
-        out.copy_from_slice(&x.own[root * s..(root + 1) * s]);
-        for &d in &r.plan.dependencies {
-            for (g, factor) in out.iter_mut().zip(&x.dependency[d * s..(d + 1) * s]) {
-                *g *= factor;
-            }
-        }
-        let rescaled = x.tables.log_scale[..s].iter().any(|&l| l < common);
         for k in 0..s {
-            out[k] *= if r.plan.target_bit.is_some() {
+            let sets = if r.plan.target_bit.is_some() {
                 mix(total, lanes, k)
             } else {
                 total[k]
             };
-            if rescaled {
-                out[k] *= (x.tables.log_scale[k] - common).exp();
+            out[k] = sets * x.own[root * s + k];
+        }
+        for &d in &r.plan.dependencies {
+            for k in 0..s {
+                out[k] *= x.dependency[d * s + k];
+                keep_in_range(&mut out[k], &mut log[k]);
             }
         }
         if let Some((t, rate_share)) = self.unreached_alarm(r) {
@@ -219,14 +212,16 @@ impl Spread {
             }
         }
         for u in &r.untraced {
-            let at = u.component * s + u.footprint;
+            let (at, k) = (u.component * s + u.footprint, u.footprint);
             let ratio = u.ratio(theta, self.f, s, &x.ratios);
-            let g = &mut out[u.footprint];
-            *g *= (1.0 - a + a * ratio) * x.inv_background[at];
+            out[k] *= (1.0 - a + a * ratio) * x.inv_background[at];
             if self.alarm == Some(u.component) {
-                *g *= alarm_mix(ratio, a).value / alarm_mix(x.ratios.affected[at], a).value;
+                out[k] *= alarm_mix(ratio, a).value / alarm_mix(x.ratios.affected[at], a).value;
             }
+            keep_in_range(&mut out[k], &mut log[k]);
         }
+        let common = bring_together(out, &log[..s]);
+        x.tables.log_scale = log;
         common
     }
 
@@ -405,29 +400,25 @@ fn lanes(r: &Root, footprints: usize) -> usize {
     footprints + usize::from(r.plan.target_bit.is_some())
 }
 
-/// `(ALARM_TRUE r + (1 - ALARM_TRUE) h) / h` with `h = 1 - a + a r`, and the derivatives of its logarithm.
-struct AlarmMix {
-    value: f64,
-    d_ratio: f64,
-    d_rate: f64,
-}
-
-fn alarm_mix(ratio: f64, rate: f64) -> AlarmMix {
-    let h = 1.0 - rate + rate * ratio;
-    let mixed = ALARM_TRUE * ratio + (1.0 - ALARM_TRUE) * h;
-    let d_h = (1.0 - ALARM_TRUE) / mixed - 1.0 / h;
-    AlarmMix {
-        value: mixed / h,
-        d_ratio: ALARM_TRUE / mixed + d_h * rate,
-        d_rate: d_h * (ratio - 1.0),
+/// Move a factor that leaves the comfortable range of a double into its logarithm.
+fn keep_in_range(factor: &mut f64, log: &mut f64) {
+    if !(1e-100..1e100).contains(factor) {
+        *log += factor.ln();
+        *factor = 1.0;
     }
 }
 
-/// The sum over sets, conditioned on the target being affected with weight `ALARM_TRUE` (eq. 9).
-///
-/// Every lane may be scaled by its own factor; the last one holds the prior, whose total is 1 unscaled.
-fn mix(total: &[f64], lanes: usize, k: usize) -> f64 {
-    let (off, on) = (total[k], total[lanes + k]);
-    let prior = total[2 * lanes - 1] / (total[lanes - 1] + total[2 * lanes - 1]);
-    ALARM_TRUE * on / prior + (1.0 - ALARM_TRUE) * (off + on)
+/// Put all lanes over one common `exp`; return its logarithm.
+fn bring_together(out: &mut [f64], log: &[f64]) -> f64 {
+    let common = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !common.is_finite() {
+        out.fill(0.0);
+        return 0.0;
+    }
+    if log.iter().any(|&l| l < common) {
+        for (x, l) in out.iter_mut().zip(log) {
+            *x *= (l - common).exp();
+        }
+    }
+    common
 }

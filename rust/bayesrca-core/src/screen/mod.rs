@@ -103,6 +103,11 @@ pub fn screen(
         .collect();
     let thetas: Vec<_> = whitened.iter().map(|v| prior.theta(v)).collect();
     let (log_root, log_likelihood) = likelihood.root_log_posteriors(&thetas, cancelled)?;
+    if log_likelihood.iter().any(|l| l.is_nan()) {
+        return Err(Error::Numerical(
+            "the likelihood is not a number at some parameters; this is a bug, please report the incident".into(),
+        ));
+    }
     let log_weights: Vec<f64> = whitened
         .iter()
         .zip(&log_likelihood)
