@@ -8,17 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import NoEvidenceError
+from bayesrca.evidence.alarm import place_alarm
 from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
-from bayesrca.evidence.requests import align_requests, compute_silence, find_requests
+from bayesrca.evidence.remarks import Remark, Remarks, shorten
+from bayesrca.evidence.requests import align_requests, check_counts, compute_silence
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
+from bayesrca.evidence.sources import Sources, note_unread
+from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.incident import Family, Incident, Signal, Statistic
 
 Floats = NDArray[np.float64]
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-"""Latency units, in seconds; a latency without a unit is taken as it is."""
 MEASURES = {
     Transform.LOG: "log ratio",
     Transform.SHARE: "arcsine of root",
@@ -39,6 +41,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
 
     Raises:
         NoEvidenceError: no latency or error series has a usable sample in the window.
+        InvalidIncidentError: a ratio that is no share, or counts beyond what can be counted.
     """
     notes: list[str] = []
     used = tuple(s for s in incident.signals if s.component is not None and s.family in FAMILIES)
@@ -49,10 +52,12 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
             "version reads these two; map metric names to families with --families"
         )
         raise NoEvidenceError(msg, field="signals")
+    note_unread(incident.signals, notes)
+    sources = Sources(incident)
     frame = build_frame(incident, used, max_bins, notes)
     tables = (
-        _Table(incident, frame, Family.LATENCY).fill(_fill_latency),
-        _Table(incident, frame, Family.ERRORS).fill(_fill_errors),
+        _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
+        _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
     observed = tables[0].observed | tables[1].observed
     if not observed.any():
@@ -62,7 +67,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="window")
     _note_unobserved(incident, observed, notes)
-    target, alarm = _alarm(incident, tables, notes)
+    notes.extend(sources.remarks.sentences())
+    target, alarm = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
     return Evidence(
         components=incident.topology.names,
@@ -72,7 +78,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         alarm_family=alarm,
         families=tables,
         root_log_factor=np.stack(
-            [compute_silence(frame, find_requests(incident, c)) for c in incident.topology.names]
+            [compute_silence(frame, sources.requests(c)) for c in incident.topology.names]
         ),
         notes=tuple(notes),
     )
@@ -81,8 +87,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
 class _Table:
     """A family's table under construction."""
 
-    def __init__(self, incident: Incident, frame: Frame, family: Family) -> None:
-        self.incident, self.frame, self.family = incident, frame, family
+    def __init__(self, incident: Incident, sources: Sources, frame: Frame, family: Family) -> None:
+        self.incident, self.sources, self.frame, self.family = incident, sources, frame, family
         n, s = len(incident.topology), len(frame.first)
         self.arrays = {
             name: np.full((n, s), np.nan)
@@ -124,6 +130,8 @@ class _Table:
         z = contrast.value / contrast.scale
         if np.isnan(z).all():
             return
+        if self.frame.baseline is not None and contrast.default_scale:
+            self.sources.remarks.add(Remark.DEFAULT_SCALE, signal.label)
         self.series.append((i, z))
         if not self.signal[i]:
             self.signal[i] = signal.name
@@ -145,30 +153,37 @@ class _Table:
 
 def _fill_latency(table: _Table, i: int, name: str) -> None:
     """Mean latency with its dose where it exists, else every other latency series."""
-    signals = table.incident.signals_of(name, Family.LATENCY)
-    requests = find_requests(table.incident, name)
+    signals = table.sources.of(name, Family.LATENCY)
+    requests = table.sources.requests(name)
     for signal in (s for s in signals if s.statistic is Statistic.MEAN):
-        weights = align_requests(requests, signal)
+        weights = align_requests(requests, signal, table.sources.remarks)
         contrast = compute_contrast(table.frame, signal, Transform.LOG, weights)
         table.add_series(i, signal, contrast, Transform.LOG)
         if table.signal[i]:
             if weights is not None:
-                seconds = SECONDS.get(signal.unit, 1.0)
-                table.add_dose(i, compute_time_dose(contrast, seconds))
-                table.units.add("s" if signal.unit in SECONDS else "")
+                _add_time(table, i, signal, contrast)
             return
     for signal in signals:
         contrast = compute_contrast(table.frame, signal, Transform.LOG)
         table.add_series(i, signal, contrast, Transform.LOG)
 
 
+def _add_time(table: _Table, i: int, signal: Signal, contrast: Contrast) -> None:
+    seconds = table.sources.seconds[signal.unit]
+    if seconds is None:
+        table.sources.remarks.add(Remark.UNKNOWN_UNIT, str(signal.component))
+        return
+    table.add_dose(i, compute_time_dose(contrast, seconds))
+    table.units.add("s" if is_time(signal.unit) else "")
+
+
 def _fill_errors(table: _Table, i: int, name: str) -> None:
     """Failure counts with their dose where requests are known, else shares or rates."""
-    signals = table.incident.signals_of(name, Family.ERRORS)
-    requests = find_requests(table.incident, name)
+    signals = table.sources.of(name, Family.ERRORS)
+    requests, remarks = table.sources.requests(name), table.sources.remarks
     if requests is not None and requests.statistic is Statistic.COUNT:
         for signal in signals:
-            laws = _count_laws(table.frame, signal, requests)
+            laws = _count_laws(table.frame, signal, requests, remarks)
             if laws is not None:
                 _add_counts(table, i, signal, laws)
                 return
@@ -180,9 +195,9 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
                 family=Family.ERRORS,
                 statistic=Statistic.ERROR_RATIO,
                 timestamps=signal.timestamps,
-                values=_failure_share(signal),
+                values=read_failure_share(signal, remarks),
             )
-            weights = align_requests(requests, signal)
+            weights = align_requests(requests, signal, remarks)
             contrast = compute_contrast(table.frame, shares, Transform.SHARE, weights)
             table.add_series(i, signal, contrast, Transform.SHARE)
         else:
@@ -204,14 +219,17 @@ def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
     table.units.add("failed requests")
 
 
-def _count_laws(frame: Frame, signal: Signal, requests: Signal) -> CountLaws | None:
+def _count_laws(
+    frame: Frame, signal: Signal, requests: Signal, remarks: Remarks
+) -> CountLaws | None:
     """Count laws of an error series, or None when nothing of it can be read in the window."""
-    n = align_requests(requests, signal)
+    n = align_requests(requests, signal, remarks)
     if n is None:
         return None
     if signal.statistic in _RATIOS:
-        failed = np.round(n * _failure_share(signal))
+        failed = np.round(n * read_failure_share(signal, remarks))
     elif signal.statistic is Statistic.COUNT:
+        check_counts(signal, signal.values)
         failed = np.round(signal.values)
     else:
         return None
@@ -231,53 +249,10 @@ def _count_laws(frame: Frame, signal: Signal, requests: Signal) -> CountLaws | N
     return compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
 
 
-def _failure_share(signal: Signal) -> Floats:
-    """[n] share of requests that failed, in [0, 1]."""
-    ratio = signal.values / (100.0 if signal.unit == "%" else 1.0)
-    share = 1.0 - ratio if signal.statistic is Statistic.SUCCESS_RATIO else ratio
-    return np.clip(share, 0.0, 1.0)
-
-
 def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:
     missing = [n for n, seen in zip(incident.topology.names, observed, strict=True) if not seen]
     if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         notes.append(
             f"{len(missing)} of {len(observed)} components have no usable latency or error series "
-            f"in the window and cannot be ruled out by their own telemetry: {shown}."
+            f"in the window and cannot be ruled out by their own telemetry: {shorten(missing)}."
         )
-
-
-def _alarm(
-    incident: Incident, tables: tuple[FamilyTable, FamilyTable], notes: list[str]
-) -> tuple[int | None, int | None]:
-    """Target index and alarm family, both None when no alarm can be placed."""
-    if incident.target is None:
-        notes.append("No target was given: any component may have been noticed first.")
-        return None, None
-    name = incident.target.component
-    index = incident.topology.index(name)
-    if not any(index in edge for table in tables for edge in table.edges):
-        notes.append(f"The declared graph does not connect the target {name!r} with anything.")
-    if incident.target.signal is not None:
-        signals = incident.signals_of(name)
-        family = next(s.family for s in signals if s.name == incident.target.signal)
-        if family in FAMILIES:
-            return index, FAMILIES.index(family)
-    seen = [bool(t.observed[index]) for t in tables]
-    if not any(seen):
-        notes.append(
-            f"The target {name!r} has no usable latency or error series: its alarm could not be "
-            "used, only its place in the graph."
-        )
-        return None, None
-    strength = [
-        float(np.nanmax(t.contrast[index] / t.scale[index])) if ok else -np.inf
-        for t, ok in zip(tables, seen, strict=True)
-    ]
-    family_index = int(np.argmax(strength))
-    notes.append(
-        f"The alarm's series was not named: it was taken to be in {FAMILIES[family_index].value}, "
-        "where the target moved most."
-    )
-    return index, family_index

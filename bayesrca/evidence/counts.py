@@ -23,7 +23,9 @@ EFFECT_LOG_MEDIAN, EFFECT_LOG_SD = np.log(2.5), 0.6
 EFFECT_PRECISION = 40.0
 """Beta precision of the failure share around its mean under a fault."""
 REFERENCE_SHARE = 0.5
-"""Weight of the failures outside the footprint: neighbouring samples are not independent."""
+"""Weight of what is observed outside the footprint: neighbouring samples are not independent."""
+MIN_SAMPLES = 10
+"""Baseline samples with requests below which the baseline tells no usual share."""
 N_NODES = 12
 
 
@@ -53,6 +55,9 @@ def compute_count_laws(
 ) -> CountLaws:
     """Probability of the failures in every footprint (docs/concepts.md eq. 10).
 
+    The usual share comes from an adjacent baseline of at least `MIN_SAMPLES` samples, else from the
+    rest of the window.
+
     Args:
         frame: the incident's time.
         failed: [b] failed requests per bin, whole numbers.
@@ -64,9 +69,18 @@ def compute_count_laws(
     k1, n1 = failed @ inside.T, requests @ inside.T
     k0 = REFERENCE_SHARE * (failed @ ~inside.T)
     n0 = REFERENCE_SHARE * (requests @ ~inside.T)
+    used = normal_requests > 0
+    normal_failed, normal_requests = normal_failed[used], normal_requests[used]
     priors, weights = _regimes(normal_failed, normal_requests)
     a, b = priors[:, :1], priors[:, 1:]
-    log_w = np.log(weights)[:, None] + _log_beta_binomial(k0, n0, a, b, combinations=False)
+    log_w = np.log(weights)[:, None]
+    if frame.against_baseline and len(priors) > len(REGIMES):
+        # The rest of the window may fail for the same reason as the footprint: only the baseline
+        # says what is usual.
+        k0, n0 = np.zeros_like(k0), np.zeros_like(n0)
+        each = _log_beta_binomial(normal_failed, normal_requests, a, b, combinations=False)
+        log_w = log_w + REFERENCE_SHARE * each.sum(axis=1, keepdims=True)
+    log_w = log_w + _log_beta_binomial(k0, n0, a, b, combinations=False)
     log_w -= np.logaddexp.reduce(log_w, axis=0)
     log_quiet = np.logaddexp.reduce(log_w + _log_beta_binomial(k1, n1, a + k0, b + n0 - k0), axis=0)
     share = (np.exp(log_w) * (a + k0) / (a + b + n0)).sum(axis=0)
@@ -110,11 +124,9 @@ def _regimes(failed: Floats, requests: Floats) -> tuple[Floats, Floats]:
     return np.array([fitted, *REGIMES]), np.array(REGIME_WEIGHTS)
 
 
-def _fit_beta(failed: Floats, requests: Floats) -> tuple[float, float] | None:
+def _fit_beta(k: Floats, n: Floats) -> tuple[float, float] | None:
     """Beta law of the failure share over baseline samples, by moments; None with too few."""
-    used = requests > 0
-    k, n = failed[used], requests[used]
-    if len(n) < 10:
+    if len(n) < MIN_SAMPLES:
         return None
     p = (k.sum() + 0.5) / (n.sum() + 1.0)
     inverse = np.mean(1.0 / n)

@@ -73,7 +73,8 @@ def build_frame(
     A window of at most `max_bins` distinct sample times gets one bin per sample, a longer one
     `max_bins` equal bins. A baseline further from the window than it is long was recorded at
     another time: its level is not the window's, so contrasts are taken inside the window and the
-    baseline only gives their scale (docs/concepts.md, "the reference").
+    baseline only gives their scale (docs/concepts.md, "the reference"). Without a window, the
+    recording after the baseline is searched, or before it when nothing follows.
 
     Args:
         incident: the incident.
@@ -85,12 +86,7 @@ def build_frame(
         NoEvidenceError: the window holds no sample of these series, or a single one and there is
             no adjacent baseline to compare it with.
     """
-    window = incident.window or _whole(signals)
-    if incident.window is None:
-        notes.append(
-            "No incident window was given: the whole recording was searched, "
-            "with onset and end anywhere in it."
-        )
+    window, baseline = _periods(incident, signals, notes)
     times = _sample_times(signals, window)
     if times.size == 0:
         msg = (
@@ -98,11 +94,14 @@ def build_frame(
             f"[{window.start}, {window.end}]; widen the window"
         )
         raise NoEvidenceError(msg, field="window")
-    edges = _edges(times, window, max_bins)
+    edges = _edges(times, max_bins)
     n_bins = len(edges) - 1
-    baseline = incident.baseline
     adjacent = baseline is not None and _gap(baseline, window) <= baseline.duration
-    _note_reference(baseline, adjacent=adjacent, notes=notes)
+    if baseline is not None and not adjacent:
+        notes.append(
+            "The baseline was recorded at another time: it gives the scale of normal changes, and "
+            "contrasts are taken inside the incident window."
+        )
     if n_bins == 1 and not adjacent:
         msg = (
             "the incident window holds a single sample and there is no adjacent baseline to "
@@ -123,32 +122,61 @@ def build_frame(
     )
 
 
-def _note_reference(baseline: TimeWindow | None, *, adjacent: bool, notes: list[str]) -> None:
+def _periods(
+    incident: Incident, signals: tuple[Signal, ...], notes: list[str]
+) -> tuple[TimeWindow, TimeWindow | None]:
+    """Window and baseline in use, where either may have been left out or be of no use."""
+    baseline, window = incident.baseline, incident.window
+    if window is None:
+        window, where = _choose_window(baseline, signals)
+        notes.append(
+            f"No incident window was given: {where} was searched, "
+            "with onset and end anywhere in it."
+        )
+    alone = "contrasts and their scales come from the incident window alone, with a wide default"
     if baseline is None:
+        notes.append(f"No baseline window was given: {alone} for the noise.")
+    elif not any(_normal_samples(s, baseline, window) for s in signals):
         notes.append(
-            "No baseline window was given: contrasts and their scales come from the incident "
-            "window alone, with a wide default for the noise."
+            "The baseline holds no latency or error sample outside the incident window and could "
+            f"not be used: {alone} for the noise."
         )
-    elif not adjacent:
-        notes.append(
-            "The baseline was recorded at another time: it gives the scale of normal changes, and "
-            "contrasts are taken inside the incident window."
-        )
+        baseline = None
+    return window, baseline
 
 
-def _whole(signals: tuple[Signal, ...]) -> TimeWindow:
-    start = min(s.timestamps[0] for s in signals)
-    end = max(s.timestamps[-1] for s in signals)
-    return TimeWindow(float(start), float(max(end, np.nextafter(start, np.inf))))
+def _choose_window(
+    baseline: TimeWindow | None, signals: tuple[Signal, ...]
+) -> tuple[TimeWindow, str]:
+    """The recording outside the baseline, rather what follows it; all of it where that is none."""
+    times = _sample_times(signals)
+    if times.size == 0:
+        times = np.unique(np.concatenate([s.timestamps for s in signals]))
+    part, where = times, "the whole recording"
+    if baseline is not None:
+        after, before = times[times > baseline.end], times[times < baseline.start]
+        if after.size:
+            part, where = after, "the recording after the baseline"
+        elif before.size:
+            part, where = before, "the recording before the baseline"
+    start, end = float(part[0]), float(part[-1])
+    return TimeWindow(start, max(end, float(np.nextafter(start, np.inf)))), where
 
 
-def _sample_times(signals: tuple[Signal, ...], window: TimeWindow) -> Floats:
-    parts = [s.timestamps[window.contains(s.timestamps) & ~np.isnan(s.values)] for s in signals]
-    return np.unique(np.concatenate(parts))
+def _normal_samples(signal: Signal, baseline: TimeWindow, window: TimeWindow) -> bool:
+    time = signal.timestamps[~np.isnan(signal.values)]
+    return bool((baseline.contains(time) & ~window.contains(time)).any())
 
 
-def _edges(times: Floats, window: TimeWindow, max_bins: int) -> Floats:
-    end = np.nextafter(window.end, np.inf)
+def _sample_times(signals: tuple[Signal, ...], window: TimeWindow | None = None) -> Floats:
+    """Distinct times of the samples there are, in a window or at all."""
+    times = np.unique(np.concatenate([s.timestamps[~np.isnan(s.values)] for s in signals]))
+    return times if window is None else times[window.contains(times)]
+
+
+def _edges(times: Floats, max_bins: int) -> Floats:
+    # Bins end with the data: a window may reach far beyond it.
+    end = np.nextafter(times[-1], np.inf)
     if len(times) <= max_bins:
         return np.append(times, end)
     return np.append(np.linspace(times[0], end, max_bins + 1)[:-1], end)

@@ -2,42 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.errors import InvalidIncidentError
 from bayesrca.evidence.frame import Frame
-from bayesrca.incident import Family, Incident, Signal, Statistic
+from bayesrca.evidence.remarks import Remark, Remarks
+from bayesrca.incident import Signal, Statistic
 
 Floats = NDArray[np.float64]
 
 SILENT_ROOT = 0.05
 """Probability that a component is the root of a latency or errors fault yet served no request."""
+LARGEST_COUNT = 2.0**53
+"""Sum of counts beyond which a float64 no longer counts by ones."""
 
 
-def find_requests(incident: Incident, name: str) -> Signal | None:
-    """Request counts of a component, else its request rate, else None."""
-    loads = incident.signals_of(name, Family.LOAD)
+def find_requests(loads: Sequence[Signal]) -> Signal | None:
+    """Request counts among a component's load series, else its request rate, else None.
+
+    Raises:
+        InvalidIncidentError: more requests than can be counted.
+    """
     for statistic in (Statistic.COUNT, Statistic.RATE):
         for signal in loads:
             if signal.statistic is statistic and not np.isnan(signal.values).all():
+                check_counts(signal, signal.values)
                 return signal
     return None
 
 
-def align_requests(requests: Signal | None, signal: Signal) -> Floats | None:
-    """[n] requests behind each sample of a series (a rate times the sampling step), or None."""
+def check_counts(signal: Signal, values: Floats) -> None:
+    """Refuse counts that a float64 cannot add one to.
+
+    Args:
+        signal: where they come from.
+        values: the counts, NaN where missing.
+
+    Raises:
+        InvalidIncidentError: their sum is beyond `LARGEST_COUNT` or not finite.
+    """
+    with np.errstate(over="ignore"):
+        total = float(np.nansum(np.abs(values)))
+    if not total <= LARGEST_COUNT:
+        msg = (
+            f"component {signal.component!r} counts {total:.3g} events in {signal.label}, more "
+            f"than can be told apart ({LARGEST_COUNT:.3g}); check the series' unit and family"
+        )
+        raise InvalidIncidentError(msg, field="signals")
+
+
+def align_requests(requests: Signal | None, signal: Signal, remarks: Remarks) -> Floats | None:
+    """[n] requests behind each sample of a series (a rate times the sampling step), or None.
+
+    Each sample takes the nearest request sample within half the median step of the coarser series.
+
+    Args:
+        requests: the owner's request counts or rate.
+        signal: one of its latency or error series.
+        remarks: receives that none of them meet.
+
+    Raises:
+        InvalidIncidentError: more requests than can be counted.
+    """
     if requests is None:
         return None
     if np.array_equal(requests.timestamps, signal.timestamps):
         values = requests.values
     else:
-        at = np.searchsorted(requests.timestamps, signal.timestamps)
-        at = np.minimum(at, len(requests) - 1)
-        same = requests.timestamps[at] == signal.timestamps
-        values = np.where(same, requests.values[at], np.nan)
-    if requests.statistic is Statistic.RATE and len(signal) > 1:
-        values = values * float(np.median(np.diff(signal.timestamps)))
+        nearest, near = _nearest(requests.timestamps, signal.timestamps)
+        if not near.any():
+            remarks.add(Remark.UNALIGNED, str(signal.component))
+            return None
+        values = np.where(near, requests.values[nearest], np.nan)
+    if requests.statistic is Statistic.RATE:
+        with np.errstate(over="ignore"):
+            values = values * (_step(signal.timestamps) or 1.0)
+        check_counts(requests, values)
     return None if np.isnan(values).all() else values
+
+
+def _nearest(times: Floats, wanted: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Index of the nearest of `times` to each wanted time, and whether it is near enough."""
+    after = np.minimum(np.searchsorted(times, wanted), len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(wanted - times[before] < times[after] - wanted, before, after)
+    # Past the last time both candidates lie before; the later one is nearer.
+    nearest = np.where(wanted >= times[after], after, nearest)
+    return nearest, np.abs(times[nearest] - wanted) <= max(_step(times), _step(wanted)) / 2
+
+
+def _step(times: Floats) -> float:
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
 def compute_silence(frame: Frame, requests: Signal | None) -> Floats:
@@ -58,14 +116,15 @@ def compute_silence(frame: Frame, requests: Signal | None) -> Floats:
     silent = (inside @ total == 0) & (inside @ samples > 0)
     if not silent.any():
         return factor
-    normal = requests.values[frame.baseline_mask(requests)]
+    # A missing sample tells nothing: it is not a silent one.
+    normal = requests.values[frame.baseline_mask(requests) & ~np.isnan(requests.values)]
     per_bin = max(1, round(np.count_nonzero(bins >= 0) / frame.n_bins))
     for s in np.flatnonzero(silent):
         length = int(frame.last[s] - frame.first[s]) * per_bin
         n_windows = len(normal) - length + 1
         zero = 0
         if n_windows > 0:
-            sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(normal))])
+            sums = np.concatenate([[0.0], np.cumsum(normal)])
             zero = int(np.count_nonzero(sums[length:] - sums[:-length] == 0))
         quiet = (zero + 0.5) / (max(n_windows, 0) + 1.0)
         factor[s] = min(0.0, np.log(SILENT_ROOT / quiet))

@@ -54,12 +54,15 @@ class Contrast:
         scale: standard deviation of such a change when nothing is wrong (> 0).
         reference: untransformed mean level outside the footprint.
         weight: total weight (requests) inside the footprint; the number of samples if unweighted.
+        default_scale: whether the scale of any of these changes is the default, for want of a
+            baseline that tells it.
     """
 
     value: Floats
     scale: Floats
     reference: Floats
     weight: Floats
+    default_scale: bool = False
 
 
 def compute_contrast(
@@ -91,12 +94,19 @@ def compute_contrast(
     else:
         weight_out, total_out = sums @ ~inside.T
     with np.errstate(invalid="ignore", divide="ignore"):
-        level_in, level_out = total_in / weight_in, total_out / weight_out
+        level_in = np.asarray(total_in / weight_in)
+        level_out = np.asarray(total_out / weight_out)
     value = transform(level_in) - transform(level_out)
     per_bin = max(1, round(np.count_nonzero(bins >= 0) / frame.n_bins))
     null = _null_scale(frame, x[normal], w[normal], transform, per_bin)
     scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), str(transform))
-    return Contrast(value=value, scale=scale, reference=level_out, weight=weight_in)
+    return Contrast(
+        value=value,
+        scale=scale,
+        reference=level_out,
+        weight=weight_in,
+        default_scale=bool((np.isnan(null) & ~np.isnan(value)).any()),
+    )
 
 
 def _bin_sums(bins: NDArray[np.int64], n_bins: int, *arrays: Floats) -> Floats:
@@ -109,34 +119,64 @@ def _safe_ratio(total: Floats, weight: Floats) -> Floats:
         return np.where(weight > 0, total / weight, np.nan)
 
 
-def _null_scale(
+def _null_scale(frame: Frame, x: Floats, w: Floats, transform: Transform, per_bin: int) -> Floats:
+    """Scale of the contrast slid over the baseline, [s]; NaN where the baseline is too short."""
+    slide = _slide_alone if frame.against_baseline else _slide_window
+    contrasts, column = slide(frame, x, w, transform, per_bin)
+    enough = np.count_nonzero(~np.isnan(contrasts), axis=0) >= MIN_NULL_WINDOWS
+    scale = np.sqrt(_t4_scale(contrasts) ** 2 + FLOOR[str(transform)] ** 2)
+    return np.where(enough, scale, np.nan)[column]
+
+
+def _slide_alone(
     frame: Frame, x: Floats, w: Floats, transform: Transform, per_bin: int
-) -> Floats | None:
-    """Scale of the contrast slid over the baseline, [s]; None when the baseline is too short."""
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Contrast stretches of each footprint's length with the rest of the baseline.
+
+    Returns:
+        [m, j] contrasts by start and length, NaN past the end; [s] the footprints' lengths in them.
+        A footprint too long for the baseline takes the longest length that fits: means over more
+        samples change less, so that its scale is at worst too wide.
+    """
+    lengths, column = np.unique((frame.last - frame.first) * per_bin, return_inverse=True)
+    fitting = lengths[lengths <= len(x) - MIN_NULL_WINDOWS + 1]
+    if fitting.size == 0:
+        return np.zeros((0, len(lengths))), column
+    column = np.minimum(column, len(fitting) - 1)
+    start = np.arange(len(x) - fitting[0] + 1)[:, None]
+    end = np.minimum(start + fitting, len(x))
+    weight, total = _cumulative(w), _cumulative(x * w)
+    weight_in, total_in = weight[end] - weight[start], total[end] - total[start]
+    contrasts = transform(_safe_ratio(total_in, weight_in)) - transform(
+        _safe_ratio(total[-1] - total_in, weight[-1] - weight_in)
+    )
+    return np.where(start + fitting <= len(x), contrasts, np.nan), column
+
+
+def _slide_window(
+    frame: Frame, x: Floats, w: Floats, transform: Transform, per_bin: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Contrast footprints with the rest of a window slid over the baseline: [m, s] and [s]."""
     span = frame.n_bins * per_bin
+    column = np.arange(len(frame.first))
     n_windows = len(x) - span + 1
     if n_windows < MIN_NULL_WINDOWS:
-        return None
-    zero = np.zeros(1)
-    weight = np.concatenate([zero, np.cumsum(w)])
-    total = np.concatenate([zero, np.cumsum(x * w)])
+        return np.zeros((0, len(column))), column
+    weight, total = _cumulative(w), _cumulative(x * w)
     start = np.arange(n_windows)[:, None]
-    low, high = start + frame.first * per_bin, start + frame.last * per_bin
+    end, low, high = start + span, start + frame.first * per_bin, start + frame.last * per_bin
     weight_in, total_in = weight[high] - weight[low], total[high] - total[low]
-    if frame.against_baseline:
-        weight_out, total_out = weight[-1] - weight_in, total[-1] - total_in
-    else:
-        end = start + span
-        weight_out = weight[end] - weight[start] - weight_in
-        total_out = total[end] - total[start] - total_in
+    weight_out = weight[end] - weight[start] - weight_in
+    total_out = total[end] - total[start] - total_in
     contrasts = transform(_safe_ratio(total_in, weight_in)) - transform(
         _safe_ratio(total_out, weight_out)
     )
-    enough = np.count_nonzero(~np.isnan(contrasts), axis=0) >= MIN_NULL_WINDOWS
-    if not enough.any():
-        return None
-    scale = _t4_scale(contrasts)
-    return np.where(enough, np.sqrt(scale**2 + FLOOR[str(transform)] ** 2), np.nan)
+    return contrasts, column
+
+
+def _cumulative(a: Floats) -> Floats:
+    out: Floats = np.concatenate([np.zeros(1), np.cumsum(a)])
+    return out
 
 
 def _t4_scale(samples: Floats) -> Floats:
@@ -148,32 +188,37 @@ def _t4_scale(samples: Floats) -> Floats:
     for _ in range(12):
         safe = np.maximum(variance, 1e-300)
         variance = (5.0 * square / (4.0 + square / safe)).sum(axis=0) / n
-    return np.sqrt(variance)
+    return np.asarray(np.sqrt(variance))
 
 
-def _pooled_scale(frame: Frame, null: Floats | None, level: Floats, transform: str) -> Floats:
+def _pooled_scale(frame: Frame, null: Floats, level: Floats, transform: str) -> Floats:
     """Combine the baseline's scale with the spread of the window's own bins, [s]."""
     inside = frame.inside
     seen = ~np.isnan(level)
     n_in = (inside & seen).sum(axis=1)
     n_out = (~inside & seen).sum(axis=1)
-    outside = np.where(~inside & seen, level, np.nan)
-    own = np.zeros(len(inside))
-    several = n_out >= 2
-    if several.any():
-        own[several] = np.nanvar(outside[several], axis=1, ddof=1)
+    own, degrees = _spread_outside(inside, level), np.maximum(n_out - 1, 0)
     share = 1.0 / np.maximum(n_in, 1)
     if not frame.against_baseline:
         share = share + 1.0 / np.maximum(n_out, 1)
-    own_variance, degrees = own * share, np.maximum(n_out - 1, 0)
-    default = DEFAULT_SAMPLE_SD[transform] ** 2 * share + FLOOR[transform] ** 2
-    if null is None:
-        pooled = (DEFAULT_WEIGHT * default + degrees * own_variance) / (DEFAULT_WEIGHT + degrees)
-        return np.sqrt(pooled + FLOOR[transform] ** 2)
-    base = np.where(np.isnan(null), default, null**2)
+    own = own * share
+    floor = FLOOR[transform] ** 2
+    default = DEFAULT_SAMPLE_SD[transform] ** 2 * share + floor
+    default = (DEFAULT_WEIGHT * default + degrees * own) / (DEFAULT_WEIGHT + degrees) + floor
     if frame.against_baseline:
-        return np.sqrt(base)
+        return np.sqrt(np.where(np.isnan(null), default, null**2))
+    # Bins without a sample leave a mean over fewer than the baseline's windows had.
     full = 1.0 / inside.sum(axis=1) + 1.0 / (~inside).sum(axis=1)
-    base = base * np.maximum(share / full, 1.0)
-    pooled = (BASELINE_WEIGHT * base + degrees * own_variance) / (BASELINE_WEIGHT + degrees)
-    return np.sqrt(np.where(own_variance > base, pooled, base))
+    base = null**2 * np.maximum(share / full, 1.0)
+    pooled = (BASELINE_WEIGHT * base + degrees * own) / (BASELINE_WEIGHT + degrees)
+    return np.sqrt(np.where(np.isnan(null), default, np.maximum(pooled, base)))
+
+
+def _spread_outside(inside: NDArray[np.bool_], level: Floats) -> Floats:
+    """Variance of the bins' levels outside each footprint, [s]; 0 with fewer than two of them."""
+    outside = np.where(~inside & ~np.isnan(level), level, np.nan)
+    own = np.zeros(len(inside))
+    several = np.count_nonzero(~np.isnan(outside), axis=1) >= 2
+    if several.any():
+        own[several] = np.nanvar(outside[several], axis=1, ddof=1)
+    return own

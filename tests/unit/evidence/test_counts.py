@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -102,6 +103,21 @@ def test_a_baseline_tells_the_usual_share_and_its_spread() -> None:
     calm = laws(12, 100, 0, 0, (np.full(40, 2.0), np.full(40, 100.0)))
     wild = laws(12, 100, 0, 0, normal(a=0.5, b=20.0))
     assert wild.log_quiet[0] > calm.log_quiet[0] + 0.5
+
+
+def test_beside_an_adjacent_baseline_the_rest_of_the_window_says_nothing() -> None:
+    near = dataclasses.replace(frame(), against_baseline=True)
+    calm = np.full(40, 2.0), np.full(40, 100.0)
+
+    def compute(rest: float, normal: tuple[Floats, Floats]) -> CountLaws:
+        return compute_count_laws(near, np.array([30.0, rest]), np.full(2, 100.0), *normal)
+
+    quiet, failing = compute(2.0, calm), compute(60.0, calm)
+    assert quiet.log_quiet[0] == failing.log_quiet[0]
+    assert quiet.reference[0] == pytest.approx(0.02, rel=0.05)
+    assert failing.log_affected[0] > failing.log_quiet[0] + 3
+    few = calm[0][:9], calm[1][:9]
+    assert compute(60.0, few).reference[0] > 0.3  # then the rest of the window is all there is
 
 
 def test_few_baseline_samples_say_nothing() -> None:

@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ def contrast(
     value: float, scale: float = 0.1, reference: float = 0.2, weight: float = 500.0
 ) -> Contrast:
     parts = {"value": value, "scale": scale, "reference": reference, "weight": weight}
-    return Contrast(**{name: np.array([float(x)]) for name, x in parts.items()})
+    arrays: dict[str, Any] = {name: np.array([float(x)]) for name, x in parts.items()}
+    return Contrast(**arrays)
 
 
 def counts(k: int, n: int = 100, p: float = 0.02) -> CountLaws:

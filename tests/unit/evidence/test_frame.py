@@ -87,3 +87,43 @@ def test_a_window_without_samples_names_the_remedy() -> None:
 def test_the_last_sample_falls_into_the_last_bin() -> None:
     got, _ = frame(window=TimeWindow(BASELINE.end + STEP, TIME[-1]))
     assert got.bin_of(ONE)[-1] == got.n_bins - 1
+
+
+def test_without_a_window_the_recording_after_the_baseline_is_searched() -> None:
+    got, notes = frame(window=None)
+    assert (got.window.start, got.window.end) == (TIME[60], TIME[-1])
+    assert got.against_baseline
+    assert got.baseline_mask(ONE).sum() == 60
+    assert any("after the baseline" in n for n in notes)
+
+
+def test_without_a_window_and_nothing_after_the_baseline_what_is_before_is_searched() -> None:
+    got, notes = frame(window=None, baseline=TimeWindow(TIME[10], TIME[-1]))
+    assert (got.window.start, got.window.end) == (TIME[0], TIME[9])
+    assert any("before the baseline" in n for n in notes)
+
+
+@pytest.mark.parametrize(
+    ("window", "baseline"),
+    [
+        (None, TimeWindow(TIME[0], TIME[-1])),
+        (TimeWindow(TIME[0], TIME[-1]), TimeWindow(TIME[3], TIME[40])),
+        (WINDOW, TimeWindow(TIME[61], TIME[64])),
+    ],
+)
+def test_a_baseline_inside_the_window_is_none(
+    window: TimeWindow | None, baseline: TimeWindow
+) -> None:
+    got, notes = frame(window=window, baseline=baseline)
+    assert got.baseline is None
+    assert not got.against_baseline
+    assert not got.inside.all(axis=1).any()
+    assert sum("could not be used" in n for n in notes) == 1
+
+
+def test_a_window_far_beyond_the_data_is_cut_where_the_data_is() -> None:
+    near, _ = frame()
+    far, _ = frame(window=TimeWindow(WINDOW.start, WINDOW.end + 1e6))
+    np.testing.assert_array_equal(far.edges, near.edges)
+    np.testing.assert_array_equal(np.bincount(far.bin_of(ONE)[60:]), [2] * 5)
+    assert far.footprints.max() == np.nextafter(TIME[-1], np.inf)

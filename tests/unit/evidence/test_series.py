@@ -57,14 +57,36 @@ def test_the_null_scale_is_a_t4_fit_of_the_sliding_contrast() -> None:
     x = noisy(0.2, 0.2, seed=3)
     f = frame()
     got = compute_contrast(f, latency("front", x), Transform.LOG)
-    s = int(np.flatnonzero((f.first == 2) & (f.last == 4))[0])  # four samples, offset by four
-    starts = np.arange(60 - 10 + 1) + 4
+    s = int(np.flatnonzero((f.first == 2) & (f.last == 4))[0])  # four samples
+    starts = np.arange(60 - 4 + 1)
     total = x[:60].sum()
     sums = np.array([x[a : a + 4].sum() for a in starts])
     contrasts = np.log(sums / 4) - np.log((total - sums) / 56)
     _, _, scale = stats.t.fit(contrasts, fdf=4, floc=0)
     expected = np.hypot(scale, FLOOR["log"])
     assert got.scale[s] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_footprint_fits_a_baseline_shorter_than_the_window_and_nine() -> None:
+    x = noisy(0.2, 0.2, seed=3, spread=0.5)
+    f = frame(baseline=TimeWindow(46 * STEP, 59 * STEP))  # 14 samples, two per bin
+    got = compute_contrast(f, latency("front", x), Transform.LOG)
+    for length in (2, 4):
+        total = x[46:60].sum()
+        sums = np.array([x[a : a + length].sum() for a in range(46, 60 - length + 1)])
+        contrasts = np.log(sums / length) - np.log((total - sums) / (14 - length))
+        expected = np.hypot(_t4_scale(contrasts[:, None])[0], FLOOR["log"])
+        same = f.last - f.first == length // 2
+        np.testing.assert_allclose(got.scale[same], expected, rtol=1e-9)
+    # Six samples would fit nine times only: longer footprints take the scale of four.
+    np.testing.assert_allclose(got.scale[f.last - f.first > 2], expected, rtol=1e-9)
+    assert not got.default_scale
+
+
+def test_a_default_scale_is_told() -> None:
+    f = frame(baseline=TimeWindow(50 * STEP, 59 * STEP))  # ten samples: two fit nine times
+    assert compute_contrast(f, latency("front", noisy(1, 1)), Transform.LOG).default_scale
+    assert not compute_contrast(frame(), latency("front", noisy(1, 1)), Transform.LOG).default_scale
 
 
 @pytest.mark.parametrize("df", [1.5, 4.0, 100.0])

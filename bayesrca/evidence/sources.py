@@ -1,0 +1,78 @@
+"""An incident's series by owner and family, found in one pass over them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from bayesrca.evidence.evidence import FAMILIES
+from bayesrca.evidence.remarks import Remarks
+from bayesrca.evidence.requests import find_requests
+from bayesrca.evidence.units import compare_units
+from bayesrca.incident import Family, Incident, Signal, Statistic
+
+_READ = (*FAMILIES, Family.LOAD)
+
+
+class Sources:
+    """Which series speak for a component.
+
+    Args:
+        incident: whose series.
+
+    Attributes:
+        seconds: what one of each unit of a mean latency is worth, None where not comparable.
+        remarks: what had to be assumed about single series so far.
+
+    Raises:
+        InvalidIncidentError: a component counts more requests than a float can.
+    """
+
+    def __init__(self, incident: Incident) -> None:
+        self.remarks = Remarks()
+        self._signals: dict[tuple[str, Family], list[Signal]] = {}
+        for signal in incident.signals:
+            if signal.component is not None:
+                self._signals.setdefault((signal.component, signal.family), []).append(signal)
+        self._requests = {
+            name: find_requests(self.of(name, Family.LOAD)) for name in incident.topology.names
+        }
+        self.seconds: Mapping[str, float | None] = compare_units(
+            s.unit
+            for name in incident.topology.names
+            for s in self.of(name, Family.LATENCY)
+            if s.statistic is Statistic.MEAN
+        )
+
+    def of(self, component: str, family: Family) -> tuple[Signal, ...]:
+        """Return the series of a component in one family, in their order."""
+        return tuple(self._signals.get((component, family), ()))
+
+    def requests(self, component: str) -> Signal | None:
+        """Return the series that counts a component's requests, None without one."""
+        return self._requests[component]
+
+
+def note_unread(signals: Iterable[Signal], notes: list[str]) -> None:
+    """Note which series say nothing in this version: those of edges and of other families."""
+    edges: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for signal in signals:
+        if signal.edge is not None:
+            edges[signal.family.value] += 1
+        elif signal.family not in _READ:
+            others[signal.family.value] += 1
+    parts = [
+        f"{counts.total()} series of {what} ({_listed(counts)})"
+        for counts, what in ((edges, "edges"), (others, "other families"))
+        if counts
+    ]
+    if parts:
+        notes.append(
+            f"Not read, since this version reads latency, errors and load of components: "
+            f"{' and '.join(parts)}."
+        )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{family} {n}" for family, n in sorted(counts.items()))
