@@ -22,7 +22,7 @@ from bayesrca.model.parameters import PRIORS, unconstrained_prior
 
 TIME = np.arange(400) * 60.0
 WINDOW = TimeWindow(float(TIME[380]), float(TIME[399]))
-SLOW = TIME >= TIME[390]
+SLOW = np.arange(TIME.size) >= 390
 
 
 def incident(n: int, slow: set[int], edges: list[tuple[int, int]]) -> Incident:
