@@ -22,7 +22,7 @@ class Explainer:
         evidence: the incident's evidence.
         likelihood: the same, prepared.
         theta: [p] the unconstrained theta to explain at, e.g. its posterior mean.
-        target: index of the target, also where its alarm could not be used; None without one.
+        target: index of the target; None without one.
     """
 
     def __init__(
