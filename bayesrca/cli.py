@@ -1,12 +1,14 @@
 """The command line: ``bayesrca analyze`` and ``bayesrca serve``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
-healthy, 3 answered but not healthy, 2 wrong usage, 4 the input cannot be analysed, 5 the server
-could not be reached or refused, 1 a bug, 130 interrupted.
+healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
+cannot be analysed, 5 the server could not be reached or refused, 1 the answer could not be written
+or a bug, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from bayesrca.incident import Incident
     from bayesrca.posterior.result import Answer
 
-EXIT_UNHEALTHY, EXIT_INPUT, EXIT_SERVICE, EXIT_INTERRUPTED = 3, 4, 5, 130
+EXIT_OUTPUT, EXIT_USAGE, EXIT_UNHEALTHY, EXIT_INPUT, EXIT_SERVICE = 1, 2, 3, 4, 5
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="bayesrca",
@@ -35,14 +38,18 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 answered and healthy; 3 answered but not healthy (nothing may act on it); "
         "2 wrong usage; 4 the input cannot be analysed; 5 the server could not be reached or "
-        "refused; 130 interrupted."
+        "refused; 1 the answer could not be written; 130 interrupted."
     ),
 )
 
 
+class _OutputError(Exception):
+    """The answer exists but could not be written; no `OSError`, which Typer would handle."""
+
+
 def _print_version(value: bool) -> None:
     if value:
-        print(f"bayesrca {__version__}")  # noqa: T201
+        _say(f"bayesrca {__version__}\n")
         raise typer.Exit
 
 
@@ -88,31 +95,41 @@ def analyze(  # noqa: PLR0913  one parameter per option
     chains: Annotated[int, typer.Option(help="NUTS chains.", min=1)] = Settings().chains,
     draws: Annotated[int, typer.Option(help="Draws per chain.", min=1)] = Settings().draws,
     tune: Annotated[int, typer.Option(help="Warm-up draws per chain.", min=1)] = Settings().tune,
+    max_width: Annotated[
+        int,
+        typer.Option(help="Components the exact sum may hold open: 2^this numbers. Server: to 16."),
+    ] = Settings().max_width,
+    max_bins: Annotated[
+        int, typer.Option(help="Bins of the incident window to place onset and end in.")
+    ] = Settings().max_bins,
     cores: Annotated[
         int | None, typer.Option(help="Threads to use; never changes a number.", min=1)
     ] = None,
 ) -> None:
     """Rank the root causes of one incident, with their posterior probabilities."""
-    if server is not None and output is not None:
-        msg = "--output needs the draws, which stay on the server; run without --server"
-        raise InvalidSettingsError(msg, field="output")
+    if output is not None:
+        _check_output(output, server)
     settings = Settings(
         method=method,
         deadline=deadline,
         chains=chains,
         draws=draws,
         tune=tune,
+        max_width=max_width,
+        max_bins=max_bins,
         cores=cores or os.cpu_count() or 1,
     )
     incident = _load(path, families)
     if server is not None:
         answer = _ask(server, incident, seed, settings)
+        _show(answer, as_json=as_json, top=top)
     else:
         analysis = _analyze(incident, seed, settings)
         answer = analysis.answer
+        # First, so that a full disk costs the draws but not the answer.
+        _show(answer, as_json=as_json, top=top)
         if output is not None:
             _write(analysis, output)
-    _show(answer, as_json=as_json, top=top)
     if not answer.healthy:
         raise typer.Exit(EXIT_UNHEALTHY)
 
@@ -146,22 +163,44 @@ def serve(
 def main() -> None:
     """Run the command line and exit."""
     try:
-        app()
+        code = _run()
+        _say("")  # what Typer has written of its own, such as --help, may not be out yet
     except BayesRcaError as error:
         where = f" ({error.field})" if error.field else ""
         sys.stderr.write(f"bayesrca: {error}{where}\n")
         if isinstance(error, ServiceError):
             for name, description in error.violations:
                 sys.stderr.write(f"  {name}: {description}\n")
-            sys.exit(EXIT_SERVICE)
-        sys.exit(EXIT_INPUT)
+        code = _code_of(error)
+    except _OutputError as error:
+        sys.stderr.write(f"bayesrca: {error}\n")
+        code = EXIT_OUTPUT
+    except OSError as error:  # of what Typer writes; anything else is a bug
+        if error.errno != errno.ENOSPC:
+            raise
+        _silence()
+        sys.stderr.write(f"bayesrca: cannot write: {error.strerror}\n")
+        code = EXIT_OUTPUT
     except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:
         sys.stderr.write("bayesrca: interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output left, as `head` does; say nothing more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Run Typer; return its exit code."""
+    try:
+        app()
+    except SystemExit as stop:  # how Typer ends, interrupts included: those with code 130
+        return stop.code
+    return 0
+
+
+def _code_of(error: BayesRcaError) -> int:
+    if isinstance(error, ServiceError):
+        return EXIT_SERVICE
+    return EXIT_USAGE if isinstance(error, InvalidSettingsError) else EXIT_INPUT
 
 
 def _load(path: Path, families: Path | None) -> Incident:
@@ -213,18 +252,30 @@ def _ask(server: str, incident: Incident, seed: int, settings: Settings) -> Answ
         return client.analyze(incident, seed=seed, settings=settings)
 
 
+def _check_output(output: Path, server: str | None) -> None:
+    """Refuse, before anything is computed, an output that cannot be written."""
+    problem = ""
+    if server is not None:
+        problem = "--output needs the draws, which stay on the server; run without --server"
+    elif not output.parent.is_dir():
+        problem = f"cannot write {output}: the folder {output.parent} does not exist"
+    elif not os.access(output.parent, os.W_OK | os.X_OK):
+        problem = f"cannot write {output}: the folder {output.parent} may not be written to"
+    if problem:
+        raise InvalidSettingsError(problem, field="output")
+
+
 def _write(analysis: Analysis, output: Path) -> None:
     """Write the draws beside the target first, so that no half-written file is left."""
-    if not output.parent.is_dir():
-        msg = f"cannot write {output}: the folder {output.parent} does not exist"
-        raise InvalidSettingsError(msg, field="output")
     partial = output.with_name(f".{output.name}.partial")
+    # In memory, a few MB: HDF5 itself does not survive a disk that is full.
+    content = analysis.to_datatree().to_netcdf(engine="h5netcdf")
     try:
-        analysis.to_datatree().to_netcdf(partial, engine="h5netcdf")
+        partial.write_bytes(content)
         partial.replace(output)
     except OSError as error:
         msg = f"cannot write {output}: {error.strerror or error}"
-        raise InvalidSettingsError(msg, field="output") from error
+        raise _OutputError(msg) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -233,7 +284,7 @@ def _show(answer: Answer, *, as_json: bool, top: int) -> None:
     if as_json:
         from bayesrca.posterior.document import answer_document  # noqa: PLC0415
 
-        sys.stdout.write(json.dumps(answer_document(answer), indent=2, allow_nan=False) + "\n")
+        _say(json.dumps(answer_document(answer), indent=2, allow_nan=False) + "\n")
         return
     from rich.console import Console  # noqa: PLC0415
 
@@ -241,7 +292,30 @@ def _show(answer: Answer, *, as_json: bool, top: int) -> None:
 
     # Plain output when not on a terminal: no wrapping at an assumed 80 columns.
     console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
-    console.print(render(answer, shown=top), soft_wrap=False)
+    with console.capture() as text:
+        console.print(render(answer, shown=top), soft_wrap=False)
+    _say(text.get())
+
+
+def _say(text: str) -> None:
+    """Write to standard output, all of it, now.
+
+    Raises:
+        _OutputError: it cannot be written. A reader that has left, as `head` does, is no error.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        _silence()
+        if not isinstance(error, BrokenPipeError):
+            msg = f"cannot write to standard output: {error.strerror or error}"
+            raise _OutputError(msg) from error
+
+
+def _silence() -> None:
+    """Drop what is still buffered, so that the interpreter's end does not try it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

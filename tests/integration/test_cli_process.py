@@ -104,7 +104,7 @@ class TestAnswers:
         assert {**document, "timings": {}} == {**ours, "timings": {}}
 
     def test_auto_without_time_answers_by_the_screen(self) -> None:
-        done = bayesrca("analyze", EXAMPLE, "--deadline", "1", "--json")
+        done = bayesrca("analyze", EXAMPLE, "--deadline", "10", "--json")
         assert done.returncode == 0
         document = json.loads(done.stdout)
         assert document["method"] == "screen"
@@ -162,7 +162,7 @@ class TestOutput:
 
     def test_a_missing_folder(self, tmp_path: Path) -> None:
         path = tmp_path / "nowhere" / "draws.nc"
-        line = check_refused(screen(EXAMPLE, "--output", path))
+        line = check_refused(screen(EXAMPLE, "--output", path), code=2)
         assert f"the folder {path.parent} does not exist" in line
         assert not path.parent.exists()
 
@@ -184,10 +184,14 @@ class TestOutput:
         )  # fmt: skip
         assert path.read_text(encoding="utf-8") == "older"
         assert [p.name for p in tmp_path.iterdir()] == ["draws.nc"]
-        assert "cannot write" in check_refused(done)
+        assert done.returncode == 1
+        assert done.stdout.startswith("search_delay\n")
+        assert "Traceback" not in done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"bayesrca: cannot write {path}: ")
 
     def test_not_with_a_server(self) -> None:
-        line = check_refused(screen(EXAMPLE, "--output", "x.nc", "--server", "127.0.0.1:1"))
+        line = check_refused(screen(EXAMPLE, "--output", "x.nc", "--server", "127.0.0.1:1"), 2)
         assert "run without --server" in line
 
 
@@ -227,9 +231,29 @@ class TestStreams:
         process.stdout.close()
         said = process.stderr.read()
         process.stderr.close()
-        process.wait(60)
-        assert "Traceback" not in said
-        assert "Exception" not in said
+        assert process.wait(60) == 0  # about the answer, which is healthy
+        assert said == ""
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("analyze", EXAMPLE, "--method", "screen"),
+            ("analyze", EXAMPLE, "--method", "screen", "--json"),
+            ("--version",),
+            ("--help",),
+        ],
+    )
+    def test_a_full_disk_is_told_in_one_line(self, arguments: tuple[str, ...]) -> None:
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            done = subprocess.run(
+                [*COMMAND, *arguments],
+                cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+            )  # fmt: skip
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("bayesrca: cannot write")
+        assert "No space left" in line
 
     @pytest.mark.skipif(sys.platform == "win32", reason="no such signal there")
     def test_interrupted(self) -> None:
@@ -242,7 +266,7 @@ class TestStreams:
         out, said = process.communicate(timeout=120)
         assert process.returncode == 130
         assert out == ""
-        assert "Traceback" not in said
+        assert said == "bayesrca: interrupted\n"
 
 
 @pytest.mark.grpc

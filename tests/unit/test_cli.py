@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,8 +15,14 @@ import pytest
 
 from bayesrca import analysis
 from bayesrca.cli import main
-from bayesrca.config import Settings
-from bayesrca.errors import BayesRcaError, SamplingError, ServiceError
+from bayesrca.config import Method, Settings
+from bayesrca.errors import (
+    BayesRcaError,
+    CancelledError,
+    InvalidSettingsError,
+    SamplingError,
+    ServiceError,
+)
 from bayesrca.ingest import save_incident
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
@@ -93,9 +101,15 @@ def test_options_become_settings(
         raise SamplingError(msg)
 
     monkeypatch.setattr(analysis, "analyze", spy)
-    arguments = "--method nuts --seed 9 --deadline 7.5 --chains 3 --draws 20 --tune 30 --cores 1"
+    arguments = (
+        "--method nuts --seed 9 --deadline 7.5 --chains 3 --draws 20 --tune 30 --cores 1 "
+        "--max-width 17 --max-bins 3"
+    )
     check_refused(bayesrca("analyze", shop, *arguments.split()))
-    settings = Settings(method="nuts", deadline=7.5, chains=3, draws=20, tune=30, cores=1)  # type: ignore[arg-type]
+    settings = Settings(
+        method=Method.NUTS, deadline=7.5, chains=3, draws=20, tune=30, cores=1, max_width=17,
+        max_bins=3,
+    )  # fmt: skip
     assert seen == [(9, settings)]
     check_refused(bayesrca("analyze", shop, "--cores", "1"))
     assert seen[1] == (0, Settings(cores=1))
@@ -117,6 +131,8 @@ def test_a_bug_is_not_dressed_up(
     [
         (SamplingError("no chain", field=""), 4, "bayesrca: no chain\n"),
         (BayesRcaError("bad", field="a.b"), 4, "bayesrca: bad (a.b)\n"),
+        (CancelledError("late", field="deadline"), 4, "bayesrca: late (deadline)\n"),
+        (InvalidSettingsError("odd", field="seed"), 2, "bayesrca: odd (seed)\n"),
         (
             ServiceError("no", violations=(("seed", "too large"), ("x", "odd"))),
             5,
@@ -152,12 +168,47 @@ def test_text_and_json_tell_the_same(screen: Run, shop: Path) -> None:
 def test_rules_of_families_are_read(screen: Run, tmp_path: Path, shop: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text("[[rule]]\n", encoding="utf-8")
-    assert "rules.toml" in check_refused(screen(shop, "--families", rules))
+    assert "rules.toml" in check_refused(screen(shop, "--families", rules), 2)
 
 
-def test_output_missing_folder(screen: Run, shop: Path, tmp_path: Path) -> None:
-    line = check_refused(screen(shop, "--output", tmp_path / "no" / "x.nc"))
+def test_output_is_checked_before_anything_is_read(
+    screen: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = check_refused(screen(tmp_path / "no incident", "--output", tmp_path / "no" / "x.nc"), 2)
     assert f"the folder {tmp_path / 'no'} does not exist" in line
+    monkeypatch.setattr("os.access", lambda _, mode: not mode & os.W_OK)
+    line = check_refused(screen(shop, "--output", tmp_path / "x.nc"), 2)
+    assert f"the folder {tmp_path} may not be written to" in line
+
+
+def test_the_answer_is_shown_before_the_file_is_written(
+    screen: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    done = screen(shop, "--json", "--output", tmp_path / "x.nc")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["method"] == "screen"
+    assert done.stderr == (f"bayesrca: cannot write {tmp_path / 'x.nc'}: No space left on device\n")
+
+
+def test_interrupted(bayesrca: Run, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(analysis, "analyze", interrupted)
+    done = bayesrca("analyze", shop)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "bayesrca: interrupted\n")
+
+
+def test_too_narrow_a_limit_names_the_option(screen: Run, tmp_path: Path) -> None:
+    names = [f"s{i}" for i in range(8)]
+    calls = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    save_incident(make_incident(names, calls, slow=names[:3], target="s0"), tmp_path / "dense")
+    assert "--max-width" in check_refused(screen(tmp_path / "dense", "--max-width", "3"))
+    assert screen(tmp_path / "dense", "--max-width", "9").returncode in (0, 3)
 
 
 def test_no_folder(screen: Run, tmp_path: Path) -> None:
@@ -243,8 +294,16 @@ def test_a_cycle_is_answered(screen: Run, tmp_path: Path) -> None:
 
 
 def test_settings_out_of_range(screen: Run) -> None:
-    assert "(0.0, inf)" in check_refused(screen(EXAMPLE, "--deadline", "-1"))
-    assert "9223372036854775807" in check_refused(screen(EXAMPLE, "--seed", 2**63))
+    assert "(0.0, inf)" in check_refused(screen(EXAMPLE, "--deadline", "0"), 2)
+    assert "9223372036854775807" in check_refused(screen(EXAMPLE, "--seed", 2**63), 2)
+    assert "[1, 20]" in check_refused(screen(EXAMPLE, "--max-width", "21"), 2)
+    assert "[2, 12]" in check_refused(screen(EXAMPLE, "--max-bins", "1"), 2)
+
+
+def test_a_deadline_that_passes_before_any_answer(screen: Run) -> None:
+    line = check_refused(screen(EXAMPLE, "--deadline", "0.000001"))
+    assert "the deadline of 1e-06 s passed" in line
+    assert "--deadline" in line
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bayesrca.analysis import analyze
-from bayesrca.cli import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_SERVICE, EXIT_UNHEALTHY
+from bayesrca.cli import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_SERVICE, EXIT_UNHEALTHY, EXIT_USAGE
 from bayesrca.config import Method, Settings
 from bayesrca.evidence.build import MEASURES, SHARES
 from bayesrca.ingest import load_incident
@@ -79,7 +79,7 @@ def test_every_key_is_in_a_table(document: dict[str, Any]) -> None:
 def test_the_words_are_the_codes_own() -> None:
     for measure in (*MEASURES.values(), SHARES):
         assert f"`{measure}`" in PAGE
-    for code in (0, 1, 2, EXIT_UNHEALTHY, EXIT_INPUT, EXIT_SERVICE, EXIT_INTERRUPTED):
+    for code in (0, 1, EXIT_USAGE, EXIT_UNHEALTHY, EXIT_INPUT, EXIT_SERVICE, EXIT_INTERRUPTED):
         assert f"\n| {code} | " in PAGE
 
 
