@@ -26,7 +26,7 @@ def build_posterior(
         root: their probabilities.
         evidence: what the draws were made from.
         likelihood: the same, prepared.
-        target: index of the target, also where its alarm could not be used.
+        target: index of the target, or None.
     """
     theta = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
     explainer = Explainer(evidence, likelihood, theta, target)
