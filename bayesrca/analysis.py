@@ -159,7 +159,7 @@ def library_versions() -> dict[str, str]:
     return {"bayesrca": native_version(), **libraries, "python": platform.python_version()}
 
 
-def _checked_seed(seed: int) -> int:
+def _checked_seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         msg = f"seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r}"
         raise InvalidSettingsError(msg, field="seed")

@@ -150,11 +150,13 @@ class PreparedLikelihood:
 
     def compute_footprint_log_joint(self, theta: Floats) -> Floats:
         """Log joint [k, s] of every hypothesis and footprint given theta [p]."""
-        return _core.footprint_log_joint(self.handle, _floats(theta, "theta"))
+        out: Floats = _core.footprint_log_joint(self.handle, _floats(theta, "theta"))
+        return out
 
     def compute_own_log_ratios(self, theta: Floats) -> Floats:
         """Log Bayes factors [f, n, s] of "root" against "quiet" of every cell given theta [p]."""
-        return _core.own_log_ratios(self.handle, _floats(theta, "theta"))
+        out: Floats = _core.own_log_ratios(self.handle, _floats(theta, "theta"))
+        return out
 
     def estimate_screen(
         self,

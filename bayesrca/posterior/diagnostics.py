@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,7 +111,8 @@ def _chains(columns: Floats) -> tuple[float, float]:
     # Split chains of fewer than two draws have no variance.
     if x.shape[1] < 4 or x.shape[2] == 0:
         return float("inf"), 0.0
-    from arviz_stats.base import array_stats  # noqa: PLC0415  four CPU seconds, NUTS only
+    # Late, for it takes four CPU seconds and only NUTS needs it; by name, for it is untyped.
+    array_stats: Any = import_module("arviz_stats.base").array_stats
 
     axes = {"chain_axis": 0, "draw_axis": 1}
     bulk = np.asarray(array_stats.ess(x, method="bulk", **axes))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +80,8 @@ def _chain_error(by_draw: Floats, values: Floats) -> Floats:
     if by_draw.shape[1] < 4:
         # Undefined. No quantity in [0, 1] with this mean has a larger standard deviation.
         return np.sqrt(np.clip(values * (1.0 - values), 0.0, None))
-    from arviz_stats.base import array_stats  # noqa: PLC0415  four CPU seconds, NUTS only
+    # Late, for it takes four CPU seconds and only NUTS needs it; by name, for it is untyped.
+    array_stats: Any = import_module("arviz_stats.base").array_stats
 
     with np.errstate(invalid="ignore", divide="ignore"):
         mcse = np.asarray(array_stats.mcse(by_draw, chain_axis=0, draw_axis=1, method="mean"))

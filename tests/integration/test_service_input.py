@@ -130,9 +130,8 @@ ROWS: dict[str, tuple[Spoil, str]] = {
         "settings.screen_points",
     ),
     "too many points in all": (
-        lambda r: (
-            setattr(r.settings, "screen_scrambles", 65),
-            setattr(r.settings, "screen_points", 1 << 16),
+        lambda r: r.settings.MergeFrom(
+            pb.AnalysisSettings(screen_scrambles=65, screen_points=1 << 16)
         ),
         "settings.screen_points",
     ),

@@ -71,7 +71,7 @@ class TestStopping:
         assert caught.value.field == "deadline"
 
     def test_a_deadline_bounds_the_preparation(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        whole = analysis.PreparedLikelihood
+        whole = PreparedLikelihood
 
         def slow(*args: Any, **options: Any) -> PreparedLikelihood:  # noqa: ANN401
             time.sleep(0.6)
