@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,12 +126,7 @@ class _Family:
         for row in rows:
             z = table.z[row]
             q, mean = held_against(
-                lambda tail, scale, z=z: np.log(
-                    (1 - tail) * stats.t.pdf(z, 4, scale=scale)
-                    + tail * stats.t.pdf(z, 4, scale=3 * scale)
-                ),
-                theta["tail_weight"][f],
-                theta["noise_scale"][f],
+                partial(_log_quiet, z), theta["tail_weight"][f], theta["noise_scale"][f]
             )
             self.log_quiet[i] += mean / rows.size
             if np.isnan(z[k]):  # a missing series of a present cell says nothing: ratio one
@@ -262,6 +258,11 @@ class _Family:
         mass = UP * stats.lomax.sf(LARGE, 1, scale=m)
         jacobian = table.dose_jacobian[j, k]
         return float((1 - g) * b + g * mass * density * jacobian / self.quiet[j, k])
+
+
+def _log_quiet(z: Floats, tail: float, scale: float) -> Floats:
+    core, wide = stats.t.pdf(z, 4, scale=scale), stats.t.pdf(z, 4, scale=3 * scale)
+    return np.asarray(np.log((1 - tail) * core + tail * wide))
 
 
 def held_against(

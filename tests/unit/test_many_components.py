@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bayesrca.analysis import Analysis, analyze
 from bayesrca.config import Method, Settings
@@ -20,7 +21,7 @@ from bayesrca.incident import (
 )
 from bayesrca.model.parameters import PRIORS, unconstrained_prior
 
-TIME = np.arange(400) * 60.0
+TIME: NDArray[np.float64] = np.arange(400, dtype=np.float64) * 60.0
 WINDOW = TimeWindow(float(TIME[380]), float(TIME[399]))
 SLOW = np.arange(TIME.size) >= 390
 
@@ -31,7 +32,7 @@ def incident(n: int, slow: set[int], edges: list[tuple[int, int]]) -> Incident:
     for i in range(n):
         latency = 0.02 * np.exp(0.05 * rng.standard_normal(TIME.size))
         latency[SLOW] *= 3.0 if i in slow else 1.0
-        requests = np.full(TIME.size, 100.0)
+        requests = np.full(TIME.size, 100.0, dtype=np.float64)
         for name, family, statistic, values in (
             ("latency", Family.LATENCY, Statistic.MEAN, latency),
             ("requests", Family.LOAD, Statistic.COUNT, requests),

@@ -103,7 +103,7 @@ def test_expectations_agree_with_a_long_brute_force_run() -> None:
 
 def arviz_k_hat(log_weights: Floats) -> float:
     # It takes log likelihoods of left-out points, whose weights are their inverses.
-    _, k_hat = array_stats.psislw(-log_weights)  # type: ignore[no-untyped-call]
+    _, k_hat = array_stats.psislw(-log_weights)
     return float(k_hat)
 
 

@@ -30,7 +30,7 @@ def mode_of(name: str) -> Any:  # noqa: ANN401
 
     if name == "py":
         return Mode(linker="py", optimizer="fast_compile")
-    return get_mode(name)  # type: ignore[no-untyped-call]
+    return get_mode(name)
 
 
 def apply(handle: Any, theta: Any) -> Any:  # noqa: ANN401
