@@ -10,6 +10,7 @@
 //! footprint in which that hurts least. With one footprint it is the quiet density itself (eq. 3).
 
 use super::density::{effect, quiet};
+use super::range::LogMean;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
 
@@ -340,42 +341,4 @@ fn over_geometric_mean(density: &[f64]) -> Vec<f64> {
     }
     let level = mean.value().exp();
     density.iter().map(|q| q / level).collect()
-}
-
-/// Mean of logarithms, with one logarithm for many factors.
-#[derive(Debug)]
-struct LogMean {
-    product: f64,
-    total: f64,
-    n: f64,
-}
-
-impl Default for LogMean {
-    fn default() -> Self {
-        Self {
-            product: 1.0,
-            total: 0.0,
-            n: 0.0,
-        }
-    }
-}
-
-impl LogMean {
-    fn push(&mut self, q: f64) {
-        self.product *= q;
-        self.n += 1.0;
-        if !(1e-150..1e150).contains(&self.product) {
-            self.total += self.product.ln();
-            self.product = 1.0;
-        }
-    }
-
-    /// 0 for no factor at all.
-    fn value(&self) -> f64 {
-        if self.n > 0.0 {
-            (self.total + self.product.ln()) / self.n
-        } else {
-            0.0
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::hypotheses::{Modes, kind_prior, kind_prior_backward, modes, modes_backward};
+use super::range::{log_sum_exp, split_scale};
 use super::spread::{Spread, SpreadScratch};
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
@@ -368,20 +369,5 @@ impl Likelihood {
             modes_backward(theta, kind, &m, g * p, g * p, gradient);
             kind_prior_backward(theta, kind, g * p * (m.alone + m.both), gradient);
         }
-    }
-}
-
-/// Scales `(exp(-max(c, 0)), exp(min(c, 0)))` that bring `1` and `exp(c) g` to a common size.
-fn split_scale(common: f64) -> (f64, f64) {
-    ((-common.max(0.0)).exp(), common.min(0.0).exp())
-}
-
-/// `ln(sum(exp(x)))`, minus infinity for an empty or all minus-infinite slice.
-pub(crate) fn log_sum_exp(x: &[f64]) -> f64 {
-    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max.is_finite() {
-        max + x.iter().map(|v| (v - max).exp()).sum::<f64>().ln()
-    } else {
-        max
     }
 }

@@ -8,6 +8,7 @@ mod doses;
 mod hypotheses;
 mod likelihood;
 mod plan;
+mod range;
 mod spread;
 mod untraced;
 

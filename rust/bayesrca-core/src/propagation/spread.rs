@@ -6,6 +6,7 @@ use super::alarm::{ALARM_TRUE, alarm_mix, mix};
 use super::cells::{Cells, Ratios};
 use super::doses::{PairAdjoint, PairDoses};
 use super::plan::Plan;
+use super::range::{bring_together, keep_in_range};
 use super::untraced::{Untraced, moved, untraced};
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
@@ -398,27 +399,4 @@ impl Spread {
 /// One lane per footprint, and one more for the prior probability that the target is affected.
 fn lanes(r: &Root, footprints: usize) -> usize {
     footprints + usize::from(r.plan.target_bit.is_some())
-}
-
-/// Move a factor that leaves the comfortable range of a double into its logarithm.
-fn keep_in_range(factor: &mut f64, log: &mut f64) {
-    if !(1e-100..1e100).contains(factor) {
-        *log += factor.ln();
-        *factor = 1.0;
-    }
-}
-
-/// Put all lanes over one common `exp`; return its logarithm.
-fn bring_together(out: &mut [f64], log: &[f64]) -> f64 {
-    let common = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if !common.is_finite() {
-        out.fill(0.0);
-        return 0.0;
-    }
-    if log.iter().any(|&l| l < common) {
-        for (x, l) in out.iter_mut().zip(log) {
-            *x *= (l - common).exp();
-        }
-    }
-    common
 }

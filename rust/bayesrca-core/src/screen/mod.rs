@@ -98,9 +98,13 @@ pub fn screen(
     }
     let mode = find_mode(likelihood, prior, &mut Workspace::default(), cancelled)?;
     let proposal = Proposal::new(&mode, options.points);
-    let whitened: Vec<[f64; N_PARAMETERS]> = (0..options.scrambles)
-        .flat_map(|b| proposal.draw(scramble_seed(options.seed, b), options.points))
-        .collect();
+    let mut whitened: Vec<[f64; N_PARAMETERS]> = Vec::new();
+    for b in 0..options.scrambles {
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        whitened.extend(proposal.draw(scramble_seed(options.seed, b), options.points));
+    }
     let thetas: Vec<_> = whitened.iter().map(|v| prior.theta(v)).collect();
     let (log_root, log_likelihood) = likelihood.root_log_posteriors(&thetas, cancelled)?;
     if log_likelihood.iter().any(|l| l.is_nan()) {
