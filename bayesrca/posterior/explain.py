@@ -121,7 +121,7 @@ def _hops_to(edges: NDArray[np.int64], target: int | None) -> dict[int, int | No
 def _sentence(
     own: tuple[OwnEvidence, ...], dose: Dose | None, path: tuple[str, ...], *, reaches: bool | None
 ) -> str:
-    parts = [_own_words(e) for e in own] or ["no telemetry of its own in the window"]
+    parts = [_own_words(e) for e in own] or ["no telemetry of its own in that interval"]
     if dose is not None:
         parts.append(_dose_words(dose))
     if reaches is None:
