@@ -223,6 +223,7 @@ fn bad_models_are_named() {
         &noise,
         &samples
     ));
+    assert!(!build(2, &[], &[1e9, 0.0], &samples));
     assert!(!build(2, &[], &[0.0], &samples));
     assert!(!build(2, &[], &[0.0, f64::NAN], &samples));
     assert!(!build(2, &[], &noise, &samples[..3]));

@@ -9,6 +9,8 @@ use crate::game::{Game, Walk};
 
 /// Fewest samples in a group of the jackknife.
 const GROUP: usize = 32;
+/// Samples computed at once; short enough to stay in the nearest cache.
+const LANES: usize = 128;
 
 /// As [`SampledTailGame`](super::SampledTailGame), for mechanisms `x_j = max(h, slope_j h) + noise_j` of the weighted
 /// parents `h = sum_i w_ij x_i`: a node that takes up an excess but not a relief of its parents. A slope of 1 is linear.
@@ -19,6 +21,8 @@ const GROUP: usize = 32;
 pub struct NonlinearTailGame {
     dag: Dag,
     samples: usize,
+    /// Chunks of samples of a row; the last one may have lanes to spare.
+    chunks: usize,
     /// Row of each node among the target's ancestors.
     row: Vec<usize>,
     /// Weighted parents of each row.
@@ -26,11 +30,11 @@ pub struct NonlinearTailGame {
     slope: Vec<f32>,
     observed: Vec<f32>,
     /// Baseline noise, row by row.
-    noise: Vec<f32>,
+    noise: Vec<[f32; LANES]>,
     /// Rows to compute again when a player joins.
     descendants: Vec<Vec<usize>>,
     /// Node values in the empty coalition, row by row.
-    empty: Vec<f32>,
+    empty: Vec<[f32; LANES]>,
     sign: f32,
     threshold: f32,
     shares: LogShare,
@@ -75,10 +79,13 @@ impl NonlinearTailGame {
                 .map(|&(i, w)| (row[i], w as f32))
                 .collect()
         });
-        let noise = dag
-            .order
-            .iter()
-            .flat_map(|&i| (0..samples).map(move |k| baseline_noise[k * n + i] as f32));
+        let chunks = samples.div_ceil(LANES);
+        let mut noise = vec![[0.0; LANES]; rows * chunks];
+        for (r, &i) in dag.order.iter().enumerate() {
+            for k in 0..samples {
+                noise[r * chunks + k / LANES][k % LANES] = baseline_noise[k * n + i] as f32;
+            }
+        }
         let descendants = dag.descendants();
         let mut game = Self {
             samples,
@@ -89,12 +96,13 @@ impl NonlinearTailGame {
                 .iter()
                 .map(|&i| observed_noise[i] as f32)
                 .collect(),
-            noise: noise.collect(),
+            noise,
+            chunks,
             descendants: descendants
                 .into_iter()
                 .map(|d| d.into_iter().map(|i| row[i]).collect())
                 .collect(),
-            empty: vec![0.0; rows * samples],
+            empty: vec![[0.0; LANES]; rows * chunks],
             sign: tail.sign() as f32,
             threshold: 0.0,
             shares: LogShare::new(samples),
@@ -133,7 +141,6 @@ impl Game for NonlinearTailGame {
         NonlinearTailWalk {
             game: self,
             x: self.empty.clone(),
-            h: vec![0.0; self.samples],
             member: vec![false; self.dag.order.len()],
         }
     }
@@ -177,40 +184,36 @@ impl Game for NonlinearTailGame {
 #[derive(Debug, Clone)]
 pub struct NonlinearTailWalk<'a> {
     game: &'a NonlinearTailGame,
-    x: Vec<f32>,
-    /// Scratch: weighted parents of one node.
-    h: Vec<f32>,
+    x: Vec<[f32; LANES]>,
     member: Vec<bool>,
 }
 
 impl NonlinearTailWalk<'_> {
     fn compute(&mut self, row: usize) {
         let game = self.game;
-        let m = game.samples;
-        self.h.fill(0.0);
-        for &(parent, weight) in &game.parents[row] {
-            for (h, x) in self.h.iter_mut().zip(&self.x[parent * m..(parent + 1) * m]) {
-                *h += weight * x;
+        let (chunks, slope) = (game.chunks, game.slope[row]);
+        let (observed, member) = ([game.observed[row]; LANES], self.member[row]);
+        for c in 0..chunks {
+            let mut h = [0.0; LANES];
+            for &(parent, weight) in &game.parents[row] {
+                let x = &self.x[parent * chunks + c];
+                for l in 0..LANES {
+                    h[l] += weight * x[l];
+                }
             }
-        }
-        let slope = game.slope[row];
-        let out = &mut self.x[row * m..(row + 1) * m];
-        if self.member[row] {
-            let noise = game.observed[row];
-            for (x, h) in out.iter_mut().zip(&self.h) {
-                *x = h.max(slope * h) + noise;
-            }
-        } else {
-            let noise = &game.noise[row * m..(row + 1) * m];
-            for ((x, h), noise) in out.iter_mut().zip(&self.h).zip(noise) {
-                *x = h.max(slope * h) + noise;
+            let at = row * chunks + c;
+            let noise = if member { &observed } else { &game.noise[at] };
+            let x = &mut self.x[at];
+            for l in 0..LANES {
+                let bent = slope * h[l];
+                x[l] = if h[l] > bent { h[l] } else { bent } + noise[l];
             }
         }
     }
 
     fn target(&self) -> &[f32] {
-        let row = self.game.row[self.game.dag.target];
-        &self.x[row * self.game.samples..(row + 1) * self.game.samples]
+        let row = self.game.row[self.game.dag.target] * self.game.chunks;
+        &self.x[row..row + self.game.chunks].as_flattened()[..self.game.samples]
     }
 
     fn value(&self) -> f64 {

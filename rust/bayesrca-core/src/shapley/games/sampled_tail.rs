@@ -4,13 +4,15 @@ use super::dag::{Dag, check_finite, check_nodes};
 use super::tail::{
     LogShare, TAIL_MARGIN, Tail, count_samples, jackknife, mean_and_deviation, n_groups,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::game::{Game, Walk};
 
 /// Samples a tile keeps in registers along an order.
 const TILE: usize = 32;
 /// A sample that fills up the last tile: below the threshold whatever joins.
 const NEVER: i32 = -(1 << 30);
+/// Coarsest unit of the fixed point, in standard deviations of the target.
+const COARSEST: f64 = 0.01;
 /// Largest absolute target value in fixed point; the distance to the threshold is then below 2^29.
 const FULL_SCALE: f64 = (1 << 28) as f64;
 
@@ -27,9 +29,9 @@ pub struct SampledTailGame {
     samples: usize,
     /// Players with an effect, ascending.
     active: Vec<u32>,
-    /// Place of each player among the active ones.
+    /// Place of each player among the active ones; the others share the last place.
     place: Vec<u32>,
-    /// What a joining player adds, `[tile][place][sample]`.
+    /// What a joining player adds, `[tile][place][sample]`; nothing at the last place.
     steps: Vec<[i32; TILE]>,
     /// Distance of each sample to the threshold in the empty coalition.
     base: Vec<[i32; TILE]>,
@@ -41,7 +43,8 @@ impl SampledTailGame {
     /// by nodes.
     ///
     /// # Errors
-    /// `InvalidEvidence` for no nodes, a cycle, a wrong shape, fewer than 2 samples or an entry that is not finite.
+    /// `InvalidEvidence` for no nodes, a cycle, a wrong shape, fewer than 2 samples, an entry that is not finite or noise
+    /// millions of times the target's deviation, which the fixed point cannot hold.
     pub fn new(
         n: usize,
         edges: &[(usize, usize, f64)],
@@ -71,9 +74,15 @@ impl SampledTailGame {
         check_finite("edges", &[bound], 1)?;
         let scale = if bound > 0.0 { FULL_SCALE / bound } else { 1.0 };
         let fixed = |i: usize, noise: f64| (effects[i] * noise * scale).round() as i32;
-        let margin = (TAIL_MARGIN * mean_and_deviation(&y).1 * scale)
-            .ceil()
-            .min(FULL_SCALE) as i32;
+        let deviation = mean_and_deviation(&y).1;
+        if deviation > 0.0 && deviation * scale * COARSEST < 1.0 {
+            let message = format!(
+                "reaches {:.1e} standard deviations of the target, too far to tell its samples apart",
+                bound / deviation
+            );
+            return Err(Error::evidence("observed_noise", message));
+        }
+        let margin = (TAIL_MARGIN * deviation * scale).ceil().min(FULL_SCALE) as i32;
         let threshold = (0..n).map(|i| fixed(i, observed_noise[i])).sum::<i32>() - margin;
 
         let tiles = samples.div_ceil(TILE);
@@ -96,7 +105,8 @@ impl SampledTailGame {
                 columns.push(rows);
             }
         }
-        let mut place = vec![0; n];
+        let mut place = vec![active.len() as u32; n];
+        columns.push(vec![[0; TILE]; tiles]);
         for (p, &i) in active.iter().enumerate() {
             place[i as usize] = p as u32;
         }
@@ -114,6 +124,11 @@ impl SampledTailGame {
         })
     }
 
+    /// Steps of one tile.
+    fn width(&self) -> usize {
+        self.active.len() + 1
+    }
+
     fn value_of(&self, below: u32) -> f64 {
         self.shares.of((self.base.len() * TILE) as u32 - below)
     }
@@ -126,7 +141,7 @@ impl SampledTailGame {
         length: usize,
         mut record: impl FnMut(usize, u32),
     ) {
-        let width = self.active.len();
+        let width = self.width();
         let steps = &self.steps[tile * width..(tile + 1) * width];
         for (row, order) in places.chunks_exact(length).enumerate() {
             let mut y = self.base[tile];
@@ -174,15 +189,6 @@ impl Game for SampledTailGame {
         self.active.clone()
     }
 
-    fn value(&self, coalition: &crate::game::Coalition) -> f64 {
-        let mut walk = self.walk();
-        let empty = walk.start();
-        let members = self.active.iter().map(|&i| i as usize);
-        members
-            .filter(|&i| coalition.contains(i))
-            .fold(empty, |_, i| walk.add(i))
-    }
-
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
         let (tiles, length) = (self.base.len(), self.active.len());
         let groups = n_groups(tiles);
@@ -227,7 +233,7 @@ impl Walk for SampledTailWalk<'_> {
 
     fn add(&mut self, player: usize) -> f64 {
         let steps = self.game.steps[self.game.place[player] as usize..].iter();
-        let tiles = self.y.iter_mut().zip(steps.step_by(self.game.active.len()));
+        let tiles = self.y.iter_mut().zip(steps.step_by(self.game.width()));
         let below = tiles.map(|(y, step)| advance(y, step)).sum();
         self.game.value_of(below)
     }
