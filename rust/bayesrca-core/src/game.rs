@@ -119,6 +119,11 @@ pub trait Game: Sync {
         None
     }
 
+    /// Exact pairwise Shapley interaction indices, row-major by players, where a formula gives them.
+    fn closed_form_interactions(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// A cheap game with known Shapley values that moves with this one: the control variate of the estimators.
     fn surrogate(&self) -> Option<&dyn Surrogate> {
         None

@@ -64,13 +64,16 @@ pub fn shapley_of_table(n: usize, table: &[f64]) -> Result<Estimate> {
     )
 }
 
-/// Exact pairwise Shapley interaction indices (Grabisch & Roubens 1999), row-major `n x n`, symmetric, 0 on the
+/// Exact pairwise Shapley interaction indices (Grabisch & Roubens 1999), by the game's formula or by enumeration, row-major `n x n`, symmetric, 0 on the
 /// diagonal: `I_ij = sum over S without i, j of s! (n - s - 2)! / (n - 1)! (v(S+i+j) - v(S+i) - v(S+j) + v(S))`.
 ///
 /// # Errors
 /// As [`compute_shapley`].
 pub fn compute_interactions<G: Game>(game: &G, monitor: Monitor<'_>) -> Result<Vec<f64>> {
     let n = check_players(game)?;
+    if let Some(indices) = game.closed_form_interactions() {
+        return Ok(indices);
+    }
     let active = game.active_players();
     let table = tabulate(game, &active, monitor)?;
     let m = active.len();

@@ -29,7 +29,8 @@ const MAX_AUTOMATIC: usize = 20;
 /// Estimate Shapley values from random orders.
 ///
 /// Only the active players are sampled; the others get exactly 0. `n_evaluations` counts the coalitions that were
-/// valued along the orders, and never exceeds the budget.
+/// valued along the orders, and never exceeds the budget; the few orders along which a sampled game judges its inner
+/// error come on top. A tolerance without a budget runs until it is met: let the monitor watch the clock.
 ///
 /// # Errors
 /// `InvalidEvidence` for a game without players, a budget smaller than one walk, or a tolerance or confidence outside

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 const MIN_UNITS: u64 = 64;
 /// Units between the first looks; later looks come after an eighth more.
 const LOOK: u64 = 32;
+/// Most evaluations between two looks after the first, so that the monitor is asked often enough.
+const LOOK_EVALUATIONS: u64 = 1 << 17;
 /// Units one task draws.
 const TASK: u64 = 8;
 /// Narrowest half-width, relative to the largest value seen: players without variance would miss by rounding.
@@ -57,7 +59,7 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
         let step = if from < MIN_UNITS {
             MIN_UNITS - from
         } else {
-            LOOK.max(from / 8 / LOOK * LOOK)
+            LOOK.max((from / 8).min(LOOK_EVALUATIONS / units.cost()))
         };
         let to = plan.max_units.min(from + step);
         let tasks: Vec<Range<u64>> = (from..to)

@@ -189,6 +189,10 @@ impl Game for ExcessFlowGame {
     fn closed_form(&self) -> Option<Vec<f64>> {
         Some(self.values.clone())
     }
+
+    fn closed_form_interactions(&self) -> Option<Vec<f64>> {
+        Some(vec![0.0; self.dag.n * self.dag.n])
+    }
 }
 
 /// The growing coalition of an [`ExcessFlowGame`].

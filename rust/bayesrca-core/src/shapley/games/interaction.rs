@@ -64,20 +64,6 @@ impl InteractionGame {
             with,
         })
     }
-
-    /// Pairwise Shapley interaction indices, row-major `n x n`: the pair's effect plus halves of the triples it is in.
-    #[must_use]
-    pub fn interactions(&self) -> Vec<f64> {
-        let n = self.single.len();
-        let mut out = self.pair.clone();
-        for &(i, j, k, effect) in &self.triples {
-            for (a, b) in [(i, j), (j, k), (i, k)] {
-                out[a * n + b] += 0.5 * effect;
-                out[b * n + a] += 0.5 * effect;
-            }
-        }
-        out
-    }
 }
 
 impl Game for InteractionGame {
@@ -118,6 +104,19 @@ impl Game for InteractionGame {
             self.single[i] + pairs / 2.0 + triples / 3.0
         };
         Some((0..n).map(of).collect())
+    }
+
+    /// A pair's index is the pair's effect plus halves of the triples it is in.
+    fn closed_form_interactions(&self) -> Option<Vec<f64>> {
+        let n = self.single.len();
+        let mut out = self.pair.clone();
+        for &(i, j, k, effect) in &self.triples {
+            for (a, b) in [(i, j), (j, k), (i, k)] {
+                out[a * n + b] += 0.5 * effect;
+                out[b * n + a] += 0.5 * effect;
+            }
+        }
+        Some(out)
     }
 }
 
