@@ -10,17 +10,19 @@
 //! Nanoseconds per marginal contribution (per world for `live_edge`), medians on two shared, loaded x86-64 cores,
 //! baseline instruction set (SSE2), one thread (the machine's noise is about a quarter):
 //!
-//! | kernel | 20 | 50 | 200 players |
-//! |---|---|---|---|
-//! | `sampled_tail` (1,024 samples) | 155 | 152 | 147 |
-//! | `gaussian_tail` | 41 | 25 | 33 |
-//! | `nonlinear_tail` (1,024 samples) | 4,700 | 7,100 | 15,800 |
-//! | `noisy_or` | 32 | 60 | 335 |
-//! | `interaction` (pairs and triples) | 17 | 34 | 112 |
-//! | `call_tree` | 14 | 18 | 17 |
-//! | `live_edge`, per world | 43 | 60 | 462 |
-//! | `orders`, per player placed | 10 | 14 | 13 |
-//! | `enumerate_call_tree`, per coalition of 16 | 44 | | |
+//! | kernel | 20 | 50 | 200 players | instructions at 50 |
+//! |---|---|---|---|---|
+//! | `sampled_tail` (1,024 samples) | 155 | 152 | 147 | 1,766 |
+//! | `gaussian_tail` | 41 | 25 | 33 | 181 |
+//! | `nonlinear_tail` (1,024 samples) | 4,700 | 7,100 | 15,800 | 87,400 |
+//! | `noisy_or` | 32 | 60 | 335 | 829 |
+//! | `interaction` (pairs and triples) | 17 | 34 | 112 | 325 |
+//! | `call_tree` | 14 | 18 | 17 | 241 |
+//! | `live_edge`, per world | 43 | 60 | 462 | 1,027 |
+//! | `orders`, per player placed | 10 | 14 | 13 | |
+//! | `enumerate_call_tree`, per coalition of 16 | 44 | | | |
+//!
+//! Instructions are callgrind's, as the difference of two runs of different length of the same walks outside criterion.
 
 use std::hint::black_box;
 use std::time::Instant;
