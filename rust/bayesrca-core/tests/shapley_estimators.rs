@@ -297,6 +297,23 @@ fn a_monitor_stops_or_finishes() {
 }
 
 #[test]
+fn a_budget_without_end_is_watched_by_the_monitor() {
+    let game = Opaque(interaction_game(8, 20, 36));
+    for budget in [u64::MAX, 1 << 40] {
+        let options = Options {
+            budget: Some(budget),
+            method: bayesrca_core::shapley::Method::Sampled,
+            ..Options::new(1)
+        };
+        let e = estimate_shapley(&game, &options, &mut |_| Control::Finish).unwrap();
+        assert_eq!(
+            (e.rule, e.n_units, e.converged),
+            (Rule::PairInterval, 64, false)
+        );
+    }
+}
+
+#[test]
 fn bad_input_is_named() {
     let field = |result: Result<_, Error>| match result {
         Err(Error::InvalidEvidence { field, .. }) => field,

@@ -19,6 +19,8 @@ pub const MAX_SOBOL_PLAYERS: usize = 256;
 const MAX_POINTS: u64 = 1 << 16;
 /// Independent scrambles.
 const SCRAMBLES: u64 = 16;
+/// Budgets beyond this many full sequences go to independent pairs, which need no state per unit.
+const MAX_SCRAMBLES: u64 = 1024;
 /// Walks when neither tolerance nor budget is given.
 const DEFAULT_WALKS: u64 = 16 * 64;
 /// Points of one scramble between two calls of the monitor.
@@ -66,7 +68,8 @@ pub fn estimate_shapley<G: Game>(
         (None, None) => DEFAULT_WALKS,
         (Some(_), None) => u64::MAX,
     };
-    let sobol = options.tolerance.is_none() && walks >= 2 * SCRAMBLES;
+    let enough = 2 * SCRAMBLES..=2 * MAX_SCRAMBLES * MAX_POINTS;
+    let sobol = options.tolerance.is_none() && enough.contains(&walks);
     let mut estimate = if sobol && sampler.active.len() <= MAX_SOBOL_PLAYERS {
         sampler.by_scrambles(walks / 2, monitor)?
     } else {
