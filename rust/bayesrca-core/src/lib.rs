@@ -3,7 +3,7 @@
 //! Pure functions on plain arrays: no Python, no I/O, no printing, no global state. [`Likelihood`] prepares one
 //! incident's evidence and then gives, for any parameter vector theta, the log likelihood with the root cause summed
 //! out, its gradient, and the posterior over root causes; [`screen`](screen::screen) explores theta's posterior by
-//! importance sampling in milliseconds.
+//! importance sampling in milliseconds. [`shapley`] shares what a [`game`] is worth among its players.
 //!
 //! ```
 //! use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, Workspace};
@@ -30,10 +30,13 @@
 
 mod error;
 mod evidence;
+pub mod game;
 mod graph;
 mod params;
 mod propagation;
+mod rng;
 pub mod screen;
+pub mod shapley;
 
 pub use error::{Error, Result};
 pub use evidence::{Evidence, FamilyEvidence};

@@ -1,0 +1,162 @@
+//! Counter-based random streams: one per sampling unit, so that threads never change a bit.
+
+use statrs::function::erf::erfc_inv;
+
+/// Step of the `SplitMix64` counter.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The output function of `SplitMix64` (Steele, Lea & Flood 2014).
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// What a stream is drawn for; streams of one seed and different purposes are unrelated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Purpose {
+    /// Antithetic pairs of orders.
+    Pairs = 1,
+    /// Scrambles of a Sobol sequence.
+    Scrambles = 2,
+    /// Orders over which the inner error is averaged.
+    Inner = 3,
+    /// Worlds of a live-edge game.
+    Worlds = 4,
+    /// Resamples of uncertain doses.
+    Doses = 5,
+}
+
+/// The random stream of one sampling unit.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream(u64);
+
+impl Stream {
+    /// Stream number `unit` of `seed` for one purpose.
+    pub fn new(seed: u64, purpose: Purpose, unit: u64) -> Self {
+        let purpose = mix(seed.wrapping_add((purpose as u64).wrapping_mul(STEP)));
+        Self(mix(purpose.wrapping_add((unit + 1).wrapping_mul(STEP))))
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(STEP);
+        mix(self.0)
+    }
+
+    /// Uniform on 0 to `n - 1` (Lemire 2019, with rejection: no bias).
+    pub fn below(&mut self, n: u32) -> u32 {
+        let threshold = n.wrapping_neg() % n;
+        loop {
+            let product = (self.bits() >> 32) * u64::from(n);
+            if product as u32 >= threshold {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// Standard normal.
+    pub fn normal(&mut self) -> f64 {
+        let u = ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        -std::f64::consts::SQRT_2 * erfc_inv(2.0 * u)
+    }
+
+    /// 64 independent events of one probability, given as [`threshold`]. Each lane compares its own random bits with
+    /// the binary digits of the probability and stops at the first difference, so about 8 words decide all lanes.
+    pub fn events(&mut self, threshold: Threshold) -> u64 {
+        let digits = match threshold {
+            Threshold::Never => return 0,
+            Threshold::Always => return u64::MAX,
+            Threshold::Digits(digits) => digits,
+        };
+        let (mut happened, mut open) = (0, u64::MAX);
+        // The remaining digits being zero, no open lane can fall below them.
+        let mut digits = digits;
+        while open != 0 && digits != 0 {
+            let bits = self.bits();
+            if digits >> 63 == 1 {
+                happened |= open & !bits;
+                open &= bits;
+            } else {
+                open &= !bits;
+            }
+            digits <<= 1;
+        }
+        happened
+    }
+
+    /// Shuffle in place (Fisher & Yates).
+    pub fn shuffle(&mut self, order: &mut [u32]) {
+        for i in (1..order.len()).rev() {
+            let j = self.below(i as u32 + 1) as usize;
+            order.swap(i, j);
+        }
+    }
+}
+
+/// A probability as binary digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threshold {
+    Never,
+    Always,
+    Digits(u64),
+}
+
+/// Binary digits of a probability.
+pub(crate) fn threshold(probability: f64) -> Threshold {
+    let digits = (probability * 2.0f64.powi(64)) as u64;
+    if probability >= 1.0 {
+        Threshold::Always
+    } else if digits == 0 {
+        Threshold::Never
+    } else {
+        Threshold::Digits(digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_happen_with_their_probability() {
+        let mut stream = Stream::new(7, Purpose::Worlds, 0);
+        for p in [0.0, 1e-3, 0.25, 0.7, 1.0] {
+            let words = 4000;
+            let total: u32 = (0..words)
+                .map(|_| stream.events(threshold(p)).count_ones())
+                .sum();
+            let (n, total) = (f64::from(words * 64), f64::from(total));
+            assert!(
+                (total - n * p).abs() <= 4.5 * (n * p * (1.0 - p)).sqrt(),
+                "{p}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_order_is_as_likely() {
+        let mut counts = std::collections::HashMap::new();
+        for unit in 0..24_000 {
+            let mut order = [0, 1, 2, 3];
+            Stream::new(3, Purpose::Pairs, unit).shuffle(&mut order);
+            *counts.entry(order).or_insert(0.0) += 1.0;
+        }
+        let chi_square: f64 = counts
+            .values()
+            .map(|c: &f64| (c - 1000.0).powi(2) / 1000.0)
+            .sum();
+        assert_eq!(counts.len(), 24);
+        assert!(chi_square < 55.0, "{chi_square}"); // 23 degrees of freedom: p < 2e-4
+    }
+
+    #[test]
+    fn normals_have_unit_variance() {
+        let mut stream = Stream::new(11, Purpose::Doses, 0);
+        let draws: Vec<f64> = (0..40_000).map(|_| stream.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / 4e4;
+        let variance = draws.iter().map(|x| x * x).sum::<f64>() / 4e4;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03);
+    }
+}

@@ -1,0 +1,23 @@
+//! The games root-cause analysis plays.
+
+mod call_tree;
+mod dag;
+mod excess_flow;
+mod gaussian_tail;
+mod interaction;
+mod live_edge;
+mod noisy_or;
+mod nonlinear_tail;
+mod quadrature;
+mod sampled_tail;
+mod tail;
+
+pub use call_tree::{CallTreeGame, Span};
+pub use excess_flow::{ExcessFlowGame, FlowShares, flow_weights};
+pub use gaussian_tail::GaussianTailGame;
+pub use interaction::InteractionGame;
+pub use live_edge::LiveEdgeGame;
+pub use noisy_or::NoisyOrGame;
+pub use nonlinear_tail::NonlinearTailGame;
+pub use sampled_tail::SampledTailGame;
+pub use tail::{TAIL_MARGIN, Tail};

@@ -1,0 +1,274 @@
+//! Call trees, excess flow and nonlinear models.
+
+mod shapley_common;
+
+use bayesrca_core::game::{Coalition, Game};
+use bayesrca_core::shapley::games::{
+    CallTreeGame, ExcessFlowGame, NonlinearTailGame, SampledTailGame, Span, Tail, flow_weights,
+};
+use bayesrca_core::shapley::{Options, Rule};
+use shapley_common::{Random, assert_close, by_definition, check_game, exact, in_pool, sampled};
+
+type Edges = Vec<(usize, usize, f64)>;
+
+fn call_tree(seed: u64, n: usize) -> Vec<Span> {
+    let mut r = Random(seed);
+    (0..n)
+        .map(|i| {
+            let baseline = (0.6 * r.normal()).exp();
+            let hot = if r.next() < 0.25 {
+                (1.2 + 0.5 * r.normal()).exp()
+            } else {
+                1.0
+            };
+            Span {
+                parent: (i > 0).then(|| (i - 1) / 3 + r.below(i / 2 + 1 - (i - 1) / 3)),
+                stage: r.below(2),
+                baseline,
+                observed: baseline * r.between(0.85, 1.2) * hot,
+            }
+        })
+        .collect()
+}
+
+fn latency(spans: &[Span], own: &[f64], i: usize) -> f64 {
+    let stage = |s: usize| {
+        let calls = (0..spans.len()).filter(|&c| spans[c].parent == Some(i) && spans[c].stage == s);
+        calls.map(|c| latency(spans, own, c)).fold(0.0, f64::max)
+    };
+    own[i] + (0..5).map(stage).sum::<f64>()
+}
+
+#[test]
+fn call_trees_match_their_recursion_and_enumeration() {
+    for n in [1, 2, 10, 12] {
+        let spans = call_tree(60 + n as u64, n);
+        let game = CallTreeGame::new(&spans).unwrap();
+        for s in (0..1usize << n).step_by(13) {
+            let member = |i: usize| s >> i & 1 == 1;
+            let own: Vec<f64> = (0..n)
+                .map(|i| {
+                    if member(i) {
+                        spans[i].observed
+                    } else {
+                        spans[i].baseline
+                    }
+                })
+                .collect();
+            let value = game.value(&Coalition::of(n, (0..n).filter(|&i| member(i))));
+            assert_close(&[value], &[latency(&spans, &own, 0)], 1e-12);
+        }
+        check_game(&game, 1e-12);
+    }
+    let game = CallTreeGame::new(&call_tree(20, 20)).unwrap();
+    let (truth, e) = (exact(&game), sampled(&game, Options::new(1)));
+    for i in 0..20 {
+        assert!((truth.values[i] - e.values[i]).abs() <= 8.0 * e.std_err[i] + 1e-9);
+    }
+}
+
+#[test]
+fn five_thousand_players_are_sampled_with_independent_pairs() {
+    let game = CallTreeGame::new(&call_tree(5, 5000)).unwrap();
+    let options = Options {
+        budget: Some(64 * 5000),
+        ..Options::new(1)
+    };
+    let e = sampled(&game, options);
+    assert_eq!(
+        (e.rule, e.n_units, e.n_evaluations),
+        (Rule::ManyPlayersPairInterval, 32, 320_000)
+    );
+    assert!(e.efficiency_gap().abs() < 1e-9 * e.grand);
+}
+
+#[test]
+fn bad_call_trees_are_named() {
+    let span = |parent, baseline| Span {
+        parent,
+        stage: 0,
+        baseline,
+        observed: 1.0,
+    };
+    let ok = |spans: &[Span]| CallTreeGame::new(spans).is_ok();
+    assert!(ok(&[span(None, 1.0), span(Some(0), 1.0)]));
+    assert!(!ok(&[]));
+    assert!(!ok(&[span(None, 1.0), span(None, 1.0)]));
+    assert!(!ok(&[span(None, f64::NAN)]));
+    assert!(!ok(&[span(None, -1.0)]));
+    assert!(!ok(&[span(None, 1.0), span(Some(2), 1.0)]));
+    assert!(!ok(&[
+        span(None, 1.0),
+        span(Some(2), 1.0),
+        span(Some(1), 1.0)
+    ]));
+}
+
+#[test]
+fn excess_flows_to_the_target_along_all_paths() {
+    // 0 calls 1 and 2, both call 3; 4 calls 3 too, and nothing of 4 reaches 0.
+    let calls = [(0, 1), (0, 2), (1, 3), (2, 3), (4, 3)];
+    let weighted = flow_weights(&[100.0, 100.0, 50.0, 50.0, 50.0], &calls).unwrap();
+    assert_close(
+        &weighted.iter().map(|c| c.2).collect::<Vec<_>>(),
+        &[1.0, 1.0, 0.5, 0.25, 0.25],
+        1e-15,
+    );
+    let (dose, sd) = ([9.0, 5.0, 3.0, 8.0, 2.5], [1.0, 1.0, 1.0, 1.0, 2.0]);
+    let game = ExcessFlowGame::new(&weighted, 0, &dose, &sd, 1.5).unwrap();
+    // own: 9 - 5 - 3, 5 - 4, 3 - 2, 8, and 0 - 2 at 4, whose dose is within its noise and reaches nobody.
+    let e = exact(&game);
+    assert_eq!(e.rule, Rule::ClosedForm);
+    assert_close(&e.values, &[1.0, 1.0, 1.0, 6.0, 0.0], 1e-12);
+    assert_close(&[e.grand, e.baseline], &[9.0, 0.0], 1e-12);
+    assert_close(&by_definition(&game), &e.values, 1e-12);
+    assert_close(
+        &game.compute_shares(),
+        &[1.0 / 9.0, 1.0 / 9.0, 1.0 / 9.0, 6.0 / 9.0, 0.0],
+        1e-12,
+    );
+    check_game(&game, 1e-12);
+
+    let unfiltered = ExcessFlowGame::new(&weighted, 0, &dose, &sd, 0.0).unwrap();
+    let shares = unfiltered.estimate_shares(4000, 3).unwrap();
+    assert_eq!(
+        shares,
+        in_pool(1, || unfiltered.estimate_shares(4000, 3).unwrap())
+    );
+    // Linear: own_0 = d0 - d1 - d2, own_1 = d1 - d3 / 2, own_3's flow is 0.75.
+    let truth = [3f64.sqrt(), 1.25f64.sqrt(), 1.0625f64.sqrt(), 0.75, 0.0];
+    assert_close(&shares.value_std_err, &truth, 0.08);
+    assert_close(&shares.shares, &unfiltered.compute_shares(), 0.0);
+    assert!(shares.share_std_err[3] > 0.03 && shares.share_std_err[3] < 0.2);
+}
+
+#[test]
+fn bad_flows_are_named() {
+    let new = |calls: &[(usize, usize, f64)], dose: &[f64], sd: &[f64]| {
+        ExcessFlowGame::new(calls, 0, dose, sd, 1.5).is_ok()
+    };
+    let two = [1.0, 1.0];
+    assert!(new(&[(0, 1, 0.5)], &two, &two));
+    assert!(!new(&[(0, 1, 0.5), (1, 0, 0.5)], &two, &two));
+    assert!(!new(&[(0, 1, -0.5)], &two, &two));
+    assert!(!new(&[(0, 1, f64::INFINITY)], &two, &two));
+    assert!(!new(&[], &[], &[]));
+    assert!(!new(&[], &two, &[1.0]));
+    assert!(!new(&[], &two, &[1.0, -1.0]));
+    assert!(!new(&[], &[1.0, f64::NAN], &two));
+    assert!(flow_weights(&[1.0], &[(0, 1)]).is_err());
+    assert!(flow_weights(&[-1.0], &[]).is_err());
+    assert_eq!(flow_weights(&[0.0, 0.0], &[(0, 1)]).unwrap(), [(0, 1, 1.0)]);
+    let game = ExcessFlowGame::new(&[], 0, &two, &two, 1.5).unwrap();
+    assert!(game.estimate_shares(1, 0).is_err());
+    assert_eq!(game.compute_shares(), [0.0, 0.0]);
+}
+
+struct Rectified {
+    edges: Edges,
+    slope: Vec<f64>,
+    observed: Vec<f64>,
+    baseline: Vec<f64>,
+}
+
+fn rectified(seed: u64, n: usize, samples: usize, slope: f64) -> Rectified {
+    let mut r = Random(seed);
+    let edges = r
+        .dag(n, false)
+        .into_iter()
+        .map(|(i, j)| (i, j, r.between(0.3, 0.9)))
+        .collect();
+    let mut observed: Vec<f64> = (0..n).map(|_| r.normal()).collect();
+    observed[1] = 4.0;
+    Rectified {
+        edges,
+        slope: vec![slope; n],
+        observed,
+        baseline: (0..n * samples).map(|_| r.normal()).collect(),
+    }
+}
+
+fn nonlinear(c: &Rectified, tail: Tail) -> NonlinearTailGame {
+    let n = c.slope.len();
+    NonlinearTailGame::new(&c.edges, n - 1, &c.slope, &c.observed, &c.baseline, tail).unwrap()
+}
+
+#[test]
+fn nonlinear_tails_match_simulation_and_enumeration() {
+    let c = rectified(2, 10, 64, 0.3);
+    let game = nonlinear(&c, Tail::Upper);
+    let solve = |noise: &dyn Fn(usize) -> f64| {
+        let mut x = [0.0f64; 10];
+        for j in 0..10 {
+            let h: f64 = c
+                .edges
+                .iter()
+                .filter(|e| e.1 == j)
+                .map(|&(i, _, w)| w * x[i])
+                .sum();
+            x[j] = h.max(0.3 * h) + noise(j);
+        }
+        x[9]
+    };
+    let observed = solve(&|i| c.observed[i]);
+    for s in (0..1024usize).step_by(29) {
+        let member = |i: usize| s >> i & 1 == 1;
+        let count = (0..64)
+            .filter(|k| {
+                let noise = |i| {
+                    if member(i) {
+                        c.observed[i]
+                    } else {
+                        c.baseline[k * 10 + i]
+                    }
+                };
+                // The margin of a thousandth of a standard deviation, between 1 and 5 here.
+                solve(&noise) >= observed - 3e-3
+            })
+            .count();
+        let value = game.value(&Coalition::of(10, (0..10).filter(|&i| member(i))));
+        assert_close(
+            &[value],
+            &[((count as f64 + 0.5) / 64.5).ln()],
+            0.3 / (count as f64 + 0.5),
+        );
+    }
+    assert_close(&[game.grand()], &[0.0], 1e-12);
+    check_game(&nonlinear(&rectified(3, 10, 100, 0.3), Tail::Upper), 1e-11);
+    check_game(&nonlinear(&rectified(4, 12, 50, 0.0), Tail::Lower), 1e-11);
+}
+
+#[test]
+fn a_slope_of_one_is_the_linear_model() {
+    let c = rectified(5, 10, 400, 1.0);
+    let linear =
+        SampledTailGame::new(10, &c.edges, 9, &c.observed, &c.baseline, Tail::Upper).unwrap();
+    let (a, b) = (exact(&nonlinear(&c, Tail::Upper)), exact(&linear));
+    assert_close(&a.values, &b.values, 0.02);
+    // Both group the samples: by blocks here, by tiles of 32 there.
+    let (a, b) = (a.inner_std_err.unwrap(), b.inner_std_err.unwrap());
+    assert!(
+        (0..10).all(|i| a[i] < 2.0 * b[i] + 0.01 && b[i] < 2.0 * a[i] + 0.01),
+        "{a:?} {b:?}"
+    );
+}
+
+#[test]
+fn bad_nonlinear_models_are_named() {
+    let noise = [1.0, 1.0];
+    let new = |edges: &[(usize, usize, f64)], slope: &[f64], noise: &[f64], baseline: &[f64]| {
+        NonlinearTailGame::new(edges, 0, slope, noise, baseline, Tail::Upper).is_ok()
+    };
+    assert!(new(&[(1, 0, 1.0)], &[0.3; 2], &noise, &[0.5; 4]));
+    assert!(!new(
+        &[(1, 0, 1.0), (0, 1, 1.0)],
+        &[0.3; 2],
+        &noise,
+        &[0.5; 4]
+    ));
+    assert!(!new(&[], &[1.3, 0.0], &noise, &[0.5; 4]));
+    assert!(!new(&[], &[0.3; 2], &noise, &[0.5; 3]));
+    assert!(!new(&[], &[0.3; 2], &[f64::NAN, 0.0], &[0.5; 4]));
+    assert!(!new(&[], &[], &[], &[]));
+    assert!(!new(&[(1, 0, 1e300)], &[0.3; 2], &noise, &[0.5; 4]));
+}
