@@ -1,6 +1,6 @@
 //! Prepared likelihoods behind small integers.
 //!
-//! The sampler's threads call the likelihood by number, without the GIL, a lock or an allocation. A handle is
+//! The sampler's threads call the likelihood by number, without the GIL and without a lock. A handle is
 //! `slot + CAPACITY * generation`; a released or invented one is refused, never followed.
 #![allow(
     unsafe_code,
