@@ -7,7 +7,8 @@
     best = analysis.answer.posterior.causes[0]
     print(best.component, best.probability.value)
 
-Names are loaded when first used: importing the package loads neither PyMC nor pandas.
+Names are loaded when first used: importing the package loads neither PyMC nor pandas nor the native
+core.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bayesrca._core import __version__
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError
 
 if TYPE_CHECKING:
+    from bayesrca._core import __version__
     from bayesrca.analysis import Analysis, Progress, analyze
     from bayesrca.client import Client
     from bayesrca.incident import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from bayesrca.posterior.result import Answer, Cause, Diagnostics, RootCausePosterior
 
 _HOMES = {
+    "bayesrca._core": ("__version__",),
     "bayesrca.analysis": ("Analysis", "Progress", "analyze"),
     "bayesrca.client": ("Client",),
     "bayesrca.incident": (

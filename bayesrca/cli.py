@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayesrca import __version__
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -49,7 +48,9 @@ class _OutputError(Exception):
 
 def _print_version(value: bool) -> None:
     if value:
-        _say(f"bayesrca {__version__}\n")
+        import bayesrca  # noqa: PLC0415  its version is in the native core
+
+        _say(f"bayesrca {bayesrca.__version__}\n")
         raise typer.Exit
 
 

@@ -16,7 +16,7 @@ use crate::error::to_python;
 use crate::likelihood::{parameters, pool, with};
 
 /// How often Python is asked about cancellation and interrupts.
-const POLL_EVERY: Duration = Duration::from_millis(20);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Weighted draws of theta, with the posterior over hypotheses at each.
 #[pyclass(frozen, module = "bayesrca._core")]
@@ -161,6 +161,7 @@ impl Poll {
         &self,
         work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> R + Send,
     ) -> R {
+        self.ask();
         let (done, finished) = channel();
         std::thread::scope(|scope| {
             let worker = scope.spawn(move || {
@@ -169,9 +170,10 @@ impl Poll {
                 let _ = done.send(());
                 result
             });
-            self.ask();
             while finished.recv_timeout(POLL_EVERY) == Err(RecvTimeoutError::Timeout) {
-                self.ask();
+                if !self.stopped.load(Relaxed) {
+                    self.ask();
+                }
             }
             worker.join().unwrap_or_else(|panic| resume_unwind(panic))
         })

@@ -127,7 +127,7 @@ def test_cancelled_stops() -> None:
         return len(calls) > 2
 
     with pytest.raises(CancelledError):
-        screen(tiny(), points=1024, cancelled=now)
+        screen(tiny(), scrambles=64, points=4096, cancelled=now)
     assert len(calls) == 3  # asked no more once told to stop
 
 
