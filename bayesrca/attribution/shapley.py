@@ -218,7 +218,7 @@ def _refuse(field: str, what: str) -> NoReturn:
     raise InvalidSettingsError(msg, field=field)
 
 
-def _threads(threads: int | None) -> int:
+def _threads(threads: object) -> int:
     if threads is None:
         try:
             return len(os.sched_getaffinity(0))
