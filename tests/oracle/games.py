@@ -125,7 +125,8 @@ def noisy_or_case(rng: np.random.Generator, n: int) -> Case:
                 if b == j:
                     spared = spared * (1 - q * fails[:, a])
             fails[:, j] = 1 - spared
-        return fails[:, n - 1]
+        out: Floats = fails[:, n - 1]
+        return out
 
     arguments = {
         "edges": edges,
@@ -170,7 +171,8 @@ def interaction_case(rng: np.random.Generator, n: int, *, triples: bool = True) 
 
     def value(coalitions: Bools) -> Floats:
         members = coalitions.astype(float)
-        out = members @ single + 0.5 * np.einsum("bi,ij,bj->b", members, pair, members)
+        out: Floats = members @ single
+        out = out + 0.5 * np.einsum("bi,ij,bj->b", members, pair, members)
         for trio, effect in zip(sets, effects, strict=True):
             out = out + effect * coalitions[:, trio].all(axis=1)
         return out
