@@ -26,6 +26,10 @@ pub(crate) enum Purpose {
     Worlds = 4,
     /// Resamples of uncertain doses.
     Doses = 5,
+    /// Coalitions of a regression.
+    Coalitions = 6,
+    /// Trials of the estimators.
+    Pilot = 7,
 }
 
 /// The random stream of one sampling unit.
