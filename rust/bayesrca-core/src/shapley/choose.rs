@@ -15,8 +15,9 @@ use crate::rng::{Purpose, Stream};
 const MAX_AUTOMATIC: usize = 20;
 /// Up to here leverage sampling needs no trial.
 const SURE_PLAYERS: usize = 20;
-/// Share of the budget each trial gets.
+/// Share of the budget each trial gets, and most walks.
 const PILOT_SHARE: u64 = 16;
+const PILOT_WALKS: u64 = 128;
 /// Sobol orders gain on leverage sampling as the budget grows: it has to win a trial by this factor of the variance.
 const PILOT_MARGIN: f64 = 1.5;
 
@@ -85,7 +86,7 @@ fn by_the_better<G: Game>(
         && options.tolerance.is_none()
         && n <= MAX_LEVERAGE_PLAYERS
         && (least_budget(n)..=MAX_LEVERAGE_BUDGET).contains(&budget);
-    let trial = budget / PILOT_SHARE;
+    let trial = (budget / PILOT_SHARE).min(PILOT_WALKS * n as u64);
     if possible && n <= SURE_PLAYERS {
         return by_leverage(game, &active, options, budget, monitor);
     }

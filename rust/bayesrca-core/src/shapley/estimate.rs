@@ -20,7 +20,8 @@ pub enum Method {
     /// or on a budget and for games valued in batches, where the number of evaluations is all that counts,
     /// `Leverage` if it promises the smaller error. It does for up to 20 players (it was better or about equal on every
     /// game tried, and far better near enumeration). Above that, a budget of 512 walks or more tries both on a
-    /// sixteenth of it each, independently of what follows, so that the choice does not bend the errors.
+    /// sixteenth of it each, at most 128 walks, independently of what
+    /// follows, so that the choice does not bend the errors.
     #[default]
     Automatic,
     /// Walks along sampled orders always.
@@ -141,6 +142,8 @@ pub struct Estimate {
     pub inner_std_err: Option<Vec<f64>>,
     /// Evaluations of the game.
     pub n_evaluations: u64,
+    /// Evaluations of the game's surrogate (its control variate), where one was used.
+    pub n_surrogate_evaluations: u64,
     /// Independent sampling units (pairs, scrambles or words of worlds).
     pub n_units: u64,
     /// With a tolerance: it was met. Without: the budget was spent in full. Always true where exact.
@@ -176,6 +179,7 @@ impl Estimate {
             half_width: vec![0.0; n],
             inner_std_err: None,
             n_evaluations,
+            n_surrogate_evaluations: 0,
             n_units: 0,
             converged: true,
             baseline: ends.0,

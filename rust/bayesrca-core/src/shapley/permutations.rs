@@ -9,7 +9,7 @@ use super::interval::{Moments, t_quantile};
 use super::orders::{SobolOrders, push_pair};
 use super::units::{FLOOR, Outcome, Plan, TASK, Units, run};
 use crate::error::{Error, Result};
-use crate::game::{Game, Walk};
+use crate::game::{Game, Surrogate, SurrogateValues, Walk};
 use crate::rng::{Purpose, Stream};
 
 /// Dimensions of the Sobol sequence: games with more active players are sampled with independent pairs.
@@ -65,6 +65,8 @@ struct Sampler<'a, G: Game> {
     place: Vec<u32>,
     baseline: f64,
     grand: f64,
+    /// The surrogate's Shapley values, where there is a surrogate.
+    known: Option<SurrogateValues<'a>>,
     /// A single order has no reverse.
     paired: bool,
 }
@@ -82,6 +84,7 @@ impl<'a, G: Game> Sampler<'a, G> {
             place,
             baseline: game.baseline(),
             grand: game.grand(),
+            known: game.surrogate().map(Surrogate::shapley),
             paired: true,
         }
     }
@@ -112,8 +115,6 @@ impl<'a, G: Game> Sampler<'a, G> {
         let mut values = vec![0.0; orders.len()];
         let empty = self.game.walk().along(orders, n, &mut values);
         let largest = values.iter().fold(empty.abs(), |m, v| m.max(v.abs()));
-        let surrogate = self.game.surrogate();
-        let mut marginals = vec![0.0; n];
         for (k, (order, values)) in orders
             .chunks_exact(n)
             .zip(values.chunks_exact(n))
@@ -121,15 +122,48 @@ impl<'a, G: Game> Sampler<'a, G> {
         {
             let row = &mut rows[row_of(k) * n..][..n];
             self.accumulate(order, values, empty, scale, row);
-            if let Some(surrogate) = surrogate {
-                surrogate.marginals(order, &mut marginals);
-                for (&player, marginal) in order.iter().zip(&marginals) {
-                    let known = surrogate.shapley()[player as usize];
-                    row[self.place[player as usize] as usize] += scale * (known - marginal);
+            self.add_surrogate(order, -scale, row);
+            if let Some(SurrogateValues::Exact(known)) = self.known {
+                for &player in order {
+                    row[self.place[player as usize] as usize] += scale * known[player as usize];
                 }
             }
         }
         largest
+    }
+
+    /// Add `scale` times the surrogate's marginal contributions along some orders to a row of places.
+    fn add_surrogate(&self, orders: &[u32], scale: f64, row: &mut [f64]) {
+        let Some(surrogate) = self.game.surrogate() else {
+            return;
+        };
+        let mut marginals = vec![0.0; self.active.len()];
+        for order in orders.chunks_exact(self.active.len()) {
+            surrogate.marginals(order, &mut marginals);
+            for (&player, marginal) in order.iter().zip(&marginals) {
+                row[self.place[player as usize] as usize] += scale * marginal;
+            }
+        }
+    }
+
+    /// Add what the surrogate gives along independent orders of its own beside one pair of the game's: the spread over
+    /// units then holds both errors.
+    fn add_surrogate_walks(&self, purpose: Purpose, unit: u64, row: &mut [f64]) {
+        let walks = self.own_walks();
+        let mut stream = Stream::new(self.options.seed, purpose, unit);
+        let mut orders = Vec::new();
+        for _ in 0..walks {
+            push_pair(&mut stream, &self.active, &mut orders);
+        }
+        self.add_surrogate(&orders, 0.5 / walks as f64, row);
+    }
+
+    /// Orders of the surrogate's own for each order of the game.
+    fn own_walks(&self) -> u64 {
+        match self.known {
+            Some(SurrogateValues::ByWalks(walks)) => walks.into(),
+            _ => 0,
+        }
     }
 
     fn by_pairs(mut self, walks: u64, many: bool, monitor: Monitor<'_>) -> Result<Estimate> {
@@ -172,6 +206,8 @@ impl<'a, G: Game> Sampler<'a, G> {
                 let mut orders = Vec::with_capacity(2 * n * (to - done) as usize);
                 for point in done..to {
                     sequence.push_pair(point as u32, &self.active, &mut orders);
+                    let unit = scramble as u64 * points + point;
+                    self.add_surrogate_walks(Purpose::SurrogateScrambles, unit, sum);
                 }
                 self.walk_orders(&orders, 0.5, sum, |_| 0)
             });
@@ -229,6 +265,11 @@ impl<'a, G: Game> Sampler<'a, G> {
             half_width: spread(&|k| outcome.half_width[k]),
             inner_std_err: None,
             n_evaluations,
+            n_surrogate_evaluations: if self.known.is_some() {
+                n_evaluations * (1 + self.own_walks())
+            } else {
+                0
+            },
             n_units: outcome.moments.count,
             converged: outcome.converged,
             baseline: self.baseline,
@@ -268,6 +309,9 @@ impl<G: Game> Units for Sampler<'_, G> {
             }
         }
         rows.resize((units.end - units.start) as usize * n, 0.0);
+        for (unit, row) in units.zip(rows.chunks_exact_mut(n)) {
+            self.add_surrogate_walks(Purpose::SurrogatePairs, unit, row);
+        }
         self.walk_orders(&orders, 1.0 / per_unit as f64, rows, |k| k / per_unit)
     }
 }

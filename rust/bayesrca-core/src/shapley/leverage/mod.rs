@@ -88,6 +88,7 @@ pub(super) fn by_leverage<G: Game>(
         half_width: vec![0.0; game.n_players()],
         inner_std_err: None,
         n_evaluations: 2 * rows.len() as u64,
+        n_surrogate_evaluations: 0,
         n_units: rows.len() as u64,
         converged: rows.len() == design.pairs.len(),
         baseline: ends.0,
