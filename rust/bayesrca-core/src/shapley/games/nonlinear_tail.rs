@@ -151,6 +151,10 @@ impl Game for NonlinearTailGame {
         active
     }
 
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(self.shares.range())
+    }
+
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
         let groups = n_groups(self.samples / GROUP);
         if groups < 2 {
