@@ -154,7 +154,7 @@ pub struct Estimate {
     /// Shapley value of each player, in units of the game's value.
     pub values: Vec<f64>,
     /// Standard error of each value over the sampled orders or worlds; 0 where exact, infinite where a single unit was
-    /// sampled.
+    /// sampled. Like any, it knows nothing of coalitions too rare to have been sampled; a Bernstein bound does.
     pub std_err: Vec<f64>,
     /// Half-width of each interval at the asked confidence: for all players and all times at once under a confidence
     /// sequence or a Bernstein bound, for one player at a time under a t-interval.
