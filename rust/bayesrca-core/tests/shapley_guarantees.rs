@@ -5,8 +5,8 @@ mod shapley_common;
 use bayesrca_core::Error;
 use bayesrca_core::game::{Coalition, Game};
 use bayesrca_core::shapley::games::{
-    BatchGame, CallTreeGame, GaussianTailGame, InteractionGame, LiveEdgeGame, NoisyOrGame,
-    NonlinearTailGame, SampledTailGame, Span, Tail,
+    BatchGame, CallTreeGame, GaussianTailGame, LiveEdgeGame, NoisyOrGame, NonlinearTailGame,
+    SampledTailGame, Span, Tail,
 };
 use bayesrca_core::shapley::{
     Control, Guarantee, Method, Options, Rule, Tolerance, estimate_shapley, unwatched,
@@ -78,14 +78,6 @@ fn every_value_lies_in_the_stated_range() {
         })
         .collect();
     check_range(&CallTreeGame::new(&spans).unwrap());
-    let single = (0..N).map(|_| r.normal()).collect();
-    let mut pair = vec![0.0; N * N];
-    for i in 1..N {
-        pair[i * N] = r.normal();
-        pair[i] = pair[i * N];
-    }
-    let triples = vec![(0, 1, 2, r.normal()), (3, 4, 5, r.normal())];
-    check_range(&InteractionGame::new(0.5, single, pair, triples).unwrap());
 }
 
 #[test]

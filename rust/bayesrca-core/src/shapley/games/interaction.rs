@@ -96,22 +96,6 @@ impl Game for InteractionGame {
             .collect()
     }
 
-    /// All effects of one sign and none of the other.
-    fn range(&self) -> Option<(f64, f64)> {
-        let n = self.single.len();
-        let pairs = (0..n).flat_map(|i| &self.pair[i * n..i * n + i]);
-        let effects = self.single.iter().chain(pairs).copied();
-        let sum = |keep: fn(f64, f64) -> f64| {
-            let triples = self.triples.iter().map(|t| keep(t.3, 0.0));
-            effects
-                .clone()
-                .map(|e| keep(e, 0.0))
-                .chain(triples)
-                .sum::<f64>()
-        };
-        Some((self.constant + sum(f64::min), self.constant + sum(f64::max)))
-    }
-
     fn closed_form(&self) -> Option<Vec<f64>> {
         let n = self.single.len();
         let of = |i: usize| {
