@@ -122,6 +122,10 @@ impl Surrogate for TailSurrogate {
         SurrogateValues::ByWalks(self.walks)
     }
 
+    fn range(&self) -> (f64, f64) {
+        (self.table[self.table.len() - 1], self.table[0])
+    }
+
     fn marginals(&self, order: &[u32], out: &mut [f64]) {
         let mut state = self.empty;
         let mut before = self.table[cell_of(&[state.0; LANES], &[state.1; LANES])[0] as usize];
