@@ -235,7 +235,7 @@ def compute_shapley(game: NativeGame, *, threads: int = 1, progress: Any | None 
         CancelledError: `cancelled` returned True.
     """
 
-def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = None, relative: bool = True, budget: int | None = None, confidence: float = 0.95, method: str = "automatic", threads: int = 1, deadline: float | None = None, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
+def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = None, relative: bool = True, budget: int | None = None, confidence: float = 0.95, method: str = "automatic", guarantee: str = "asymptotic", threads: int = 1, deadline: float | None = None, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
     """
     Estimate Shapley values.
 
@@ -247,6 +247,7 @@ def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = N
         budget: most evaluations, or None.
         confidence: coverage of the half-widths, in (0, 1).
         method: "automatic", "sampled" or "leverage".
+        guarantee: "asymptotic" or "bernstein": what the half-widths under a tolerance promise.
         threads: threads to use (>= 1).
         deadline: seconds after which to return what there is, or None.
         progress: told the evaluations so far, the planned ones or None, the widest half-width and its target or None.
