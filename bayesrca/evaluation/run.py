@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
-from bayesrca.errors import BayesRcaError, CancelledError, IncidentFormatError
+from bayesrca.errors import BayesRcaError, IncidentFormatError
 from bayesrca.evaluation.cases import DataSet, Labels, read_labels
 from bayesrca.evaluation.outcome import (
     DataSetResult,
@@ -123,19 +124,17 @@ def run_backtest(
         tell: told how many analyses are done, of how many.
     """
     labels: dict[Path, Labels | str] = {c: _labels(c) for d in data_sets for c in d.cases}
-    tasks: list[_Task] = []
+    tasks = [
+        _Task(i, case)
+        for i, d in enumerate(data_sets)
+        for case in d.cases
+        if isinstance(labels[case], Labels)
+    ]
+    if plan.normal_windows:
+        tasks += [_Task(i, *at) for i, d in enumerate(data_sets) for at in _quiet_windows(d, plan)]
     done: dict[int, _Done] = {}
     stopped = ""
     try:
-        tasks += [
-            _Task(i, case)
-            for i, d in enumerate(data_sets)
-            for case in d.cases
-            if isinstance(labels[case], Labels)
-        ]
-        if plan.normal_windows:
-            for i, d in enumerate(data_sets):
-                tasks += [_Task(i, *at) for at in _quiet_windows(d, plan)]
         answers = _work_here(tasks, plan) if jobs == 1 else _work_in_processes(tasks, plan, jobs)
         with closing(answers):
             for i, answered in answers:
@@ -216,7 +215,7 @@ def _result(
     )
 
 
-def _answer(task: _Task, plan: Plan, cancelled: Callable[[], bool] | None) -> _Done:
+def _answer(task: _Task, plan: Plan) -> _Done:
     """Analyse one case. Only the incident is read: its labels are not part of it."""
     if plan.settings.method is Method.NUTS:
         warm()  # once per process, and no part of what a case costs
@@ -228,10 +227,7 @@ def _answer(task: _Task, plan: Plan, cancelled: Callable[[], bool] | None) -> _D
             incident = cut_normal(incident, task.quiet)
         if plan.mode is Mode.ONLINE:
             incident = cut_online(incident)
-        analysis = analyze(incident, seed=plan.seed, settings=plan.settings, cancelled=cancelled)
-        prediction = read_answer(analysis.answer)
-    except CancelledError:
-        raise
+        prediction = read_answer(analyze(incident, seed=plan.seed, settings=plan.settings).answer)
     except BayesRcaError as error:
         reason = str(error)
     except Exception as error:  # a bug met in one case must not cost the others
@@ -241,40 +237,49 @@ def _answer(task: _Task, plan: Plan, cancelled: Callable[[], bool] | None) -> _D
 
 def _work_here(tasks: Sequence[_Task], plan: Plan) -> Generator[tuple[int, _Done]]:
     for i, task in enumerate(tasks):
-        yield i, _answer(task, plan, None)
+        yield i, _answer(task, plan)
 
 
-_worker: tuple[Plan, Event]
+_plan: Plan
 """What a worker process was started with."""
 
 
-def _start(plan: Plan, stop: Event) -> None:
-    global _worker  # noqa: PLW0603  set once, before the first task
+def _start(plan: Plan, parent: Connection) -> None:
+    global _plan  # noqa: PLW0603  set once, before the first task
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    _worker = plan, stop
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    _plan = plan
+
+
+def _leave_with(parent: Connection) -> None:
+    """End this process, whatever it is at, as soon as the parent hangs up or dies."""
+    with suppress(EOFError, OSError):
+        parent.recv_bytes()
+    os._exit(1)
 
 
 def _work(i: int, task: _Task) -> tuple[int, _Done]:
-    plan, stop = _worker
-    return i, _answer(task, plan, stop.is_set)
+    return i, _answer(task, _plan)
 
 
 def _work_in_processes(
     tasks: Sequence[_Task], plan: Plan, jobs: int
 ) -> Generator[tuple[int, _Done]]:
     context = get_context("spawn")
-    stop = context.Event()
+    theirs, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        min(jobs, max(1, len(tasks))), context, initializer=_start, initargs=(plan, stop)
+        min(jobs, max(1, len(tasks))), context, initializer=_start, initargs=(plan, theirs)
     )
     try:
         with _ignoring_interrupts():
             futures = [pool.submit(_work, i, task) for i, task in enumerate(tasks)]
         for future in as_completed(futures):
             yield future.result()
+        pool.shutdown()
     finally:
-        stop.set()
+        ours.close()
         pool.shutdown(cancel_futures=True)
+        theirs.close()
 
 
 @contextmanager

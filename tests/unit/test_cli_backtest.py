@@ -20,7 +20,6 @@ from tests.unit.posterior.synthetic import make_shop
 
 Done = tuple[object, str, str]
 Backtest = Callable[..., Done]
-Cancelled = Callable[[], bool] | None
 
 
 @pytest.fixture
@@ -81,13 +80,11 @@ def test_an_interrupt_prints_what_there_is(
 ) -> None:
     calls = []
 
-    def interrupted(
-        incident: Incident, *, seed: int, settings: Settings, cancelled: Cancelled
-    ) -> object:
+    def interrupted(incident: Incident, *, seed: int, settings: Settings) -> object:
         calls.append(incident)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        return analyze(incident, seed=seed, settings=settings, cancelled=cancelled)
+        return analyze(incident, seed=seed, settings=settings)
 
     monkeypatch.setattr(run, "analyze", interrupted)
     code, out, err = backtest(shops, "--json", tmp_path / "scores.json")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Generator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from tests.unit.posterior.synthetic import make_incident, make_shop
 
 SCREEN = Settings(method=Method.SCREEN)
 PLAN = Plan(settings=SCREEN, seed=3)
-Cancelled = Callable[[], bool] | None
 
 
 @pytest.fixture
@@ -100,12 +100,10 @@ def test_a_case_that_fails_is_a_miss(shops: Path) -> None:
 
 
 def test_a_bug_costs_one_case(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sometimes(
-        incident: Incident, *, seed: int, settings: Settings, cancelled: Cancelled
-    ) -> object:
+    def sometimes(incident: Incident, *, seed: int, settings: Settings) -> object:
         if len(incident.topology) == 2:
             raise ZeroDivisionError("oh")
-        return analyze(incident, seed=seed, settings=settings, cancelled=cancelled)
+        return analyze(incident, seed=seed, settings=settings)
 
     monkeypatch.setattr(run, "analyze", sometimes)
     (failure,) = document(shops)["failures"]
@@ -138,10 +136,10 @@ def test_many_normal_windows_are_thinned_evenly(
 def test_online_sees_less(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
 
-    def spy(incident: Incident, *, seed: int, settings: Settings, cancelled: Cancelled) -> object:
+    def spy(incident: Incident, *, seed: int, settings: Settings) -> object:
         assert incident.window is not None
         ends.append(max(s.timestamps[-1] for s in incident.signals) - incident.window.start)
-        return analyze(incident, seed=seed, settings=settings, cancelled=cancelled)
+        return analyze(incident, seed=seed, settings=settings)
 
     monkeypatch.setattr(run, "analyze", spy)
     document(shops)
@@ -152,13 +150,11 @@ def test_online_sees_less(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupt_keeps_what_there_is(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def interrupted(
-        incident: Incident, *, seed: int, settings: Settings, cancelled: Cancelled
-    ) -> object:
+    def interrupted(incident: Incident, *, seed: int, settings: Settings) -> object:
         calls.append(incident)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return analyze(incident, seed=seed, settings=settings, cancelled=cancelled)
+        return analyze(incident, seed=seed, settings=settings)
 
     monkeypatch.setattr(run, "analyze", interrupted)
     results = run_backtest(find_data_sets([shops]), PLAN)
@@ -178,3 +174,14 @@ def test_progress(shops: Path) -> None:
     told: list[tuple[int, int]] = []
     run_backtest(find_data_sets([shops]), PLAN, tell=lambda *x: told.append(x))
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_worker_that_dies_ends_the_run(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Generator[object]:
+        yield from ()
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(run, "_work_in_processes", broken)
+    results = run_backtest(find_data_sets([shops]), PLAN, jobs=2)
+    assert results.stopped.startswith("a worker process died")
+    assert (results.done, results.planned) == (0, 3)
