@@ -38,6 +38,7 @@ from bayesrca.evaluation.periods import (
 )
 from bayesrca.incident import TimeWindow
 from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.ingest.folder import folder_name
 from bayesrca.model import warm
 
 MOST_WINDOWS = 200
@@ -192,13 +193,15 @@ def _result(
         if task.quiet is not None:
             normal.append(
                 NormalOutcome(
-                    case=task.case.name, prediction=answered.prediction, reason=answered.reason
+                    case=folder_name(task.case),
+                    prediction=answered.prediction,
+                    reason=answered.reason,
                 )
             )
         elif isinstance(known, Labels):
             outcomes.append(
                 Outcome(
-                    case=task.case.name,
+                    case=folder_name(task.case),
                     truth=known.truth,
                     fault=known.fault,
                     prediction=answered.prediction,
@@ -206,9 +209,9 @@ def _result(
                     cpu_seconds=answered.cpu_seconds,
                 )
             )
-    reasons = ((c.name, labels[c]) for c in data_set.cases)
+    reasons = ((folder_name(c), labels[c]) for c in data_set.cases)
     return DataSetResult(
-        name=data_set.name,
+        name=folder_name(data_set.folder),
         outcomes=tuple(outcomes),
         unlabelled=tuple((name, why) for name, why in reasons if isinstance(why, str)),
         normal=tuple(normal) if plan.normal_windows else None,
