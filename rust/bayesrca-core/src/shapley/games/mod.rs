@@ -3,6 +3,7 @@
 mod call_tree;
 mod dag;
 mod excess_flow;
+mod fixed_point;
 mod gaussian_tail;
 mod interaction;
 mod live_edge;
