@@ -2,11 +2,13 @@
 Native core of bayesrca. Private and unstable: use the `bayesrca` package, which validates its arguments.
 """
 
+import numpy
+import numpy.typing
 from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "Screen", "footprint_log_joint", "logp_grad", "n_hypotheses", "own_log_ratios", "parameter_layout", "pareto_k", "prepare", "release", "root_log_posterior", "screen", "symbol_address", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "symbol_address", "width"]
 
 __version__: Final[str]
 """
@@ -37,6 +39,105 @@ class FamilyEvidence:
         InvalidEvidenceError: an array is not contiguous.
     """
     def __new__(cls, /, *, edges: Incomplete, series_component: Incomplete, z: Incomplete, log_quiet: Incomplete, log_wide: Incomplete, log_affected: Incomplete, dose: Incomplete, dose_noise: Incomplete, dose_jacobian: Incomplete, dose_low: Incomplete, dose_high: Incomplete) -> FamilyEvidence: ...
+
+@final
+class NativeEstimate:
+    """
+    Shapley values with their errors.
+    """
+    @property
+    def baseline(self, /) -> float:
+        """
+        Value of the empty coalition.
+        """
+    @property
+    def converged(self, /) -> bool:
+        """
+        Whether the tolerance was met, or the budget spent where none was asked for.
+        """
+    @property
+    def exact(self, /) -> bool:
+        """
+        Whether the values are exact, up to rounding.
+        """
+    @property
+    def grand(self, /) -> float:
+        """
+        Value of the coalition of all players.
+        """
+    @property
+    def half_width(self, /) -> Incomplete:
+        """
+        Half-widths of the intervals, float64 [n].
+        """
+    @property
+    def inner_std_err(self, /) -> Incomplete | None:
+        """
+        Standard errors that stem from the game's own samples, float64 [n]; None where it has none.
+        """
+    @property
+    def n_evaluations(self, /) -> int:
+        """
+        Evaluations of the game.
+        """
+    @property
+    def n_units(self, /) -> int:
+        """
+        Independent sampling units.
+        """
+    @property
+    def rule(self, /) -> str:
+        """
+        Stable word for how the values and errors came about.
+        """
+    @property
+    def std_err(self, /) -> Incomplete:
+        """
+        Standard errors over orders or worlds, float64 [n].
+        """
+    @property
+    def values(self, /) -> Incomplete:
+        """
+        Shapley values, float64 [n].
+        """
+
+@final
+class NativeGame:
+    """
+    A game whose players share a value. Built once; all computations on it read only.
+    """
+    def estimate_shares(self, /, *, resamples: int, seed: int) -> "tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]":
+        """
+        Shares of the target's excess, with the errors that the doses' noise puts on them.
+
+        Args:
+            resamples: how often the doses are drawn anew (>= 2).
+            seed: seed of the draws.
+
+        Returns:
+            float64 [n] each: the shares, their standard errors, the standard errors of the values.
+
+        Raises:
+            InvalidGameError: this is no excess-flow game, or fewer than 2 resamples.
+        """
+    @property
+    def n_players(self, /) -> int:
+        """
+        Number of players.
+        """
+    def values(self, /, coalitions: "numpy.typing.NDArray[numpy.bool_]") -> "numpy.typing.NDArray[numpy.float64]":
+        """
+        Value of each coalition.
+
+        Args:
+            coalitions: bool [b, n], one row per coalition.
+
+        Returns:
+            float64 [b].
+
+        Raises:
+            InvalidGameError: the matrix has another width, or the game is only known by sampled worlds or valued by Python.
+        """
 
 @final
 class Screen:
@@ -79,9 +180,161 @@ class Screen:
         Unconstrained draws, float64 [d, p], scramble by scramble.
         """
 
+def call_tree_game(*, parent: "numpy.typing.NDArray[numpy.int64]", stage: "numpy.typing.NDArray[numpy.int64]", baseline: "numpy.typing.NDArray[numpy.float64]", observed: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
+    """
+    The game of a request's latency when spans take their observed instead of their usual time.
+
+    Args:
+        parent: int64 [n], the calling span; -1 for the root.
+        stage: int64 [n] (>= 0), which of its parent's sequential stages a span belongs to; calls of one stage run in
+            parallel.
+        baseline: float64 [n], usual time of its own (>= 0).
+        observed: float64 [n], time of its own in the incident (>= 0).
+
+    Raises:
+        InvalidGameError: none or several roots, an unknown parent, a cycle, a wrong shape or an illegal time.
+    """
+
+def compute_interactions(game: NativeGame, *, threads: "int" = 1, progress: "object" = None, cancelled: "object" = None) -> "numpy.typing.NDArray[numpy.float64]":
+    """
+    Compute exact pairwise Shapley interaction indices: by a closed form, else by enumeration.
+
+    Args:
+        game: the game.
+        threads: threads to use (>= 1).
+        progress: as for `estimate_shapley`.
+        cancelled: polled while working; True stops with CancelledError.
+
+    Returns:
+        float64 [n, n], symmetric, 0 on the diagonal.
+
+    Raises:
+        InvalidGameError: the game has no players, or too many for an enumeration.
+        KernelError: a value is not finite.
+        CancelledError: `cancelled` returned True.
+    """
+
+def compute_shapley(game: NativeGame, *, threads: int = 1, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
+    """
+    Compute exact Shapley values: by a closed form, else by enumeration.
+
+    Args:
+        game: the game.
+        threads: threads to use (>= 1).
+        progress: as for `estimate_shapley`.
+        cancelled: polled while working; True stops with CancelledError.
+
+    Raises:
+        InvalidGameError: the game has no players, or too many for an enumeration.
+        KernelError: a value is not finite.
+        CancelledError: `cancelled` returned True.
+    """
+
+def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = None, relative: bool = True, budget: int | None = None, confidence: float = 0.95, method: str = "automatic", threads: int = 1, deadline: float | None = None, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
+    """
+    Estimate Shapley values.
+
+    Args:
+        game: the game.
+        seed: seed of every random stream; the same seed gives the same bits for any number of threads.
+        tolerance: half-width at which to stop, or None.
+        relative: whether it is relative to the root mean square of the values.
+        budget: most evaluations, or None.
+        confidence: coverage of the half-widths, in (0, 1).
+        method: "automatic", "sampled" or "leverage".
+        threads: threads to use (>= 1).
+        deadline: seconds after which to return what there is, or None.
+        progress: told the evaluations so far, the planned ones or None, the widest half-width and its target or None.
+        cancelled: polled while working; True stops with CancelledError.
+
+    Raises:
+        InvalidGameError: the game has no players.
+        InvalidSettingsError: the budget, tolerance or confidence is out of range.
+        KernelError: a value is not finite.
+        CancelledError: `cancelled` returned True.
+    """
+
+def excess_flow_game(*, calls: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", dose: "numpy.typing.NDArray[numpy.float64]", dose_sd: "numpy.typing.NDArray[numpy.float64]", min_signal: "float") -> "NativeGame":
+    """
+    The game of excess work that arrives at the target along a call graph.
+
+    Args:
+        calls: int64 [e, 2], pairs (caller, callee).
+        weights: float64 [e], part of the callee's excess that the caller sees (>= 0).
+        target: the component whose excess is explained.
+        dose: float64 [n], excess of each component.
+        dose_sd: float64 [n], standard deviation of its noise (>= 0).
+        min_signal: doses below this many standard deviations count as 0 (>= 0).
+
+    Raises:
+        InvalidGameError: a wrong shape, a negative or not finite entry.
+    """
+
+def excess_flow_weights(*, requests: "numpy.typing.NDArray[numpy.float64]", calls: "numpy.typing.NDArray[numpy.int64]") -> "numpy.typing.NDArray[numpy.float64]":
+    """
+    Part of each callee's excess that each caller sees: the caller's part of the requests of all its callers.
+
+    Args:
+        requests: float64 [n], requests of each component (>= 0).
+        calls: int64 [e, 2], pairs (caller, callee).
+
+    Returns:
+        float64 [e], in [0, 1].
+
+    Raises:
+        InvalidGameError: an unknown component or an illegal number of requests.
+    """
+
 def footprint_log_joint(handle: int, theta: Incomplete) -> Incomplete:
     """
     Log joint of every hypothesis and footprint given theta: float64 [k, s].
+    """
+
+def gaussian_tail_game(*, edges: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", observed_noise: "numpy.typing.NDArray[numpy.float64]", baseline_mean: "numpy.typing.NDArray[numpy.float64]", baseline_sd: "numpy.typing.NDArray[numpy.float64]", lower: "bool") -> "NativeGame":
+    """
+    The same with normal noise, whose tail probability is a formula.
+
+    Args:
+        edges: int64 [e, 2], pairs (parent, child) without a cycle.
+        weights: float64 [e], effect of the parent on the child.
+        target: the node whose outlying value is explained.
+        observed_noise: float64 [n], noise terms of the incident.
+        baseline_mean: float64 [n], means of the noise at usual times.
+        baseline_sd: float64 [n], its standard deviations (>= 0).
+        lower: whether small values of the target are the anomaly.
+
+    Raises:
+        InvalidGameError: a cycle, a wrong shape, an entry that is not finite or a negative deviation.
+    """
+
+def interaction_game(*, constant: "float", single: "numpy.typing.NDArray[numpy.float64]", pair: "numpy.typing.NDArray[numpy.float64]", triples: "numpy.typing.NDArray[numpy.int64]", triple_effects: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
+    """
+    The game of single, pairwise and triple effects.
+
+    Args:
+        constant: value of the empty coalition.
+        single: float64 [n], effect of each player alone.
+        pair: float64 [n, n], symmetric effects of pairs; the diagonal is ignored.
+        triples: int64 [t, 3], three different players each.
+        triple_effects: float64 [t], effects of the triples.
+
+    Raises:
+        InvalidGameError: a wrong shape, an entry that is not finite, an asymmetric `pair` or a repeated player.
+    """
+
+def live_edge_game(*, edges: "numpy.typing.NDArray[numpy.int64]", transmission: "numpy.typing.NDArray[numpy.float64]", target: "int", leak: "numpy.typing.NDArray[numpy.float64]", activation: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
+    """
+    The same in the true live-edge semantics, on any graph, cycles included.
+
+    Args:
+        edges: int64 [e, 2], pairs (from, to); parallel edges are independent.
+        transmission: float64 [e], probability that the edge is live.
+        target: the node whose failure is explained.
+        leak: float64 [n], probability of failing for no reason.
+        activation: float64 [n], probability that a member of the coalition fails.
+
+    Raises:
+        InvalidGameError: a wrong shape or an entry that is not a probability.
     """
 
 def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
@@ -98,6 +351,38 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
 def n_hypotheses(handle: int) -> int:
     """
     Number of hypotheses: two kinds (latency, errors) per component, then "none of these".
+    """
+
+def noisy_or_game(*, edges: "numpy.typing.NDArray[numpy.int64]", transmission: "numpy.typing.NDArray[numpy.float64]", target: "int", leak: "numpy.typing.NDArray[numpy.float64]", activation: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
+    """
+    The game of the target's failure probability when parents fail independently of each other (noisy-OR).
+
+    Args:
+        edges: int64 [e, 2], pairs (parent, child) without a cycle.
+        transmission: float64 [e], probability that the parent's failure makes the child fail.
+        target: the node whose failure is explained.
+        leak: float64 [n], probability of failing for no reason.
+        activation: float64 [n], probability that a member of the coalition fails.
+
+    Raises:
+        InvalidGameError: a cycle, a wrong shape or an entry that is not a probability.
+    """
+
+def nonlinear_tail_game(*, edges: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", slope: "numpy.typing.NDArray[numpy.float64]", observed_noise: "numpy.typing.NDArray[numpy.float64]", baseline_noise: "numpy.typing.NDArray[numpy.float64]", lower: "bool") -> "NativeGame":
+    """
+    The same by counting samples where each node is a leaky rectifier of its parents: `max(h, slope h) + noise`.
+
+    Args:
+        edges: int64 [e, 2], pairs (parent, child) without a cycle.
+        weights: float64 [e], effect of the parent on h of the child.
+        target: the node whose outlying value is explained.
+        slope: float64 [n], 0 to 1 (1 is the linear model).
+        observed_noise: float64 [n], noise terms of the incident.
+        baseline_noise: float64 [m, n], noise terms of usual times.
+        lower: whether small values of the target are the anomaly.
+
+    Raises:
+        InvalidGameError: a cycle, a wrong shape, a slope outside 0 to 1 or an entry that is not finite.
     """
 
 def own_log_ratios(handle: int, theta: Incomplete) -> Incomplete:
@@ -135,6 +420,18 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         KernelError: too many incidents are prepared at once.
     """
 
+def python_game(n_players: int, values: Any, *, samples: Any | None = None, n_samples: int = 0) -> NativeGame:
+    """
+    A game whose coalitions Python values in batches.
+
+    Args:
+        n_players: number of players (>= 1).
+        values: callable from bool [b, n] to float64 [b]; called on the thread that asks for the estimate.
+        samples: callable from bool [b, n] to float64 [b, m], values of the m samples whose mean `values` is; None when
+            the game is no such mean.
+        n_samples: m (>= 2 where there are samples).
+    """
+
 def release(handle: int) -> None:
     """
     Free a prepared likelihood; waits for calls in progress.
@@ -153,6 +450,22 @@ def root_log_posterior(handle: int, thetas: Incomplete, *, threads: int) -> tupl
 
     Returns:
         float64 [d, k] with rows that sum to one after `exp`, and float64 [d] log likelihoods.
+    """
+
+def sampled_tail_game(*, edges: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", observed_noise: "numpy.typing.NDArray[numpy.float64]", baseline_noise: "numpy.typing.NDArray[numpy.float64]", lower: "bool") -> "NativeGame":
+    """
+    The game of log tail probabilities of the target in a linear structural model, by counting samples.
+
+    Args:
+        edges: int64 [e, 2], pairs (parent, child) without a cycle.
+        weights: float64 [e], effect of the parent on the child.
+        target: the node whose outlying value is explained.
+        observed_noise: float64 [n], noise terms of the incident.
+        baseline_noise: float64 [m, n], noise terms of usual times (2 <= m <= 2^22).
+        lower: whether small values of the target are the anomaly.
+
+    Raises:
+        InvalidGameError: a cycle, a wrong shape or an entry that is not finite.
     """
 
 def screen(handle: int, *, prior_mean: Incomplete, prior_sd: Incomplete, scrambles: int, points: int, seed: int, threads: int, cancelled: Any | None = None) -> Screen:

@@ -18,7 +18,7 @@ from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import CancelledError, InvalidSettingsError
 from bayesrca.evidence import build_evidence
 from bayesrca.incident import Incident
-from bayesrca.kernels import PreparedLikelihood, native_version
+from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior

@@ -55,6 +55,12 @@ class InvalidEvidenceError(BayesRcaError):
     reason = "INVALID_EVIDENCE"
 
 
+class InvalidGameError(BayesRcaError):
+    """A game's players, arrays or value function cannot be played."""
+
+    reason = "INVALID_GAME"
+
+
 class NoEvidenceError(BayesRcaError):
     """Nothing in the incident can tell one hypothesis from another."""
 

@@ -21,13 +21,13 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
-from bayesrca import kernels
+from bayesrca.kernels import propagation
 
 _SYMBOL = "bayesrca_logp_grad"
 _ABI_VERSION = 1
 """Bumped when the C function's signature changes: part of the compile cache's key."""
 
-llvm.add_symbol(_SYMBOL, kernels.symbol_address(_SYMBOL))
+llvm.add_symbol(_SYMBOL, propagation.symbol_address(_SYMBOL))
 _double_p = types.CPointer(types.double)
 # A function known by name, not by address, may be kept in the compile cache.
 _logp_grad = types.ExternalFunction(
@@ -51,7 +51,7 @@ class PropagationLogp(Op):  # type: ignore[misc]  # PyTensor's Op is untyped
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[Any]) -> None:
         """Evaluate in Python; compiled code never comes here."""
-        logp, gradient = kernels.compute_logp_grad(int(inputs[0][0]), inputs[1])
+        logp, gradient = propagation.compute_logp_grad(int(inputs[0][0]), inputs[1])
         output_storage[0][0] = np.asarray(logp)
         output_storage[1][0] = gradient
 

@@ -14,7 +14,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.kernels import PARAMETER_LAYOUT
+from bayesrca.kernels.propagation import PARAMETER_LAYOUT
 
 FAMILY_NAMES = ("latency", "errors")
 """Coordinate of parameters with one value per family or per fault kind."""

@@ -10,7 +10,7 @@ import nutpie
 
 from bayesrca.config import Settings
 from bayesrca.errors import CancelledError, SamplingError
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.compiled import compiled_for
 from bayesrca.model.draws import Cancelled, Draws, Floats, Tell
 from bayesrca.model.parameters import PRIORS, TRANSFORMS

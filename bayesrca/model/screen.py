@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bayesrca.config import Settings
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Cancelled, Draws
 from bayesrca.model.parameters import unconstrained_prior
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesrca.evidence import FAMILIES, Evidence
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws
 from bayesrca.posterior.explain import Explainer
 from bayesrca.posterior.result import Cause, RootCausePosterior

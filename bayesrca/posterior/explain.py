@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.incident import Family
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
 
 Floats = NDArray[np.float64]

@@ -30,7 +30,7 @@ from bayesrca.config import Method, Settings
 from bayesrca.evidence import Evidence, build_evidence
 from bayesrca.incident import Incident
 from bayesrca.ingest import load_incident
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesrca.evidence import FAMILIES, build_evidence
 from bayesrca.ingest import load_incident
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 
 HERE = Path(__file__).parent

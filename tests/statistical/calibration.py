@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 from tests.statistical.simulator import Draw, simulate
 

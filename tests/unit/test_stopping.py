@@ -13,7 +13,7 @@ from bayesrca import analysis
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.errors import CancelledError
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from tests.unit.posterior.synthetic import make_shop
 from tests.unit.test_analysis import SCREEN, check_sane, example, screen, without_timings
 

@@ -104,6 +104,22 @@ pub trait Game: Sync {
         coalition.players().fold(empty, |_, i| walk.add(i))
     }
 
+    /// Values of many coalitions, rows of `n_players` bytes, 1 for a member and 0 for everybody else.
+    fn values_of(&self, rows: &[u8], out: &mut [f64]) {
+        let mut walk = self.walk();
+        for (row, value) in rows.chunks_exact(self.n_players()).zip(out) {
+            let members = (0..row.len()).filter(|&i| row[i] != 0);
+            *value = walk.start();
+            *value = members.fold(*value, |_, i| walk.add(i));
+        }
+    }
+
+    /// Orders to walk with one call of [`Walk::along`], where calls rather than coalitions are dear. It must not depend
+    /// on the number of threads.
+    fn preferred_orders(&self) -> Option<usize> {
+        None
+    }
+
     /// Value of the empty coalition.
     fn baseline(&self) -> f64 {
         self.walk().start()
@@ -163,6 +179,34 @@ pub trait Walk: Clone + Send + Sync {
             }
         }
         empty
+    }
+
+    /// Values of all coalitions that add some of the `free` players (few: there are `2^free` coalitions) to all the
+    /// `fixed` ones: `values[subset of free as a bit set]`.
+    fn block(&mut self, fixed: &[u32], free: &[u32], values: &mut [f64]) {
+        values[0] = self.start();
+        for &player in fixed {
+            values[0] = self.add(player as usize);
+        }
+        let mut walks = vec![self.clone(); free.len() + 1];
+        grow(&mut walks, free, 0, 0, values);
+    }
+}
+
+/// Values of all coalitions that extend the first walk's by players from `from` on, depth first.
+fn grow<W: Walk>(
+    walks: &mut [W],
+    players: &[u32],
+    from: usize,
+    members: usize,
+    values: &mut [f64],
+) {
+    for j in from..players.len() {
+        let (here, deeper) = walks.split_at_mut(1);
+        deeper[0].copy_from(&here[0]);
+        let with = members | 1 << j;
+        values[with] = deeper[0].add(players[j] as usize);
+        grow(deeper, players, j + 1, with, values);
     }
 }
 

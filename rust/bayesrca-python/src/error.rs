@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 
 pyo3::import_exception!(bayesrca.errors, InvalidEvidenceError);
+pyo3::import_exception!(bayesrca.errors, InvalidGameError);
+pyo3::import_exception!(bayesrca.errors, InvalidSettingsError);
 pyo3::import_exception!(bayesrca.errors, GraphTooWideError);
 pyo3::import_exception!(bayesrca.errors, KernelError);
 pyo3::import_exception!(bayesrca.errors, CancelledError);
@@ -36,4 +38,28 @@ pub(crate) fn to_python(error: bayesrca_core::Error) -> PyErr {
 /// An `InvalidEvidenceError` about one argument.
 pub(crate) fn invalid(message: String) -> PyErr {
     InvalidEvidenceError::new_err(message)
+}
+
+/// An error of the core about a game or the effort to spend on it, with the offender's name as its field.
+pub(crate) fn game_error(error: bayesrca_core::Error) -> PyErr {
+    let bayesrca_core::Error::InvalidEvidence { field, .. } = &error else {
+        return to_python(error);
+    };
+    let message = error.to_string();
+    let raised = match field.as_str() {
+        "budget" | "tolerance" | "confidence" => InvalidSettingsError::new_err(message),
+        _ => InvalidGameError::new_err(message),
+    };
+    Python::attach(|py| {
+        let _ = raised.value(py).setattr("field", field);
+    });
+    raised
+}
+
+/// The core's error about one argument of a game.
+pub(crate) fn game_invalid(field: &str, message: String) -> bayesrca_core::Error {
+    bayesrca_core::Error::InvalidEvidence {
+        field: field.into(),
+        message,
+    }
 }

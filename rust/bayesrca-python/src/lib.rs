@@ -10,12 +10,17 @@
     reason = "these comments become Python docstrings, shown by help()"
 )]
 
+mod build_games;
 mod capi;
 mod error;
 mod evidence;
+mod games;
 mod handles;
 mod likelihood;
+mod poll;
 mod screen;
+mod shapley;
+mod value;
 
 use pyo3::prelude::*;
 
@@ -23,9 +28,16 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::build_games::{
+        call_tree_game, excess_flow_game, excess_flow_weights, gaussian_tail_game,
+        interaction_game, live_edge_game, noisy_or_game, nonlinear_tail_game, sampled_tail_game,
+    };
+    #[pymodule_export]
     use super::capi::symbol_address;
     #[pymodule_export]
     use super::evidence::FamilyEvidence;
+    #[pymodule_export]
+    use super::games::NativeGame;
     #[pymodule_export]
     use super::likelihood::{
         footprint_log_joint, logp_grad, n_hypotheses, own_log_ratios, parameter_layout, prepare,
@@ -33,6 +45,10 @@ mod _core {
     };
     #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};
+    #[pymodule_export]
+    use super::shapley::{NativeEstimate, compute_interactions, compute_shapley, estimate_shapley};
+    #[pymodule_export]
+    use super::value::python_game;
 
     /// Version of the package, the same as the wheel's.
     #[pymodule_export]

@@ -1,11 +1,5 @@
 //! The fast posterior by handle.
 
-use std::panic::resume_unwind;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
-
 use bayesrca_core::N_PARAMETERS;
 use bayesrca_core::screen::{Options, Prior};
 use numpy::ndarray::Array2;
@@ -14,9 +8,7 @@ use pyo3::prelude::*;
 
 use crate::error::to_python;
 use crate::likelihood::{parameters, pool, with};
-
-/// How often Python is asked about cancellation and interrupts.
-const POLL_EVERY: Duration = Duration::from_millis(5);
+use crate::poll::Poll;
 
 /// Weighted draws of theta, with the posterior over hypotheses at each.
 #[pyclass(frozen, module = "bayesrca._core")]
@@ -120,10 +112,7 @@ pub(crate) fn screen(
             })?
         })
     });
-    if let Some(raised) = poll.raised.into_inner().unwrap_or(None) {
-        return Err(raised);
-    }
-    let inner = outcome?;
+    let inner = poll.into_result(outcome)?;
     let mode = prior.theta(&inner.mode.whitened);
     Ok(Screen { inner, mode })
 }
@@ -137,65 +126,4 @@ pub(crate) fn pareto_k(log_weights: PyReadonlyArray1<'_, f64>) -> f64 {
 fn shaped(rows: usize, flat: Vec<f64>) -> Array2<f64> {
     let columns = flat.len() / rows.max(1);
     Array2::from_shape_vec((rows, columns), flat).expect("rows x columns values")
-}
-
-/// The caller's wish to stop. Python is asked on the calling thread, where alone it sees interrupts, while the work
-/// runs on another; an exception stops the work and is raised again.
-struct Poll {
-    callback: Option<Py<PyAny>>,
-    stopped: AtomicBool,
-    raised: Mutex<Option<PyErr>>,
-}
-
-impl Poll {
-    fn new(callback: Option<Py<PyAny>>) -> Self {
-        Self {
-            callback,
-            stopped: AtomicBool::new(false),
-            raised: Mutex::new(None),
-        }
-    }
-
-    /// Run `work` on a thread of its own, asking Python every so often whether to stop.
-    fn while_running<R: Send>(
-        &self,
-        work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> R + Send,
-    ) -> R {
-        self.ask();
-        let (done, finished) = channel();
-        std::thread::scope(|scope| {
-            let worker = scope.spawn(move || {
-                let result = work(&|| self.stopped.load(Relaxed));
-                // The receiver lives until this thread is joined.
-                let _ = done.send(());
-                result
-            });
-            while finished.recv_timeout(POLL_EVERY) == Err(RecvTimeoutError::Timeout) {
-                if !self.stopped.load(Relaxed) {
-                    self.ask();
-                }
-            }
-            worker.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })
-    }
-
-    fn ask(&self) {
-        let answer = Python::attach(|py| {
-            py.check_signals()?;
-            match &self.callback {
-                Some(f) => f.bind(py).call0()?.is_truthy(),
-                None => Ok(false),
-            }
-        });
-        match answer {
-            Ok(false) => {}
-            Ok(true) => self.stopped.store(true, Relaxed),
-            Err(error) => {
-                self.stopped.store(true, Relaxed);
-                if let Ok(mut raised) = self.raised.lock() {
-                    raised.get_or_insert(error);
-                }
-            }
-        }
-    }
 }

@@ -3,7 +3,7 @@ import pytest
 
 from bayesrca.evidence import Evidence, build_evidence
 from bayesrca.incident import Component, Edge, Family, Signal, Statistic, Topology
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 from tests.unit.evidence.kit import INSIDE, incident, latency, noisy, series
 

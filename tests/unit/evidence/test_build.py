@@ -8,7 +8,7 @@ from bayesrca.errors import NoEvidenceError
 from bayesrca.evidence import Evidence, FamilyTable, build_evidence
 from bayesrca.evidence.requests import SILENT_ROOT
 from bayesrca.incident import Edge, Family, Incident, Signal, Statistic, TimeWindow
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 from tests.unit.evidence.kit import (
     INSIDE,

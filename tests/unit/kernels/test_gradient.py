@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesrca import kernels
 from bayesrca.errors import GraphTooWideError, InvalidEvidenceError, KernelError
 from bayesrca.evidence import Evidence
-from bayesrca.kernels import PreparedLikelihood
-from bayesrca.kernels.propagation import N_PARAMETERS
+from bayesrca.kernels import propagation
+from bayesrca.kernels.propagation import N_PARAMETERS, PreparedLikelihood
 from bayesrca.model.parameters import PRIORS, natural_values, unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence, random_evidence, random_theta
 
@@ -38,7 +37,7 @@ def test_gradient_matches_central_differences(seed: int) -> None:
 
 def test_the_layout_of_theta_is_the_priors() -> None:
     names = [(name, len(prior.centre)) for name, prior in PRIORS.items()]
-    assert [(name, length) for name, length, _ in kernels.PARAMETER_LAYOUT] == names
+    assert [(name, length) for name, length, _ in propagation.PARAMETER_LAYOUT] == names
     mean, sd = unconstrained_prior()
     assert mean.shape == sd.shape == (N_PARAMETERS,)
     for name, value in natural_values(mean).items():
@@ -86,17 +85,17 @@ def test_released_and_invented_handles_are_refused() -> None:
     evidence = random_evidence(np.random.default_rng(0))
     with prepare(evidence) as likelihood:
         handle = likelihood.handle
-        kernels.compute_logp_grad(handle, theta)
+        propagation.compute_logp_grad(handle, theta)
     for bad in (handle, 0, -1, 2**31 - 1, 2**62):
         with pytest.raises(KernelError, match="unknown or released"):
-            kernels.compute_logp_grad(bad, theta)
+            propagation.compute_logp_grad(bad, theta)
     with pytest.raises(KernelError):
         likelihood.compute_logp_grad(theta)
     likelihood.release()  # harmless when repeated
     with prepare(evidence) as other:  # the slot is used again, the old number is not
         assert other.handle != handle
         with pytest.raises(KernelError):
-            kernels.compute_logp_grad(handle, theta)
+            propagation.compute_logp_grad(handle, theta)
 
 
 @pytest.mark.parametrize("theta", [np.zeros(3), np.full(N_PARAMETERS, np.nan), np.zeros(0)])

@@ -12,8 +12,7 @@ from scipy import stats
 
 from bayesrca.errors import CancelledError, InvalidEvidenceError, KernelError
 from bayesrca.evidence import Evidence
-from bayesrca.kernels import PreparedLikelihood, ScreenDraws
-from bayesrca.kernels.propagation import compute_pareto_k
+from bayesrca.kernels.propagation import PreparedLikelihood, ScreenDraws, compute_pareto_k
 from bayesrca.model.parameters import unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence, random_evidence
 

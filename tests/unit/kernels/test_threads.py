@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bayesrca.evidence import build_evidence
 from bayesrca.ingest import load_incident
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 
 ROOT = Path(__file__).resolve().parents[3]

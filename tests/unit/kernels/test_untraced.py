@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bayesrca.errors import KernelError
-from bayesrca.kernels import PreparedLikelihood
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 from tests.oracle.incidents import random_evidence, random_theta
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::estimate::{Control, Estimate, Monitor, Progress, Rule};
-use super::orders::inner_orders;
+use super::orders::inner_std_err;
 use crate::error::{Error, Result};
 use crate::game::{Game, Walk};
 
@@ -36,7 +36,7 @@ pub fn compute_shapley<G: Game>(game: &G, monitor: Monitor<'_>) -> Result<Estima
         let ends = (table[0], table[table.len() - 1]);
         Estimate::exact(values, Rule::Enumeration, ends, table.len() as u64)?
     };
-    estimate.inner_std_err = inner_orders(game, 0).and_then(|o| game.inner_std_err(&o));
+    estimate.inner_std_err = inner_std_err(game, 0)?;
     Ok(estimate)
 }
 
@@ -151,15 +151,12 @@ fn tabulate<G: Game>(game: &G, active: &[u32], monitor: Monitor<'_>) -> Result<V
         part.par_chunks_mut(1 << low)
             .enumerate()
             .for_each(|(block, values)| {
-                let mut walks = vec![game.walk(); low + 1];
-                values[0] = walks[0].start();
-                let fixed = batch * BLOCKS_PER_POLL + block;
-                for (k, &player) in active[low..].iter().enumerate() {
-                    if fixed >> k & 1 == 1 {
-                        values[0] = walks[0].add(player as usize);
-                    }
-                }
-                grow(&mut walks, &active[..low], 0, 0, values);
+                let index = batch * BLOCKS_PER_POLL + block;
+                let fixed: Vec<u32> = (0..n - low)
+                    .filter(|k| index >> k & 1 == 1)
+                    .map(|k| active[low + k])
+                    .collect();
+                game.walk().block(&fixed, &active[..low], values);
             });
         if part.iter().any(|v| !v.is_finite()) {
             return Err(super::estimate::not_finite());
@@ -176,23 +173,6 @@ fn tabulate<G: Game>(game: &G, active: &[u32], monitor: Monitor<'_>) -> Result<V
         }
     }
     Ok(table)
-}
-
-/// Values of all coalitions that extend the first walk's by players from `from` on, depth first.
-fn grow<W: Walk>(
-    walks: &mut [W],
-    players: &[u32],
-    from: usize,
-    members: usize,
-    values: &mut [f64],
-) {
-    for j in from..players.len() {
-        let (here, deeper) = walks.split_at_mut(1);
-        deeper[0].copy_from(&here[0]);
-        let with = members | 1 << j;
-        values[with] = deeper[0].add(players[j] as usize);
-        grow(deeper, players, j + 1, with, values);
-    }
 }
 
 /// The Shapley sum over a full table.

@@ -1,5 +1,7 @@
 //! Orders in which players join.
 
+use super::estimate::not_finite;
+use crate::error::Result;
 use crate::game::Game;
 use crate::rng::{Purpose, Stream};
 
@@ -22,8 +24,8 @@ fn push_reverse(orders: &mut Vec<u32>, n: usize) {
     orders[start + n..].reverse();
 }
 
-/// Antithetic orders along which a sampled game judges its own error; `None` for a game without active players.
-pub(super) fn inner_orders<G: Game>(game: &G, seed: u64) -> Option<Vec<u32>> {
+/// The error a sampled game judges itself to have along some antithetic orders, where it is one.
+pub(super) fn inner_std_err<G: Game>(game: &G, seed: u64) -> Result<Option<Vec<f64>>> {
     let players = game.active_players();
     let mut orders = Vec::new();
     for unit in 0..INNER_PAIRS {
@@ -33,7 +35,13 @@ pub(super) fn inner_orders<G: Game>(game: &G, seed: u64) -> Option<Vec<u32>> {
             &mut orders,
         );
     }
-    (!orders.is_empty()).then_some(orders)
+    if orders.is_empty() {
+        return Ok(None);
+    }
+    match game.inner_std_err(&orders) {
+        Some(errors) if errors.iter().any(|e| !e.is_finite()) => Err(not_finite()),
+        errors => Ok(errors),
+    }
 }
 
 /// Orders from the coordinates of scrambled Sobol points: player k of the list joins in the rank of coordinate k

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::estimate::{Control, Estimate, Method, Monitor, Options, Progress, Rule, not_finite};
 use super::exact::{check_players, compute_shapley};
 use super::interval::{Moments, t_quantile};
-use super::orders::{SobolOrders, inner_orders, push_pair};
-use super::units::{Outcome, Plan, Units, run};
+use super::orders::{SobolOrders, inner_std_err, push_pair};
+use super::units::{Outcome, Plan, TASK, Units, run};
 use crate::error::{Error, Result};
 use crate::game::{Game, Walk};
 use crate::rng::{Purpose, Stream};
@@ -23,7 +23,7 @@ const SCRAMBLES: u64 = 16;
 const MAX_SCRAMBLES: u64 = 1024;
 /// Walks when neither tolerance nor budget is given.
 const DEFAULT_WALKS: u64 = 16 * 64;
-/// Points of one scramble between two calls of the monitor.
+/// Points of one scramble between two calls of the monitor, unless the game prefers another number.
 const POINTS_PER_TASK: u64 = 16;
 /// Enumeration may replace sampling up to here, whatever the budget.
 const MAX_AUTOMATIC: usize = 20;
@@ -63,6 +63,9 @@ pub fn estimate_shapley<G: Game>(
         }
     }
     let sampler = Sampler::new(game, active, options);
+    if !(sampler.baseline.is_finite() && sampler.grand.is_finite()) {
+        return Err(not_finite());
+    }
     let walks = match (options.tolerance, options.budget) {
         (_, Some(budget)) => budget / n,
         (None, None) => DEFAULT_WALKS,
@@ -78,7 +81,7 @@ pub fn estimate_shapley<G: Game>(
     if estimate.values.iter().any(|v| !v.is_finite()) {
         return Err(not_finite());
     }
-    estimate.inner_std_err = inner_orders(game, options.seed).and_then(|o| game.inner_std_err(&o));
+    estimate.inner_std_err = inner_std_err(game, options.seed)?;
     Ok(estimate)
 }
 
@@ -110,6 +113,11 @@ impl<'a, G: Game> Sampler<'a, G> {
             grand: game.grand(),
             paired: true,
         }
+    }
+
+    fn pairs_per_task(&self) -> Option<u64> {
+        let orders = self.game.preferred_orders()?;
+        Some(orders.div_ceil(2).max(1) as u64)
     }
 
     /// Add `scale` times the marginal contributions along each order to a row of places.
@@ -181,11 +189,12 @@ impl<'a, G: Game> Sampler<'a, G> {
         let n = self.active.len();
         let scrambles = SCRAMBLES.max(pairs.div_ceil(MAX_POINTS));
         let points = pairs / scrambles;
+        let task = self.pairs_per_task().unwrap_or(POINTS_PER_TASK);
         let mut sums = vec![vec![0.0; n]; scrambles as usize];
         let mut done = 0;
         let mut finished = false;
         while done < points && !finished {
-            let to = points.min(done + POINTS_PER_TASK);
+            let to = points.min(done + task);
             sums.par_iter_mut().enumerate().for_each(|(scramble, sum)| {
                 let mut sequence = SobolOrders::new(self.options.seed, scramble as u64);
                 let mut orders = Vec::with_capacity(2 * n * (to - done) as usize);
@@ -195,6 +204,9 @@ impl<'a, G: Game> Sampler<'a, G> {
                 self.walk_orders(&orders, 0.5, sum, |_| 0);
             });
             done = to;
+            if sums.iter().flatten().any(|s| !s.is_finite()) {
+                return Err(not_finite());
+            }
             let outcome = self.outcome_of_sums(&sums, done, points);
             let progress = Progress {
                 n_evaluations: done * scrambles * self.cost(),
@@ -265,6 +277,10 @@ impl<G: Game> Units for Sampler<'_, G> {
 
     fn cost(&self) -> u64 {
         self.active.len() as u64 * if self.paired { 2 } else { 1 }
+    }
+
+    fn task(&self) -> u64 {
+        self.pairs_per_task().unwrap_or(TASK)
     }
 
     fn draw(&self, units: Range<u64>, rows: &mut Vec<f64>) -> f64 {

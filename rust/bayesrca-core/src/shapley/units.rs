@@ -14,8 +14,8 @@ const MIN_UNITS: u64 = 64;
 const LOOK: u64 = 32;
 /// Most evaluations between two looks after the first, so that the monitor is asked often enough.
 const LOOK_EVALUATIONS: u64 = 1 << 17;
-/// Units one task draws.
-const TASK: u64 = 8;
+/// Units one task draws, unless the source prefers another number.
+pub(super) const TASK: u64 = 8;
 /// Narrowest half-width, relative to the largest value seen: players without variance would miss by rounding.
 const FLOOR: f64 = 1e-9;
 
@@ -27,6 +27,10 @@ pub(super) trait Units: Sync {
     fn tested(&self) -> usize;
     /// Evaluations one row costs.
     fn cost(&self) -> u64;
+    /// Units to draw at once; independent of the number of threads.
+    fn task(&self) -> u64 {
+        TASK
+    }
     /// Append the rows of some units and return the largest absolute value of the game that was met.
     fn draw(&self, units: Range<u64>, rows: &mut Vec<f64>) -> f64;
 }
@@ -51,7 +55,7 @@ pub(super) struct Outcome {
 
 /// Draw units until the tolerance is met, `max_units` are drawn or the monitor has enough.
 pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Result<Outcome> {
-    let (width, tested) = (units.width(), units.tested());
+    let (width, tested, task) = (units.width(), units.tested(), units.task());
     let mut moments = Moments::new(width);
     let mut scale = plan.scale;
     loop {
@@ -63,14 +67,14 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
         };
         let to = plan.max_units.min(from + step);
         let tasks: Vec<Range<u64>> = (from..to)
-            .step_by(TASK as usize)
-            .map(|first| first..to.min(first + TASK))
+            .step_by(task as usize)
+            .map(|first| first..to.min(first + task))
             .collect();
         let drawn: Vec<(Vec<f64>, f64)> = tasks
             .into_par_iter()
-            .map(|task| {
-                let mut rows = Vec::with_capacity(width * TASK as usize);
-                let largest = units.draw(task, &mut rows);
+            .map(|units_of_task| {
+                let mut rows = Vec::with_capacity(width * task as usize);
+                let largest = units.draw(units_of_task, &mut rows);
                 (rows, largest)
             })
             .collect();

@@ -1,5 +1,6 @@
 //! The games root-cause analysis plays.
 
+mod batch;
 mod call_tree;
 mod dag;
 mod excess_flow;
@@ -13,6 +14,7 @@ mod quadrature;
 mod sampled_tail;
 mod tail;
 
+pub use batch::{BatchGame, Evaluator};
 pub use call_tree::{CallTreeGame, Span};
 pub use excess_flow::{ExcessFlowGame, FlowShares, flow_weights};
 pub use gaussian_tail::GaussianTailGame;
