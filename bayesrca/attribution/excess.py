@@ -11,6 +11,7 @@ from bayesrca.attribution.shapley import compute_shapley
 from bayesrca.attribution.shares import ComponentShare, ExcessAttribution
 from bayesrca.errors import NoEvidenceError
 from bayesrca.evidence import FAMILIES, Evidence
+from bayesrca.incident import Family
 
 MIN_SIGNAL = 1.5
 """Excess below this many standard deviations of its noise counts as none."""
@@ -52,7 +53,8 @@ def estimate_excess_attribution(
     excess, deviation = float(dose[target]), float(noise[target])
     where = f"the target {evidence.components[target]!r}"
     if np.isnan(excess):
-        _refuse(f"{where} does not tell its excess in {name}, which takes its requests too")
+        needed = "mean latency" if FAMILIES[family] is Family.LATENCY else "failures"
+        _refuse(f"{where} does not tell its excess in {name}, which takes {needed} and requests")
     if not excess > min_signal * deviation:
         amount = f"{excess:.3g} {table.unit}".rstrip()
         _refuse(

@@ -143,22 +143,25 @@ class ExcessFlowGame(Game):
 
     A component's dose (its excess time or failures) is its own excess plus what its callees hand
     on, ``dose_i = own_i + sum over callees c of weight_ic dose_c``; the value of a coalition is
-    the part of the target's dose that its members' own excesses explain. Shapley values are exact:
-    own excess times its flow to the target along all paths. `estimate_shares` adds the errors that
-    uncertain doses put on the shares.
+    the part of the target's dose that its members' own excesses explain. Shapley values are exact,
+    on graphs with cycles too: own excess times its flow to the target along all paths; they sum to
+    the target's dose. What the target hands to its own callers does not come back to it.
+    `estimate_shares` adds the errors that uncertain doses put on the shares.
 
     Attributes:
         calls: int [e, 2] or pairs of names, (caller, callee).
-        weights: float [e], part of the callee's excess that the caller sees (>= 0); see
-            `from_requests`.
+        weights: float [e], part of the callee's excess that the caller sees (>= 0); those of
+            repeated calls add up. See `from_requests`.
         target: the component whose excess is explained, by index or name.
-        dose: float [n], excess of each component.
+        dose: float [n], excess of each component; NaN where it does not report. Its own excess is
+            then taken as 0, it hands on what its callees give it, and its value is exactly 0.
         dose_sd: float [n], standard deviation of its noise (>= 0); None for exact doses.
         min_signal: doses below this many standard deviations count as 0 (>= 0).
         players: names of the components; None numbers them.
 
     Raises:
-        InvalidGameError: a wrong shape, an unknown name, a negative or not finite entry.
+        InvalidGameError: a wrong shape, an unknown name, a negative or infinite entry, a target
+            without a dose, or a cycle of calls that hands on all the work that goes round or more.
     """
 
     calls: ArrayLike
@@ -200,11 +203,14 @@ class ExcessFlowGame(Game):
     ) -> Self:
         """Weigh each call by the caller's part of the requests of all the callee's callers.
 
+        A callee hands equal parts to its callers where one of these has unknown requests or all
+        have none, so that it always hands on its whole dose.
+
         Args:
             calls: int [e, 2] or pairs of names, (caller, callee).
-            requests: float [n], requests of each component (>= 0).
+            requests: float [n], requests of each component (>= 0); NaN where unknown.
             target: the component whose excess is explained.
-            dose: float [n], excess of each component.
+            dose: float [n], excess of each component; NaN where it does not report.
             dose_sd: float [n], standard deviation of its noise.
             min_signal: doses below this many standard deviations count as 0.
             players: names of the components.

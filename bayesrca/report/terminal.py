@@ -112,7 +112,7 @@ def _shares(answer: Answer, shown: int) -> list[RenderableType]:
     for s in listed:
         cells = (f"{s.share:.3f}", f"{s.share_std_err:.3f}", f"{s.value:.3g}")
         table.add_row(s.component, *cells, f"{s.value_std_err:.2g}")
-    if rest:
+    if any(s.value for s in rest):
         total, value = sum(s.share for s in rest), sum(s.value for s in rest)
         table.add_row(f"{len(rest)} others together", f"{total:.3f}", "", f"{value:.3g}", "")
     unit = f" {a.unit}" if a.unit else ""
