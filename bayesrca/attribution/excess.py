@@ -14,7 +14,7 @@ from bayesrca.evidence import FAMILIES, Evidence
 from bayesrca.incident import Family
 
 MIN_SIGNAL = 1.5
-"""Excess below this many standard deviations of its noise counts as none."""
+"""Excess, a component's whole or its own, below this many standard deviations counts as none."""
 N_RESAMPLES = 256
 """Draws behind the standard errors, which are then themselves known to 4 %."""
 

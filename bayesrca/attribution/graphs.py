@@ -233,16 +233,19 @@ class ExcessFlowGame(Game):
     def estimate_shares(self, *, seed: int, resamples: int = 256) -> tuple[Floats, Floats, Floats]:
         """Shares of the target's excess with the errors that the doses' noise puts on them.
 
-        A parametric bootstrap: the whole computation, the threshold included, is repeated on doses
-        drawn anew from normal laws.
+        Only values that stand ``min_signal`` of their own standard deviations above 0 have a share:
+        everybody's noise is positive half the time and would take from those who have a part. The
+        errors come from a parametric bootstrap: the whole computation, the thresholds included, is
+        repeated on doses drawn anew from normal laws.
 
         Args:
             seed: 0 to 2^64 - 1.
             resamples: how often the doses are drawn (>= 2).
 
         Returns:
-            float64 [n] each: positive parts of the Shapley values over their sum (all 0 when none
-            is positive), the standard error of each share, and that of each Shapley value.
+            float64 [n] each: Shapley values that stand out of their noise over their sum (all 0
+            when none does), the root mean square error of each share, and the standard error of
+            each Shapley value.
 
         Raises:
             InvalidGameError: fewer than 2 resamples.

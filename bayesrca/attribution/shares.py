@@ -19,8 +19,10 @@ class ComponentShare:
             of it that reaches the target. Negative where it did less work than its callees' excess
             should have caused.
         value_std_err: standard error of ``value`` that the noise of the doses causes (>= 0).
-        share: positive part of ``value`` over the sum of all positive parts, in [0, 1].
-        share_std_err: standard error of ``share`` (>= 0), from the same noise.
+        share: ``value`` over the sum of all values that stand out of their noise, in [0, 1]; 0
+            where it does not stand out itself. Shares add up to 1, or are all 0.
+        share_std_err: standard error of ``share`` (>= 0) from the same noise: root mean square
+            difference between the shares of redrawn doses and this one.
         observed: whether the component reports its excess. One that does not is taken to hand on
             what its callees hand to it: value and share are then exactly 0 and so are their errors.
     """

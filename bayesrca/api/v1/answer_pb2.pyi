@@ -367,7 +367,9 @@ class ComponentShare(_message.Message):
     value_std_err: _builtins.float
     """Standard error of `value` that the noise of the doses causes, >= 0."""
     share: _builtins.float
-    """Positive part of `value` over the sum of all positive parts, in [0, 1]."""
+    """`value` over the sum of all values that stand out of their noise, in [0, 1]; 0 where it does not
+    stand out itself. Shares add up to 1, or are all 0.
+    """
     share_std_err: _builtins.float
     """Standard error of `share`, >= 0, from the same noise."""
     observed: _builtins.bool

@@ -57,7 +57,7 @@ def test_excess_is_shared_along_the_calls_by_requests() -> None:
     # The target calls 1 and 2, which both call 3; 4 calls 3 too and is no business of the target's.
     calls = ((0, 1), (0, 2), (1, 3), (2, 3), (4, 3))
     got = estimate_excess_attribution(
-        evidence((12.0, 5.0, 3.0, 8.0, 2.0), calls, rates=(9.0, 5.0, 2.5, 1.0, 2.5)),
+        evidence((12.0, 5.0, 3.0, 8.0, 2.0), calls, rates=(9.0, 5.0, 2.5, 1.0, 2.5), noise=0.1),
         footprint=0,
         seed=3,
     )
@@ -67,9 +67,19 @@ def test_excess_is_shared_along_the_calls_by_requests() -> None:
         name: pytest.approx(pair, abs=1e-12) for name, pair in (expected | {"c4": (0, 0)}).items()
     }
     assert (got.family, got.unit, got.target, got.footprint) == ("latency", "s", "c0", (0.0, 1.0))
-    assert (got.excess, got.excess_std_err, got.seed, got.n_resamples) == (12.0, 1.0, 3, 256)
+    assert (got.excess, got.excess_std_err, got.seed, got.n_resamples) == (12.0, 0.1, 3, 256)
     assert got.rule in RULES
     assert all(s.value_std_err > 0 for s in got.shares[:4])
+
+
+def test_what_does_not_stand_out_of_its_noise_has_no_share() -> None:
+    # Own excesses of 2, 3 and 15; the first two are differences with a noise of 2 ** 0.5.
+    got = estimate_excess_attribution(
+        evidence((20.0, 18.0, 15.0), ((0, 1), (1, 2))), footprint=0, seed=1
+    )
+    assert [s.value for s in got.shares] == pytest.approx([15.0, 3.0, 2.0])
+    assert [s.share for s in got.shares] == pytest.approx([15 / 18, 3 / 18, 0.0])
+    assert got.shares[2].share_std_err > 0
 
 
 def test_errors_are_those_of_the_doses() -> None:

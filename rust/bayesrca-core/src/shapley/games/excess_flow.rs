@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::game::{Game, Walk};
 use crate::graph::Graph;
 use crate::rng::{Purpose, Stream};
+use crate::shapley::interval::Moments;
 
 /// The physical linear structural model of excess work: a component's dose (its excess time or failures) is its own
 /// excess plus what its callees hand on, `dose_i = own_i + sum over callees c of w_ic dose_c`. The players are the own
@@ -35,9 +36,11 @@ pub struct ExcessFlowGame {
 /// Shares of the target's excess with the error that the doses' noise puts on them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlowShares {
-    /// Positive parts of the Shapley values over their sum; all 0 when none is positive.
+    /// Shapley values that stand out of their noise, over their sum; all 0 when none does. Were noise not left out, the
+    /// positive half of everybody's would take from those who have a part.
     pub shares: Vec<f64>,
-    /// Standard deviation of each share over resampled doses.
+    /// Root mean square difference between the shares of resampled doses and these: it holds what noise takes from a
+    /// share on average, which a standard deviation would leave out.
     pub share_std_err: Vec<f64>,
     /// Standard deviation of each Shapley value over resampled doses.
     pub value_std_err: Vec<f64>,
@@ -158,27 +161,50 @@ impl ExcessFlowGame {
                 }
             })
             .collect();
-        self.unobserved.solve(&mut kept);
+        self.linear_values(&mut kept)
+    }
+
+    /// Shapley values, filling in the doses that are not observed.
+    fn linear_values(&self, dose: &mut [f64]) -> Vec<f64> {
+        self.unobserved.solve(dose);
         (0..dose.len())
             .map(|i| {
-                if dose[i].is_nan() || self.flow[i] == 0.0 {
+                if self.dose[i].is_nan() || self.flow[i] == 0.0 {
                     return 0.0;
                 }
-                let handed_on: f64 = self.callees[i].iter().map(|&(c, w)| w * kept[c]).sum();
-                self.flow[i] * (kept[i] - handed_on)
+                let handed_on: f64 = self.callees[i].iter().map(|&(c, w)| w * dose[c]).sum();
+                self.flow[i] * (dose[i] - handed_on)
             })
             .collect()
     }
 
-    /// Shares of the target's excess: positive parts of the Shapley values, normalised.
-    #[must_use]
-    pub fn compute_shares(&self) -> Vec<f64> {
-        shares(&self.values)
+    /// Values below which noise of the doses could have brought a component's value about: `min_signal` of the standard
+    /// deviations that the doses' independent noises, its own and those of its callees, give it.
+    fn noise_limits(&self) -> Vec<f64> {
+        let n = self.dose.len();
+        let mut variance = vec![0.0; n];
+        for j in (0..n).filter(|&j| self.dose_sd[j] > 0.0) {
+            let mut unit = vec![0.0; n];
+            unit[j] = self.dose_sd[j];
+            for (sum, moved) in variance.iter_mut().zip(self.linear_values(&mut unit)) {
+                *sum += moved * moved;
+            }
+        }
+        variance
+            .iter()
+            .map(|v| self.min_signal * v.sqrt())
+            .collect()
     }
 
-    /// The shares with the standard errors that independent normal noise on the doses puts on them, by a parametric
-    /// bootstrap: the whole computation, the threshold included, is repeated on resampled doses. Weights are taken as
-    /// known.
+    /// Shares of the target's excess: the Shapley values that stand `min_signal` of their own standard deviations above
+    /// 0, over their sum; the others have none.
+    #[must_use]
+    pub fn compute_shares(&self) -> Vec<f64> {
+        shares(&self.values, &self.noise_limits())
+    }
+
+    /// The shares with the errors that independent normal noise on the doses puts on them, by a parametric bootstrap:
+    /// the whole computation, the thresholds included, is repeated on resampled doses. Weights are taken as known.
     ///
     /// # Errors
     /// `InvalidEvidence` for fewer than 2 resamples.
@@ -187,20 +213,24 @@ impl ExcessFlowGame {
             return Err(Error::evidence("resamples", "needs at least 2"));
         }
         let n = self.dose.len();
-        let mut values = crate::shapley::interval::Moments::new(n);
-        let mut normalised = values.clone();
+        let limits = self.noise_limits();
+        let reported = shares(&self.values, &limits);
+        let mut values = Moments::new(n);
+        let mut squared_errors = values.clone();
         for unit in 0..resamples as u64 {
             let mut stream = Stream::new(seed, Purpose::Doses, unit);
             let drawn: Vec<f64> = (0..n)
                 .map(|i| self.dose[i] + self.dose_sd[i] * stream.normal())
                 .collect();
             let row = self.values_of(&drawn);
-            normalised.push(&shares(&row));
+            let errors = shares(&row, &limits).into_iter().zip(&reported);
+            let squares: Vec<f64> = errors.map(|(s, r)| (s - r).powi(2)).collect();
+            squared_errors.push(&squares);
             values.push(&row);
         }
         Ok(FlowShares {
-            shares: self.compute_shares(),
-            share_std_err: (0..n).map(|i| normalised.deviation(i)).collect(),
+            shares: reported,
+            share_std_err: squared_errors.mean.iter().map(|m| m.sqrt()).collect(),
             value_std_err: (0..n).map(|i| values.deviation(i)).collect(),
         })
     }
@@ -258,10 +288,14 @@ fn endless(i: usize) -> Error {
     )
 }
 
-fn shares(values: &[f64]) -> Vec<f64> {
-    let total: f64 = values.iter().map(|v| v.max(0.0)).sum();
+fn shares(values: &[f64], limits: &[f64]) -> Vec<f64> {
+    let pairs = values.iter().zip(limits);
+    let kept: Vec<f64> = pairs
+        .map(|(&v, limit)| if v > 0.0 && v >= *limit { v } else { 0.0 })
+        .collect();
+    let total: f64 = kept.iter().sum();
     let scale = if total > 0.0 { 1.0 / total } else { 0.0 };
-    values.iter().map(|v| v.max(0.0) * scale).collect()
+    kept.iter().map(|v| v * scale).collect()
 }
 
 impl Game for ExcessFlowGame {
