@@ -26,6 +26,16 @@ pub(crate) enum Purpose {
     Worlds = 4,
     /// Resamples of uncertain doses.
     Doses = 5,
+    /// Coalitions of a regression.
+    Coalitions = 6,
+    /// Trials of the estimators.
+    Pilot = 7,
+    /// Orders on which a surrogate is judged.
+    Trial = 8,
+    /// Orders of a surrogate beside antithetic pairs.
+    SurrogatePairs = 9,
+    /// Orders of a surrogate beside scrambles.
+    SurrogateScrambles = 10,
 }
 
 /// The random stream of one sampling unit.

@@ -131,6 +131,7 @@ impl LiveEdgeGame {
             half_width: spread(&|k| outcome.half_width[k]),
             inner_std_err: None,
             n_evaluations: outcome.moments.count * WORD,
+            n_surrogate_evaluations: 0,
             n_units: outcome.moments.count,
             converged: outcome.converged,
             baseline: outcome.moments.mean[ends],

@@ -13,6 +13,7 @@ mod nonlinear_tail;
 mod quadrature;
 mod sampled_tail;
 mod tail;
+mod tail_surrogate;
 
 pub use batch::{BatchGame, Evaluator};
 pub use call_tree::{CallTreeGame, Span};

@@ -3,7 +3,7 @@
 use super::dag::{Dag, check_nodes, check_probabilities};
 use super::quadrature::gauss_legendre;
 use crate::error::Result;
-use crate::game::{Game, Surrogate, Walk};
+use crate::game::{Game, Surrogate, SurrogateValues, Walk};
 
 /// Most nodes of the quadrature; enough for any number of players at double precision.
 const MAX_NODES: usize = 128;
@@ -185,8 +185,8 @@ impl IndependentCauses {
 }
 
 impl Surrogate for IndependentCauses {
-    fn shapley(&self) -> &[f64] {
-        &self.shapley
+    fn shapley(&self) -> SurrogateValues<'_> {
+        SurrogateValues::Exact(&self.shapley)
     }
 
     fn marginals(&self, order: &[u32], out: &mut [f64]) {

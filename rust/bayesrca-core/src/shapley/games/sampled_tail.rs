@@ -4,8 +4,9 @@ use super::dag::{Dag, check_finite, check_nodes};
 use super::tail::{
     LogShare, TAIL_MARGIN, Tail, count_samples, jackknife, mean_and_deviation, n_groups,
 };
+use super::tail_surrogate::TailSurrogate;
 use crate::error::{Error, Result};
-use crate::game::{Game, Walk};
+use crate::game::{Game, Surrogate, Walk};
 
 /// Samples a tile keeps in registers along an order.
 const TILE: usize = 32;
@@ -36,6 +37,7 @@ pub struct SampledTailGame {
     /// Distance of each sample to the threshold in the empty coalition.
     base: Vec<[i32; TILE]>,
     shares: LogShare,
+    surrogate: Option<TailSurrogate>,
 }
 
 impl SampledTailGame {
@@ -113,7 +115,7 @@ impl SampledTailGame {
         let steps = (0..tiles)
             .flat_map(|t| columns.iter().map(move |rows| rows[t]))
             .collect();
-        Ok(Self {
+        let mut game = Self {
             n,
             samples,
             active,
@@ -121,7 +123,18 @@ impl SampledTailGame {
             steps,
             base,
             shares: LogShare::new(samples),
-        })
+            surrogate: None,
+        };
+        let moments: Vec<(f64, f64)> = (0..n)
+            .map(|i| mean_and_deviation(&column(i).map(|x| effects[i] * x).collect::<Vec<_>>()))
+            .collect();
+        let shift: Vec<f64> = (0..n)
+            .map(|i| effects[i] * observed_noise[i] - moments[i].0)
+            .collect();
+        let variance: Vec<f64> = moments.iter().map(|m| m.1 * m.1).collect();
+        let margin = TAIL_MARGIN * deviation;
+        game.surrogate = TailSurrogate::new(&game, samples, &shift, &variance, margin);
+        Ok(game)
     }
 
     /// Steps of one tile.
@@ -187,6 +200,10 @@ impl Game for SampledTailGame {
 
     fn active_players(&self) -> Vec<u32> {
         self.active.clone()
+    }
+
+    fn surrogate(&self) -> Option<&dyn Surrogate> {
+        self.surrogate.as_ref().map(|s| s as &dyn Surrogate)
     }
 
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
