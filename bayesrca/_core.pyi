@@ -113,7 +113,8 @@ class NativeGame:
     """
     def estimate_shares(self, /, *, resamples: int, seed: int) -> "tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]":
         """
-        Shares of the target's excess, with the errors that the doses' noise puts on them.
+        Shares of the target's excess among those whose value stands out of its noise, with the errors that the doses'
+        noise puts on them.
 
         Args:
             resamples: how often the doses are drawn anew (>= 2).
