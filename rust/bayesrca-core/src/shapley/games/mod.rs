@@ -6,6 +6,7 @@ mod excess_flow;
 mod gaussian_tail;
 mod interaction;
 mod live_edge;
+mod log_tail;
 mod noisy_or;
 mod nonlinear_tail;
 mod quadrature;
