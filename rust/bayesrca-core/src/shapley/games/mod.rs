@@ -10,6 +10,8 @@ mod log_tail;
 mod noisy_or;
 mod nonlinear_tail;
 mod quadrature;
+#[cfg(test)]
+mod same_bits;
 mod sampled_tail;
 mod tail;
 
