@@ -1,6 +1,7 @@
 //! The driver of independent sampling units: antithetic pairs of orders, words of live-edge worlds.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -12,8 +13,10 @@ use crate::error::{Error, Result};
 const MIN_UNITS: u64 = 64;
 /// Units between the first looks; later looks come after an eighth more.
 const LOOK: u64 = 32;
-/// Most evaluations between two looks after the first, so that the monitor is asked often enough.
+/// Most evaluations between two looks after the first.
 const LOOK_EVALUATIONS: u64 = 1 << 17;
+/// About how long a block may take: the monitor is asked between blocks, of which there may be several between looks.
+const BLOCK: Duration = Duration::from_millis(10);
 /// Units one task draws, unless the source prefers another number.
 pub(super) const TASK: u64 = 8;
 /// Narrowest half-width, relative to the largest value seen: players without variance would miss by rounding.
@@ -54,33 +57,27 @@ pub(super) struct Outcome {
 }
 
 /// Draw units until the tolerance is met, `max_units` are drawn or the monitor has enough.
+///
+/// Whether to stop is judged at looks after fixed numbers of units. How many blocks lie between two looks depends on the
+/// clock and changes no bit, unless the monitor ends the work between them. The first look has one block: of fewer units
+/// there is no interval to speak of.
 pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Result<Outcome> {
-    let (width, tested, task) = (units.width(), units.tested(), units.task());
-    let mut moments = Moments::new(width);
+    let tested = units.tested();
+    let mut moments = Moments::new(units.width());
     let mut scale = plan.scale;
+    let smallest = units.task() * rayon::current_num_threads() as u64;
+    let mut block = MIN_UNITS;
+    let mut look = plan.max_units.min(MIN_UNITS);
     loop {
-        let from = moments.count;
-        let step = if from < MIN_UNITS {
-            MIN_UNITS - from
-        } else {
-            LOOK.max((from / 8).min(LOOK_EVALUATIONS / units.cost()))
-        };
-        let to = plan.max_units.min(from + step);
-        let tasks: Vec<Range<u64>> = (from..to)
-            .step_by(task as usize)
-            .map(|first| first..to.min(first + task))
-            .collect();
-        let drawn: Vec<(Vec<f64>, f64)> = tasks
-            .into_par_iter()
-            .map(|units_of_task| {
-                let mut rows = Vec::with_capacity(width * task as usize);
-                let largest = units.draw(units_of_task, &mut rows);
-                (rows, largest)
-            })
-            .collect();
-        for (rows, largest) in &drawn {
-            rows.chunks_exact(width).for_each(|row| moments.push(row));
-            scale = scale.max(*largest);
+        let to = look.min(moments.count.saturating_add(block));
+        let begun = Instant::now();
+        let whole = to - moments.count == block;
+        scale = scale.max(draw(units, to, &mut moments));
+        let took = begun.elapsed();
+        if whole && took < BLOCK / 2 {
+            block = block.saturating_mul(2);
+        } else if took > BLOCK {
+            block = (block / 2).max(smallest);
         }
         if moments.mean.iter().any(|m| !m.is_finite()) {
             return Err(not_finite());
@@ -91,8 +88,9 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
             Tolerance::Absolute(t) => t,
             Tolerance::Relative(t) => t * root_mean_square(&moments.mean[..tested]),
         });
+        let looked = moments.count == look;
         let met =
-            target.is_some_and(|t| moments.count >= MIN_UNITS && widest <= t.max(FLOOR * scale));
+            looked && target.is_some_and(|t| look >= MIN_UNITS && widest <= t.max(FLOOR * scale));
         let spent = moments.count >= plan.max_units;
         let progress = Progress {
             n_evaluations: moments.count * units.cost(),
@@ -111,7 +109,32 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
                 converged: met || (spent && plan.tolerance.is_none()),
             });
         }
+        if looked {
+            let step = LOOK.max((look / 8).min(LOOK_EVALUATIONS / units.cost()));
+            look = plan.max_units.min(look + step);
+        }
     }
+}
+
+/// Draw the units up to `to` and return the largest absolute value of the game that was met.
+fn draw<U: Units>(units: &U, to: u64, moments: &mut Moments) -> f64 {
+    let (width, task) = (units.width(), units.task());
+    let tasks: Vec<Range<u64>> = (moments.count..to)
+        .step_by(task as usize)
+        .map(|first| first..to.min(first + task))
+        .collect();
+    let drawn: Vec<(Vec<f64>, f64)> = tasks
+        .into_par_iter()
+        .map(|units_of_task| {
+            let mut rows = Vec::with_capacity(width * task as usize);
+            let largest = units.draw(units_of_task, &mut rows);
+            (rows, largest)
+        })
+        .collect();
+    for (rows, _) in &drawn {
+        rows.chunks_exact(width).for_each(|row| moments.push(row));
+    }
+    drawn.iter().fold(0.0, |m, (_, largest)| m.max(*largest))
 }
 
 fn half_widths(moments: &Moments, plan: &Plan, tested: usize, floor: f64) -> Vec<f64> {
