@@ -11,7 +11,8 @@ export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 LOCKED := $(if $(CI),--locked)
 BASELINE := protos/baseline.binpb
 COMPILE := uv pip compile --quiet --no-config --universal --generate-hashes --python-version 3.12 \
-	--no-emit-index-url --no-emit-find-links --no-header pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-header
+PEERS := benches/python/shapley_peers/requirements.in
 
 .PHONY: help
 help: ## print this list
@@ -87,15 +88,32 @@ gen: setup ## regenerate bayesrca/api from protos/ and bayesrca/_core.pyi from R
 
 .PHONY: lock
 lock: setup ## rewrite requirements/*.lock from pyproject.toml (UPGRADE=--upgrade takes newer versions)
-	$(BIN)/$(COMPILE) $(UPGRADE) --group dev --output-file requirements/dev.lock
+	$(BIN)/$(COMPILE) $(UPGRADE) pyproject.toml --group dev --output-file requirements/dev.lock
 	@# uv prefers the pins it finds in its output file: the runtime lock is a subset of the other
 	cp requirements/dev.lock requirements/runtime.lock
-	$(BIN)/$(COMPILE) --output-file requirements/runtime.lock
+	$(BIN)/$(COMPILE) pyproject.toml --output-file requirements/runtime.lock
+	$(BIN)/$(COMPILE) $(UPGRADE) $(PEERS) --output-file requirements/bench.lock
 
 .PHONY: bench
 bench: setup ## every benchmark: criterion, then pytest-benchmark
 	cargo bench --workspace $(LOCKED)
 	$(BIN)/python -m pytest benches/python --benchmark-only
+
+.PHONY: bench-peers
+bench-peers: setup .venv-bench/installed ## bayesrca beside other Shapley libraries (BENCH=--quick passes options on)
+	rm -rf .venv-bench/dist
+	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-build-isolation --no-deps \
+		--wheel-dir .venv-bench/dist .
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet --no-deps \
+		--force-reinstall .venv-bench/dist/*.whl
+	.venv-bench/bin/python benches/python/bench_shapley.py $(BENCH)
+
+.venv-bench/installed: requirements/bench.lock | setup
+	rm -rf .venv-bench
+	$(BIN)/python -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes \
+		-r requirements/bench.lock
+	touch $@
 
 .PHONY: bench-smoke
 bench-smoke: setup ## build and run each benchmark once, without timing
@@ -108,6 +126,6 @@ wheel-smoke: setup ## build the wheel, install it in a new virtualenv, use it fr
 
 .PHONY: clean
 clean: ## remove .venv, every build product and every cache
-	rm -rf .venv target dist bayesrca/_core.*so .benchmarks .hypothesis .import_linter_cache \
+	rm -rf .venv .venv-bench target dist bayesrca/_core.*so .benchmarks .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find bayesrca tests benches scripts -name __pycache__ -type d -prune -exec rm -rf {} +

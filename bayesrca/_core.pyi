@@ -81,6 +81,11 @@ class NativeEstimate:
         Evaluations of the game.
         """
     @property
+    def n_surrogate_evaluations(self, /) -> int:
+        """
+        Evaluations of the game's surrogate, its control variate.
+        """
+    @property
     def n_units(self, /) -> int:
         """
         Independent sampling units.

@@ -37,6 +37,10 @@ RULES = {
         "sampled worlds of live edges, 64 at a time; asymptotic confidence sequence over all "
         "players at once"
     ),
+    "leverage_jackknife": (
+        "weighted least squares over pairs of a coalition and its complement sampled by leverage "
+        "(Musco & Witter 2025); t-interval per player from a delete-a-group jackknife"
+    ),
     "worlds_t_interval": "sampled worlds of live edges, 64 at a time; t-interval per player",
 }
 """What each ``rule`` of an estimate means."""

@@ -230,6 +230,8 @@ def _checked_values(raw: ArrayLike, coalitions: Coalitions, field: str) -> Float
         InvalidGameError: they are no numbers, not one per coalition, or not finite.
     """
     try:
+        if np.iscomplexobj(raw):
+            raise TypeError  # NumPy would drop the imaginary part
         values = np.ascontiguousarray(raw, dtype=np.float64)
     except (TypeError, ValueError):
         msg = f"{field}: must return an array of numbers, returned {type(raw).__name__}"

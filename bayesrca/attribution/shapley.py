@@ -70,8 +70,10 @@ def estimate_shapley(
         tolerance_kind: ``relative`` to the root mean square of the values of the players that
             matter, or ``absolute`` in the unit of the game's value.
         confidence: coverage of the half-widths, in (0, 1).
-        method: ``automatic`` as said above; ``sampled`` never takes the exact way; ``leverage``
-            fits a regression on sampled coalitions (see docs/attribution.md).
+        method: ``automatic`` as said above, and on a budget for a game that Python values, a
+            regression where that promises the smaller error; ``sampled`` always walks along orders;
+            ``leverage`` always fits the regression, on a budget: weighted least squares over
+            coalitions sampled by leverage (Musco & Witter 2025).
         deadline: seconds (> 0) after which what there is is returned, with its errors and
             ``converged`` False.
         progress: told every few milliseconds where the estimation is.

@@ -95,7 +95,7 @@ def _estimate(raw: _core.NativeEstimate) -> NativeEstimate:
         half_width=raw.half_width,
         inner_std_err=raw.inner_std_err,
         n_evaluations=raw.n_evaluations,
-        n_surrogate_evaluations=0,
+        n_surrogate_evaluations=raw.n_surrogate_evaluations,
         n_units=raw.n_units,
         converged=raw.converged,
         baseline=raw.baseline,

@@ -140,7 +140,7 @@ pub trait Game: Sync {
         None
     }
 
-    /// A cheap game with known Shapley values that moves with this one: the control variate of the estimators.
+    /// A cheap game that moves with this one: the control variate of the estimators.
     fn surrogate(&self) -> Option<&dyn Surrogate> {
         None
     }
@@ -210,13 +210,22 @@ fn grow<W: Walk>(
     }
 }
 
-/// A game whose Shapley values are known and whose marginals along an order cost next to nothing.
+/// A game that moves with another one and whose marginals along an order cost little.
 pub trait Surrogate: Sync {
-    /// Exact Shapley value of every player.
-    fn shapley(&self) -> &[f64];
+    /// Where its Shapley values come from.
+    fn shapley(&self) -> SurrogateValues<'_>;
 
     /// Marginal contributions along one order.
     fn marginals(&self, order: &[u32], out: &mut [f64]);
+}
+
+/// Shapley values of a [`Surrogate`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SurrogateValues<'a> {
+    /// Known exactly, one per player.
+    Exact(&'a [f64]),
+    /// To be averaged over orders of their own, this many for each order of the game.
+    ByWalks(u32),
 }
 
 #[cfg(test)]

@@ -33,11 +33,12 @@ pub(crate) fn sampled_tail_game(
     baseline_noise: PyReadonlyArray2<'_, f64>,
     lower: bool,
 ) -> PyResult<NativeGame> {
-    let (observed, baseline) = (vector(&observed_noise), matrix(&baseline_noise));
+    let observed = vector(&observed_noise);
     built(
         Kind::Sampled,
-        links(&edges, &weights).and_then(|e| {
+        links(&edges, "weights", &weights).and_then(|e| {
             let n = observed.len();
+            let baseline = matrix(&baseline_noise, "baseline_noise", n)?;
             SampledTailGame::new(n, &e, index(target), &observed, &baseline, tail(lower))
         }),
     )
@@ -71,7 +72,7 @@ pub(crate) fn gaussian_tail_game(
     let (mean, sd) = (vector(&baseline_mean), vector(&baseline_sd));
     built(
         Kind::Gaussian,
-        links(&edges, &weights).and_then(|e| {
+        links(&edges, "weights", &weights).and_then(|e| {
             let (n, target) = (observed.len(), index(target));
             GaussianTailGame::new(n, &e, target, &observed, &mean, &sd, tail(lower))
         }),
@@ -102,12 +103,13 @@ pub(crate) fn nonlinear_tail_game(
     baseline_noise: PyReadonlyArray2<'_, f64>,
     lower: bool,
 ) -> PyResult<NativeGame> {
-    let (observed, baseline) = (vector(&observed_noise), matrix(&baseline_noise));
+    let observed = vector(&observed_noise);
     let slope = vector(&slope);
     built(
         Kind::Nonlinear,
-        links(&edges, &weights).and_then(|e| {
+        links(&edges, "weights", &weights).and_then(|e| {
             let target = index(target);
+            let baseline = matrix(&baseline_noise, "baseline_noise", observed.len())?;
             NonlinearTailGame::new(&e, target, &slope, &observed, &baseline, tail(lower))
         }),
     )
@@ -136,7 +138,7 @@ pub(crate) fn noisy_or_game(
     let (leak, activation) = (vector(&leak), vector(&activation));
     built(
         Kind::NoisyOr,
-        links(&edges, &transmission)
+        links(&edges, "transmission", &transmission)
             .and_then(|e| NoisyOrGame::new(leak.len(), &e, index(target), &leak, &activation)),
     )
 }
@@ -164,7 +166,7 @@ pub(crate) fn live_edge_game(
     let (leak, activation) = (vector(&leak), vector(&activation));
     built(
         Kind::Live,
-        links(&edges, &transmission)
+        links(&edges, "transmission", &transmission)
             .and_then(|e| LiveEdgeGame::new(leak.len(), &e, index(target), &leak, &activation)),
     )
 }
@@ -242,7 +244,8 @@ pub(crate) fn interaction_game(
         .collect();
     built(
         Kind::Interaction,
-        InteractionGame::new(constant, vector(&single), matrix(&pair), triples),
+        matrix(&pair, "pair", single.as_array().len())
+            .and_then(|pair| InteractionGame::new(constant, vector(&single), pair, triples)),
     )
 }
 
@@ -271,7 +274,7 @@ pub(crate) fn excess_flow_game(
     let (dose, sd) = (vector(&dose), vector(&dose_sd));
     built(
         Kind::Flow,
-        links(&calls, &weights)
+        links(&calls, "weights", &weights)
             .and_then(|e| ExcessFlowGame::new(&e, index(target), &dose, &sd, min_signal)),
     )
 }
@@ -308,17 +311,22 @@ pub(crate) fn excess_flow_weights<'py>(
     Ok(weights.into_pyarray(py))
 }
 
+/// Edges with their weights, called `name`.
 fn links(
     edges: &PyReadonlyArray2<'_, i64>,
+    name: &str,
     weights: &PyReadonlyArray1<'_, f64>,
 ) -> Result<Vec<(usize, usize, f64)>, Error> {
     let (edges, weights) = (edges.as_array(), weights.as_array());
     if edges.ncols() != 2 || edges.nrows() != weights.len() {
         let message = format!(
-            "needs two columns and a row for each of {} weights",
+            "needs two columns and a row for each of {} {name}",
             weights.len()
         );
         return Err(invalid("edges", message));
+    }
+    if let Some(i) = weights.iter().position(|w| !w.is_finite()) {
+        return Err(invalid(name, format!("entry {i} is not finite")));
     }
     Ok(edges
         .rows()
@@ -341,8 +349,18 @@ fn vector(array: &PyReadonlyArray1<'_, f64>) -> Vec<f64> {
     array.as_array().to_vec()
 }
 
-fn matrix(array: &PyReadonlyArray2<'_, f64>) -> Vec<f64> {
-    array.as_array().iter().copied().collect()
+/// A matrix row by row.
+fn matrix(
+    array: &PyReadonlyArray2<'_, f64>,
+    name: &str,
+    columns: usize,
+) -> Result<Vec<f64>, Error> {
+    let array = array.as_array();
+    if array.ncols() != columns {
+        let message = format!("has {} columns for {columns} players", array.ncols());
+        return Err(invalid(name, message));
+    }
+    Ok(array.iter().copied().collect())
 }
 
 fn built<G>(kind: fn(G) -> Kind, game: Result<G, Error>) -> PyResult<NativeGame> {

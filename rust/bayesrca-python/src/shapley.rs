@@ -56,6 +56,12 @@ impl NativeEstimate {
         self.inner.n_evaluations
     }
 
+    /// Evaluations of the game's surrogate, its control variate.
+    #[getter]
+    fn n_surrogate_evaluations(&self) -> u64 {
+        self.inner.n_surrogate_evaluations
+    }
+
     /// Independent sampling units.
     #[getter]
     fn n_units(&self) -> u64 {
@@ -141,6 +147,7 @@ pub(crate) fn estimate_shapley(
         method: match method {
             "automatic" => Method::Automatic,
             "sampled" => Method::Sampled,
+            "leverage" => Method::Leverage,
             _ => {
                 let message = format!("{method:?} is none of automatic, sampled, leverage");
                 return Err(game_error(invalid("method", message)));

@@ -73,13 +73,12 @@ impl PythonGame {
 /// Answer a question on the calling thread; an exception stops the work.
 pub(crate) fn answer(kind: &Kind, question: Question, poll: &Poll) {
     let Kind::Python(game) = kind else { return };
-    let outcome = Python::attach(|py| game.call(py, &question));
-    let values = match outcome {
-        Ok(values) => Some(values),
-        Err(error) => {
-            poll.fail(error);
-            None
-        }
+    let values = if poll.stopped() {
+        None
+    } else {
+        Python::attach(|py| game.call(py, &question))
+            .map_err(|error| poll.fail(error))
+            .ok()
     };
     // The asking thread waits for the reply.
     let _ = question.reply.send(values);

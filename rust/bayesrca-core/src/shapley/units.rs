@@ -20,7 +20,7 @@ const BLOCK: Duration = Duration::from_millis(10);
 /// Units one task draws, unless the source prefers another number.
 pub(super) const TASK: u64 = 8;
 /// Narrowest half-width, relative to the largest value seen: players without variance would miss by rounding.
-const FLOOR: f64 = 1e-9;
+pub(super) const FLOOR: f64 = 1e-9;
 
 /// A source of independent, identically distributed rows.
 pub(super) trait Units: Sync {

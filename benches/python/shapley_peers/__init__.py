@@ -1,0 +1,1 @@
+"""What `bench_shapley.py` is made of: the games, the peers, the measuring, the tables."""
