@@ -47,7 +47,7 @@ Global___TailSide: _TypeAlias = TailSide  # noqa: Y015
 @_typing.final
 class PlayerEdges(_message.Message):
     """Directed edges between players, by index. The three arrays have one entry for each edge; at most
-    50 000 edges.
+    50 000 edges. The weights of repeated edges add up, unless the game says otherwise.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -208,7 +208,7 @@ class NonlinearTailGame(_message.Message):
     @_builtins.property
     def edges(self) -> Global___PlayerEdges:
         """(parent, child) without a cycle; the weight is the parent's effect on h of the child, finite.
-        With e edges, n x (n + e) x m <= 2^30: each player's joining computes its descendants again.
+        With e edges, n x (n + e) x m <= 2^28: each player's joining computes its descendants again.
         """
 
     @_builtins.property
@@ -261,7 +261,7 @@ class NoisyOrGame(_message.Message):
     @_builtins.property
     def edges(self) -> Global___PlayerEdges:
         """(parent, child) without a cycle; the weight is the probability that the parent's failure makes
-        the child fail.
+        the child fail. With e edges, n x (n + e) <= 2^26.
         """
 
     @_builtins.property

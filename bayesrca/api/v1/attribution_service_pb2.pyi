@@ -31,7 +31,10 @@ class _ShapleyMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Shapley
     SHAPLEY_METHOD_SAMPLED: _ShapleyMethod.ValueType  # 2
     """Sampled orders of the players (worlds, for a live-edge game), never the exact way."""
     SHAPLEY_METHOD_LEVERAGE: _ShapleyMethod.ValueType  # 3
-    """A regression on sampled coalitions."""
+    """A regression on coalitions sampled by leverage (Musco & Witter 2025), on a budget of at most 2^23
+    evaluations and without a tolerance: at most 512 players may matter. Live-edge games sample worlds
+    instead.
+    """
     SHAPLEY_METHOD_EXACT: _ShapleyMethod.ValueType  # 4
     """A formula where one holds, else all coalitions: at most 22 players may matter then. Not for
     live-edge games. It is all or nothing: when the deadline passes first, nothing is returned.
@@ -47,7 +50,10 @@ SHAPLEY_METHOD_AUTOMATIC: ShapleyMethod.ValueType  # 1
 SHAPLEY_METHOD_SAMPLED: ShapleyMethod.ValueType  # 2
 """Sampled orders of the players (worlds, for a live-edge game), never the exact way."""
 SHAPLEY_METHOD_LEVERAGE: ShapleyMethod.ValueType  # 3
-"""A regression on sampled coalitions."""
+"""A regression on coalitions sampled by leverage (Musco & Witter 2025), on a budget of at most 2^23
+evaluations and without a tolerance: at most 512 players may matter. Live-edge games sample worlds
+instead.
+"""
 SHAPLEY_METHOD_EXACT: ShapleyMethod.ValueType  # 4
 """A formula where one holds, else all coalitions: at most 22 players may matter then. Not for
 live-edge games. It is all or nothing: when the deadline passes first, nothing is returned.

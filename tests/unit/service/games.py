@@ -44,7 +44,8 @@ def names(draw: st.DrawFn, n: int) -> list[str] | None:
 def links(draw: st.DrawFn, n: int, *, cycles: bool = False) -> NDArray[np.int64]:
     node = st.integers(0, n - 1)
     pair = st.tuples(node, node).filter(lambda p: cycles or p[0] < p[1])
-    drawn = draw(st.lists(pair, max_size=6)) if n > 1 or cycles else []
+    # Weights of repeated edges add up, which probabilities must not, except in live-edge games.
+    drawn = draw(st.lists(pair, max_size=6, unique=not cycles)) if n > 1 or cycles else []
     return np.array(drawn, dtype=np.int64).reshape(-1, 2)
 
 
