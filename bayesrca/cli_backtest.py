@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bayesrca.evaluation.run import Plan, Results
 
 
-def backtest(  # noqa: PLR0913  one parameter per option
+def backtest(
     paths: Annotated[
         list[Path],
         typer.Argument(

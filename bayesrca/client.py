@@ -1,35 +1,59 @@
-"""A client of `bayesrca serve`: the same analysis, computed elsewhere."""
+"""A client of `bayesrca serve`: the same analysis and attribution, computed elsewhere."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Callable
 from types import TracebackType
-from typing import NoReturn, Self, cast
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, cast
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.api.v1 import root_cause_service_pb2_grpc as pb_grpc
+from bayesrca.api.v1 import (
+    attribution_service_pb2,
+    attribution_service_pb2_grpc,
+    root_cause_service_pb2,
+    root_cause_service_pb2_grpc,
+)
 from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, ServiceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import Answer
-from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES, AnalyzeCall, decode_answer, encode_request
+from bayesrca.wire import (
+    DEFAULT_MAX_MESSAGE_BYTES,
+    AnalyzeCall,
+    AttributionSettings,
+    ShapleyMethod,
+    ToleranceKind,
+    decode_answer,
+    encode_request,
+    word_of,
+)
 
-_SERVICE = pb.DESCRIPTOR.services_by_name["RootCauseService"].full_name
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bayesrca.attribution import ExcessFlowGame, Game, ShapleyEstimate
+
+_SERVICE = root_cause_service_pb2.DESCRIPTOR.services_by_name["RootCauseService"].full_name
+_ATTRIBUTION = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"].full_name
 _READY_SECONDS = 5.0
 _LONGEST_SECONDS = 1e9
 
-# `Analyze` may be repeated: the same request has the same answer. A full queue says when to come
+# Every call may be repeated: the same request has the same answer. A full queue says when to come
 # back (`grpc-retry-pushback-ms`), and gRPC obeys.
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": _SERVICE, "method": "Analyze"}],
+            "name": [
+                {"service": _SERVICE, "method": "Analyze"},
+                {"service": _ATTRIBUTION, "method": "AttributeAnomaly"},
+            ],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",
@@ -68,7 +92,8 @@ class Client:
         self._timeout = _checked_timeout(timeout)
         options = _options(self._address, max_message_bytes)
         self._channel = grpc.insecure_channel(self._address, options=options)
-        self._service = pb_grpc.RootCauseServiceStub(self._channel)
+        self._service = root_cause_service_pb2_grpc.RootCauseServiceStub(self._channel)
+        self._attribution = attribution_service_pb2_grpc.AttributionServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -113,19 +138,100 @@ class Client:
         """
         call = AnalyzeCall(incident=incident, seed=seed, settings=settings or Settings())
         request = encode_request(call)
-        limit = self._timeout if timeout is None else _checked_timeout(timeout)
-        try:
-            response = self._service.Analyze(request, timeout=limit)
-        except grpc.RpcError as error:
-            self._raise(cast("grpc.Call", error))  # every error of a stub is its call
-        except ValueError as error:  # what gRPC raises on a closed channel
-            msg = f"the client of {self._address} is closed"
-            raise ServiceError(msg, reason="CLOSED") from error
-        try:
-            return decode_answer(response.answer)
-        except BayesRcaError as error:
-            msg = f"the server at {self._address} sent an answer that cannot be read: {error}"
-            raise ServiceError(msg, reason="BAD_ANSWER") from error
+        return self._call(
+            self._service.Analyze, request, timeout, lambda response: decode_answer(response.answer)
+        )
+
+    def attribute_anomaly(
+        self,
+        game: Game,
+        *,
+        seed: int,
+        tolerance: float | None = None,
+        budget: int | None = None,
+        tolerance_kind: Literal["relative", "absolute"] = "relative",
+        confidence: float | None = None,
+        method: Literal["automatic", "sampled", "leverage", "exact"] = "automatic",
+        deadline: float | None = None,
+        timeout: float | None = None,
+    ) -> ShapleyEstimate:
+        """Have the server share a game's value among its players.
+
+        With the same versions and arguments, every bit equals the local estimate's, unless a
+        deadline or the timeout ended one of the two early. What is sampled when the deadline nears
+        comes back in time, with its errors and ``converged`` False. Calls are tried again as those
+        of `analyze` are.
+
+        Args:
+            game: one of `bayesrca.attribution`'s games on graphs: a sampled, Gaussian or nonlinear
+                tail, noisy-OR, live edges, a call tree or an excess flow.
+            seed: 0 to 2^64 - 1.
+            tolerance: as `bayesrca.attribution.estimate_shapley` takes it, like those that follow.
+            budget: at most 10^10 evaluations.
+            tolerance_kind: ``relative`` or ``absolute``.
+            confidence: coverage of the half-widths, in (0, 1); None for 0.95.
+            method: as there, or ``exact`` for `bayesrca.attribution.compute_shapley`, which takes
+                none of the four before and samples nothing.
+            deadline: seconds (> 0) the server may take once it has begun.
+            timeout: seconds to wait (> 0); None takes the client's own.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidGameError: the game is none that can be sent.
+            InvalidSettingsError: an argument out of range.
+        """
+        settings = AttributionSettings(
+            method=word_of(ShapleyMethod, method, "method"),
+            tolerance=tolerance,
+            tolerance_kind=word_of(ToleranceKind, tolerance_kind, "tolerance_kind"),
+            budget=budget,
+            confidence=confidence,
+            deadline=deadline,
+        )
+        from bayesrca.wire import attribution as wire  # noqa: PLC0415  loads the native core
+
+        request = wire.encode_attribution_request(game, seed=seed, settings=settings)
+        return self._call(
+            self._attribution.AttributeAnomaly,
+            request,
+            timeout,
+            lambda response: wire.decode_estimate(response.estimate),
+        )
+
+    def estimate_shares(
+        self,
+        game: ExcessFlowGame,
+        *,
+        seed: int,
+        resamples: int = 256,
+        timeout: float | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Have the server tell the shares of a target's excess, with their errors.
+
+        Args:
+            game: the excess flow.
+            seed: 0 to 2^64 - 1.
+            resamples: how often the doses are drawn, 2 to 100 000.
+            timeout: seconds to wait (> 0); None takes the client's own.
+
+        Returns:
+            What `bayesrca.attribution.ExcessFlowGame.estimate_shares` returns, to the last bit.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidGameError: the game is none that can be sent.
+            InvalidSettingsError: an argument out of range.
+        """
+        settings = AttributionSettings(share_resamples=resamples)
+        from bayesrca.wire import attribution as wire  # noqa: PLC0415  loads the native core
+
+        request = wire.encode_attribution_request(game, seed=seed, settings=settings)
+        return self._call(
+            self._attribution.AttributeAnomaly,
+            request,
+            timeout,
+            lambda response: wire.decode_shares(response.shares),
+        )
 
     def ready(self, *, timeout: float | None = None) -> bool:
         """Return whether the server has a warm worker and takes calls.
@@ -143,6 +249,28 @@ class Client:
         except (grpc.RpcError, ValueError):
             return False
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _call[Q, R, A](
+        self,
+        send: grpc.UnaryUnaryMultiCallable[Q, R],
+        request: Q,
+        timeout: float | None,
+        read: Callable[[R], A],
+    ) -> A:
+        """Send a request and read the response."""
+        limit = self._timeout if timeout is None else _checked_timeout(timeout)
+        try:
+            response = send(request, timeout=limit)
+        except grpc.RpcError as error:
+            self._raise(cast("grpc.Call", error))  # every error of a stub is its call
+        except ValueError as error:  # what gRPC raises on a closed channel
+            msg = f"the client of {self._address} is closed"
+            raise ServiceError(msg, reason="CLOSED") from error
+        try:
+            return read(response)
+        except BayesRcaError as error:
+            msg = f"the server at {self._address} sent an answer that cannot be read: {error}"
+            raise ServiceError(msg, reason="BAD_ANSWER") from error
 
     def _raise(self, error: grpc.Call) -> NoReturn:
         """Raise what a failed call means, in plain words; gRPC's own error does not get out."""
@@ -173,13 +301,13 @@ class Client:
                 said = f"{where} cannot be reached ({text}); is `bayesrca serve` running there?"
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 reason = "DEADLINE_EXCEEDED"
-                said = f"{where} did not answer in time; allow more time or ask for the screen"
+                said = f"{where} did not answer in time; allow more time or ask for less"
             case grpc.StatusCode.RESOURCE_EXHAUSTED:
                 reason = "MESSAGE_TOO_LARGE"
                 said = f"the message is larger than {where} or this client allows ({text})"
             case grpc.StatusCode.UNIMPLEMENTED:
                 reason = "UNIMPLEMENTED"
-                said = f"{where} does not offer {_SERVICE}; is it bayesrca, and as new as this?"
+                said = f"{where} does not offer this call; is it bayesrca, and as new as this?"
             case grpc.StatusCode.CANCELLED:
                 reason, said = "CANCELLED", f"the call to {where} was cancelled ({text})"
             case _:

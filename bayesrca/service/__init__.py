@@ -19,7 +19,7 @@ def serve(
     insecure: bool = False,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
 ) -> None:
-    """Serve `bayesrca.api.v1.RootCauseService` until SIGTERM or SIGINT, then drain and return.
+    """Serve both services until SIGTERM or SIGINT, then drain and return.
 
     Prints ``listening on HOST:PORT`` to stderr as soon as it accepts connections and ``ready`` once
     a worker is warm. Must be called from the main thread.
@@ -27,7 +27,7 @@ def serve(
     Args:
         host: name or address to listen on; one that is not loopback needs `insecure`.
         port: TCP port, 0 for any free one.
-        workers: worker processes (1 to 256); each runs one analysis at a time.
+        workers: worker processes (1 to 256); each runs one call at a time.
         queue: calls that may wait for a worker (0 to 10 000); the next one is refused.
         reflection: offer gRPC server reflection.
         warm: compile the model before saying ready; without it, the first NUTS call pays for it.

@@ -17,7 +17,7 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from bayesrca.errors import ServiceError
-from bayesrca.service.handlers import SERVICE_NAME, RootCauseHandlers
+from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
 
@@ -50,6 +50,7 @@ class _Server:
     def __init__(self, options: ServiceOptions) -> None:
         self._options = options
         self._notices: set[asyncio.Task[None]] = set()
+        self._was_ready = False
 
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
@@ -58,13 +59,13 @@ class _Server:
         self._pool = WorkerPool(options, self._on_change)
         server = grpc.aio.server(options=_channel_options(options.max_message_bytes))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        handlers = RootCauseHandlers(self._pool, options.cores)
-        server.add_generic_rpc_handlers((handlers.generic_handler(),))
+        server.add_generic_rpc_handlers(Handlers(self._pool, options.cores).generic_handlers())
         if options.reflection:
-            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
         port = _listen(server, options)
-        await self._health.set(SERVICE_NAME, health_pb2.HealthCheckResponse.NOT_SERVING)
+        for name in (ROOT_CAUSE, ATTRIBUTION):
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._health.set(health.OVERALL_HEALTH, health_pb2.HealthCheckResponse.SERVING)
         stopping = _stop_signals()
         await server.start()
@@ -82,15 +83,23 @@ class _Server:
             f"reflection {'on' if options.reflection else 'off'}"
         )
         _say(f"listening on {options.address(port)}")
-        _say("warming the model; calls are accepted and wait" if options.warm else "no warm-up")
+        _say("warming the model; calls that need it wait" if options.warm else "no warm-up")
 
-    def _on_change(self, ready: bool) -> None:
-        serving = health_pb2.HealthCheckResponse
-        status = serving.SERVING if ready else serving.NOT_SERVING
-        notice = asyncio.create_task(self._health.set(SERVICE_NAME, status))
+    def _on_change(self) -> None:
+        # Attributions need a worker, analyses a warm one.
+        self._tell(ATTRIBUTION, self._pool.started)
+        self._tell(ROOT_CAUSE, self._pool.ready)
+        if self._pool.ready != self._was_ready:
+            self._was_ready = self._pool.ready
+            _say("ready" if self._was_ready else "not ready")
+
+    def _tell(self, service: str, serving: bool) -> None:
+        """Have the health service tell whether a service takes calls."""
+        statuses = health_pb2.HealthCheckResponse
+        status = statuses.SERVING if serving else statuses.NOT_SERVING
+        notice = asyncio.create_task(self._health.set(service, status))
         self._notices.add(notice)
         notice.add_done_callback(self._notices.discard)
-        _say("ready" if ready else "not ready")
 
     async def _drain(self, server: grpc.aio.Server, at_once: asyncio.Event) -> None:
         """Finish the calls that were accepted, unless a second signal comes; then stop."""

@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from bayesrca.config import Settings
+from bayesrca.config import Method, Settings
+from bayesrca.wire import AttributionSettings, ShapleyMethod
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Front to worker: analyse this.
+class Call:
+    """One call of an rpc that the front has found valid.
 
     The request travels as it came: reading it again costs the worker less than pickling what the
     front has read costs both.
 
     Attributes:
+        rpc: name of the rpc, e.g. ``Analyze``.
+        request: its request message, serialised.
+        settings: how to do it, instead of the request's own settings.
+    """
+
+    rpc: str
+    # No repr: error messages and logs must not spell a request out.
+    request: bytes = field(repr=False)
+    settings: Settings | AttributionSettings
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it has to wait for a compiled model."""
+        return isinstance(self.settings, Settings) and self.settings.method is not Method.SCREEN
+
+    @property
+    def can_end_early(self) -> bool:
+        """Whether there is a lesser answer that in time is better than the full one too late."""
+        if isinstance(self.settings, Settings):
+            return self.settings.method is Method.AUTO
+        return self.settings.method is not ShapleyMethod.EXACT
+
+    def within(self, remaining: float | None) -> Call:
+        """Return the call with a deadline that leaves time for the answer to reach the caller.
+
+        Only the deadline of a call that can end early is set or lowered.
+
+        Args:
+            remaining: seconds until the caller stops waiting; None for never.
+        """
+        if remaining is None or not self.can_end_early:
+            return self
+        remaining = max(remaining, 1e-3)
+        margin = min(max(0.1, 0.05 * remaining), 1.0, 0.5 * remaining)
+        budget = remaining - margin
+        if self.settings.deadline is not None:
+            budget = min(budget, self.settings.deadline)
+        return replace(self, settings=replace(self.settings, deadline=budget))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Front to worker: do this.
+
+    Attributes:
         number: grows from job to job of one worker.
-        request: a serialised `AnalyzeRequest` that the front has found valid.
-        settings: how to analyse it, instead of the request's own settings.
+        call: what to do.
     """
 
     number: int
-    # No repr, here and wherever a request travels: error messages and logs must not spell it out.
-    request: bytes = field(repr=False)
-    settings: Settings
+    call: Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +78,12 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Worker to front: jobs are accepted. Those that need the model wait until it is warm."""
+    """Worker to front: jobs are accepted, those that need no compiled model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker to front: the model is warm."""
+    """Worker to front: the model is warm, every job is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +92,7 @@ class Done:
 
     Attributes:
         number: the job's.
-        response: a serialised `AnalyzeResponse`, ready to be sent.
+        response: the response message, serialised, ready to be sent.
     """
 
     number: int

@@ -20,7 +20,7 @@ class ServiceOptions:
     Attributes:
         host: name or address to listen on.
         port: TCP port, 0 for any free one.
-        workers: worker processes, 1 to 256.
+        workers: worker processes, 1 to 256; each runs one call at a time.
         queue: calls that may wait for a worker, 0 to 10 000.
         reflection: offer gRPC server reflection.
         warm: warm a worker's model before it counts as ready.

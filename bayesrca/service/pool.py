@@ -6,10 +6,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from bayesrca.config import Method, Settings
-from bayesrca.service.messages import CallFailedError, Done, Failure
+from bayesrca.service.messages import Call, CallFailedError, Done, Failure
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.process import WorkerLostError, WorkerProcess, first_of
 
@@ -24,14 +23,12 @@ class Ticket:
     """A call on its way through the pool.
 
     Attributes:
-        request: a serialised `AnalyzeRequest`, found valid.
-        settings: how to analyse it.
+        call: what to do.
         expires: the event loop's time at which nobody waits any more; None for never.
         response: the serialised response; cancelling it abandons the call wherever it is.
     """
 
-    request: bytes
-    settings: Settings
+    call: Call
     expires: float | None
     response: asyncio.Future[bytes]
 
@@ -41,26 +38,50 @@ class Ticket:
             self.response.set_exception(CallFailedError(failure))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seat:
+    """A worker with nothing to do.
+
+    Attributes:
+        worker: the worker.
+        offered: the call it is given.
+    """
+
+    worker: WorkerProcess
+    offered: asyncio.Future[Ticket]
+
+    def suits(self, call: Call) -> bool:
+        return self.worker.ready or not call.needs_model
+
+
 class WorkerPool:
     """Workers that are started again when they end, and the calls that wait for them.
 
+    Calls are given out in order of arrival, except that those which need a compiled model let the
+    others pass while no warm worker is free.
+
     Args:
         options: how many workers, how long a queue, what they run.
-        on_change: called with `ready` whenever it changes.
+        on_change: called whenever `started` or `ready` changes.
     """
 
-    def __init__(self, options: ServiceOptions, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, options: ServiceOptions, on_change: Callable[[], None]) -> None:
         self._options = options
         self._on_change = on_change
         self._tenders: list[asyncio.Task[None]] = []
         self._workers: set[WorkerProcess] = set()
         self._waiting: deque[Ticket] = deque()
-        self._idle: deque[asyncio.Future[Ticket]] = deque()
+        self._idle: list[_Seat] = []
         self._running: set[Ticket] = set()
         self._available = 0  # workers that run or are starting, not those resting after a failure
         self._closed = False
-        self._was_ready = False
+        self._was = (False, False)
         self._typical_seconds = 1.0
+
+    @property
+    def started(self) -> bool:
+        """Whether a worker is alive, warm or not, and calls are accepted."""
+        return not self._closed and any(worker.accepts for worker in self._workers)
 
     @property
     def ready(self) -> bool:
@@ -80,27 +101,26 @@ class WorkerPool:
             for i in range(self._options.workers)
         ]
 
-    def submit(self, request: bytes, settings: Settings, expires: float | None) -> Ticket:
+    def submit(self, call: Call, expires: float | None) -> Ticket:
         """Hand a call to an idle worker or put it into the queue.
 
         Args:
-            request: a serialised `AnalyzeRequest`, found valid.
-            settings: how to analyse it.
+            call: what to do.
             expires: the event loop's time at which nobody waits any more; None for never.
 
         Raises:
             CallFailedError: as `check`.
         """
         self.check()
+        # An idle worker that is not warm is still a place to wait at.
+        places = self._options.queue + len(self._idle)
+        if len(self._waiting) >= places and not any(seat.suits(call) for seat in self._idle):
+            raise CallFailedError(self._full())
         response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(request, settings, expires, response)
-        if self._idle:
-            self._idle.popleft().set_result(ticket)
-            # Counted from here on, so that a drain cannot miss it.
-            self._running.add(ticket)
-        else:
-            self._waiting.append(ticket)
-            ticket.response.add_done_callback(lambda _: self._forget(ticket))
+        ticket = Ticket(call, expires, response)
+        self._waiting.append(ticket)
+        ticket.response.add_done_callback(lambda _: self._forget(ticket))
+        self._hand_out()
         return ticket
 
     def check(self) -> None:
@@ -162,6 +182,7 @@ class WorkerPool:
         self._workers.add(worker)
         try:
             await worker.started()
+            self._changed()
             while True:
                 await self._run(worker, await self._take(worker))
         except WorkerLostError as lost:
@@ -181,23 +202,32 @@ class WorkerPool:
 
     async def _take(self, worker: WorkerProcess) -> Ticket:
         """Return the next call for a worker; raise when the worker ends while it waits."""
-        if self._waiting:
-            ticket = self._waiting.popleft()
-            self._running.add(ticket)
-            return ticket
-        offered: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
-        self._idle.append(offered)
+        seat = _Seat(worker, asyncio.get_running_loop().create_future())
+        self._idle.append(seat)
+        self._hand_out()
         try:
-            await first_of(offered, worker.lost)
+            await first_of(seat.offered, worker.lost)
         finally:
-            if offered in self._idle:
-                self._idle.remove(offered)
+            if seat in self._idle:
+                self._idle.remove(seat)
         if not worker.lost.done():
-            return offered.result()
-        if offered.done():  # both at once: the call has not been sent, another worker can have it
-            self._running.discard(offered.result())
-            self._waiting.appendleft(offered.result())
+            return seat.offered.result()
+        if seat.offered.done():  # both at once: it has not been sent, another worker can have it
+            self._running.discard(seat.offered.result())
+            self._waiting.appendleft(seat.offered.result())
+            self._hand_out()
         raise WorkerLostError(worker.lost.result())
+
+    def _hand_out(self) -> None:
+        """Give every idle worker the first waiting call that suits it."""
+        for seat in [*self._idle]:
+            ticket = next((t for t in self._waiting if seat.suits(t.call)), None)
+            if ticket is not None:
+                self._idle.remove(seat)
+                self._waiting.remove(ticket)
+                # Counted from here on, so that a drain cannot miss it.
+                self._running.add(ticket)
+                seat.offered.set_result(ticket)
 
     async def _run(self, worker: WorkerProcess, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
@@ -206,10 +236,8 @@ class WorkerPool:
             if ticket.response.done():
                 return
             remaining = None if ticket.expires is None else ticket.expires - begun
-            settings = with_budget(ticket.settings, remaining)
-            reply = await worker.run(
-                ticket.request, settings, ticket.response, self._options.grace_seconds
-            )
+            call = ticket.call.within(remaining)
+            reply = await worker.run(call, ticket.response, self._options.grace_seconds)
             if reply is None or ticket.response.done():
                 return
             if isinstance(reply, Done):
@@ -228,9 +256,11 @@ class WorkerPool:
             self._waiting.remove(ticket)
 
     def _changed(self) -> None:
-        if self.ready != self._was_ready:
-            self._was_ready = self.ready
-            self._on_change(self.ready)
+        self._hand_out()  # a worker that has become warm suits more calls
+        now = (self.started, self.ready)
+        if now != self._was:
+            self._was = now
+            self._on_change()
 
     def _full(self) -> Failure:
         waiting = len(self._waiting)
@@ -242,25 +272,6 @@ class WorkerPool:
         )
 
 
-def with_budget(settings: Settings, remaining: float | None) -> Settings:
-    """Return settings that leave time for the answer to reach the caller.
-
-    Only `Method.AUTO` has a choice to make, so only its deadline is set or lowered.
-
-    Args:
-        settings: what the caller asked for.
-        remaining: seconds until the caller stops waiting; None for never.
-    """
-    if settings.method is not Method.AUTO or remaining is None:
-        return settings
-    remaining = max(remaining, 1e-3)
-    margin = min(max(0.1, 0.05 * remaining), 1.0, 0.5 * remaining)
-    budget = remaining - margin
-    if settings.deadline is not None:
-        budget = min(budget, settings.deadline)
-    return replace(settings, deadline=budget)
-
-
 _DRAINING = Failure(
     reason="DRAINING", message="the server is shutting down and takes no further calls"
 )
@@ -270,5 +281,5 @@ _NO_WORKER = Failure(
 )
 _WORKER_LOST = Failure(
     reason="WORKER_LOST",
-    message="the worker process ended in the middle of the analysis; a new one has been started",
+    message="the worker process ended in the middle of the call; a new one has been started",
 )

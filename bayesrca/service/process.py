@@ -14,8 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bayesrca.config import Settings
-from bayesrca.service.messages import Cancel, Done, Failed, Job, Ready, Started
+from bayesrca.service.messages import Call, Cancel, Done, Failed, Job, Ready, Started
 
 # A fresh interpreter instead of multiprocessing's spawn: nothing of the program that calls `serve`
 # is imported again, and no third process has to be kept in mind when the server is killed.
@@ -80,6 +79,11 @@ class WorkerProcess:
         threading.Thread(target=self._read, name="worker-reader", daemon=True).start()
 
     @property
+    def accepts(self) -> bool:
+        """Whether jobs that need no model can be sent to it."""
+        return self._started.done() and not (self.killed or self.lost.done())
+
+    @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
@@ -95,13 +99,12 @@ class WorkerProcess:
             raise WorkerLostError(self.lost.result())
 
     async def run(
-        self, request: bytes, settings: Settings, abandoned: asyncio.Future[Any], grace: float
+        self, call: Call, abandoned: asyncio.Future[Any], grace: float
     ) -> Done | Failed | None:
-        """Run one analysis to its end, and see that the worker is free again afterwards.
+        """Run one call to its end, and see that the worker is free again afterwards.
 
         Args:
-            request: a serialised `AnalyzeRequest`, found valid.
-            settings: how to analyse it.
+            call: what to do.
             abandoned: done when nobody waits any more; the worker is then told to stop.
             grace: seconds it may take to stop before it is killed.
 
@@ -113,7 +116,7 @@ class WorkerProcess:
         """
         self._number += 1
         self._reply = self._loop.create_future()
-        sending = asyncio.ensure_future(self._send(Job(self._number, request, settings)))
+        sending = asyncio.ensure_future(self._send(Job(self._number, call)))
         try:
             await first_of(self._reply, self.lost, abandoned)
             if not self._reply.done() and not self.lost.done():

@@ -18,6 +18,7 @@ _Metadata = tuple[tuple[str, str | bytes], ...]
 _BAD_INPUT = grpc.StatusCode.INVALID_ARGUMENT
 CODES: Mapping[str, grpc.StatusCode] = {
     # The request itself is at fault: no server will answer it.
+    "INVALID_GAME": _BAD_INPUT,
     "INVALID_INCIDENT": _BAD_INPUT,
     "INCIDENT_FORMAT": _BAD_INPUT,
     "INVALID_SETTINGS": _BAD_INPUT,

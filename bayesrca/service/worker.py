@@ -1,6 +1,6 @@
-"""The worker process: runs one analysis at a time and knows nothing of gRPC.
+"""The worker process: runs one call at a time and knows nothing of gRPC.
 
-A thread of its own reads the pipe, so that a cancellation is seen while the analysis runs and the
+A thread of its own reads the pipe, so that a cancellation is seen while the call runs and the
 end of the pipe (the front is gone, however it died) ends the process at once: no orphans.
 """
 
@@ -15,18 +15,15 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.config import Method
-from bayesrca.errors import BayesRcaError, CancelledError
+from bayesrca.errors import BayesRcaError
 from bayesrca.service.messages import Cancel, Done, Failed, Failure, Job, Ready, Started
-from bayesrca.wire import decode_incident, encode_answer
+from bayesrca.service.tasks import Task, tasks
 
 NICENESS = 10
-_POLL_SECONDS = 0.02
 
 _log = logging.getLogger("bayesrca.service.worker")
 
@@ -36,23 +33,19 @@ class Worker:
 
     Args:
         connection: this process's end of the pipe.
-        analyze: called like `bayesrca.analysis.analyze`.
+        tasks: what to do for each rpc.
         warmer: ``module:function`` that compiles the model; empty leaves that to the first
             analysis. Looked up late: its module may load PyMC, which no screen should wait for.
     """
 
     def __init__(
-        self,
-        connection: Connection[Any, Any],
-        analyze: Callable[..., Any],
-        warmer: str,
+        self, connection: Connection[Any, Any], tasks: Mapping[str, Task], warmer: str
     ) -> None:
         self._connection = connection
-        self._analyze = analyze
+        self._tasks = tasks
         self._warmer = warmer
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._sending = threading.Lock()
-        self._is_warm = threading.Event()
         self._cancelled = -1
 
     def run(self) -> None:
@@ -85,14 +78,14 @@ class Worker:
             os._exit(0)
 
     def _warm_up(self) -> None:
-        # Beside the jobs, not before them: the screen needs no compiled model.
+        # Beside the jobs, not before them: only some need a compiled model, and the front sends
+        # those once it is there.
         try:
             if self._warmer:
                 resolve(self._warmer)()
         except BaseException:
             _log.exception("cannot warm up")
             os._exit(1)
-        self._is_warm.set()
         self._send(Ready())
 
     def _answer(self, job: Job) -> Done | Failed:
@@ -100,34 +93,18 @@ class Worker:
             return self._cancelled >= job.number
 
         try:
-            if job.settings.method is not Method.SCREEN:
-                self._wait_until_warm(cancelled)
-            request = pb.AnalyzeRequest.FromString(job.request)
-            analysis = self._analyze(
-                decode_incident(request.incident),
-                seed=request.seed,
-                settings=job.settings,
-                cancelled=cancelled,
-            )
-            response = pb.AnalyzeResponse(answer=encode_answer(analysis.answer))
-            return Done(job.number, response.SerializeToString())
+            return Done(job.number, self._tasks[job.call.rpc](job.call, cancelled))
         except BayesRcaError as error:
             failure = Failure(reason=error.reason, message=str(error), field=error.field)
             return Failed(job.number, failure)
         # A panic of the native core arrives as a BaseException; it must not take the worker along.
         except BaseException:
             error_id = uuid.uuid4().hex
-            _log.exception("analysis failed, error id %s", error_id)
-            message = "the analysis failed inside the server; its log has more under the error id"
+            _log.exception("%s failed, error id %s", job.call.rpc, error_id)
+            message = "the call failed inside the server; its log has more under the error id"
             return Failed(
                 job.number, Failure(reason="INTERNAL", message=message, error_id=error_id)
             )
-
-    def _wait_until_warm(self, cancelled: Callable[[], bool]) -> None:
-        while not self._is_warm.wait(_POLL_SECONDS):
-            if cancelled():
-                msg = "cancelled while the model was being compiled"
-                raise CancelledError(msg)
 
 
 def main(descriptor: int, analyzer: str, warmer: str) -> None:
@@ -150,7 +127,7 @@ def main(descriptor: int, analyzer: str, warmer: str) -> None:
     )
     logging.getLogger("bayesrca").setLevel(logging.INFO)
     try:
-        worker = Worker(Connection(descriptor), resolve(analyzer), warmer)
+        worker = Worker(Connection(descriptor), tasks(resolve(analyzer)), warmer)
     except BaseException:
         traceback.print_exc()
         os._exit(1)

@@ -3,9 +3,20 @@
 The one place that knows both sides, shared by the server and the client. Decoding trusts nothing:
 whatever a message can get wrong becomes a `BayesRcaError` whose ``field`` is the path of the
 offending field in the request, e.g. ``incident.signals[3].values``.
+
+Games and Shapley estimates are read and written by `bayesrca.wire.attribution`, which is imported
+where it is used: it needs the native core.
 """
 
 from bayesrca.wire.answers import decode_answer, encode_answer
+from bayesrca.wire.attribution_arrays import GameArrays, decode_game_arrays
+from bayesrca.wire.attribution_settings import (
+    AttributionSettings,
+    ShapleyMethod,
+    ToleranceKind,
+    decode_attribution_settings,
+    encode_attribution_settings,
+)
 from bayesrca.wire.incidents import decode_incident, encode_incident
 from bayesrca.wire.requests import (
     DEFAULT_MAX_MESSAGE_BYTES,
@@ -14,16 +25,25 @@ from bayesrca.wire.requests import (
     encode_request,
 )
 from bayesrca.wire.settings import decode_settings, encode_settings
+from bayesrca.wire.vocabulary import word_of
 
 __all__ = [
     "DEFAULT_MAX_MESSAGE_BYTES",
     "AnalyzeCall",
+    "AttributionSettings",
+    "GameArrays",
+    "ShapleyMethod",
+    "ToleranceKind",
     "decode_answer",
+    "decode_attribution_settings",
+    "decode_game_arrays",
     "decode_incident",
     "decode_request",
     "decode_settings",
     "encode_answer",
+    "encode_attribution_settings",
     "encode_incident",
     "encode_request",
     "encode_settings",
+    "word_of",
 ]

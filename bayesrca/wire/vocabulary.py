@@ -65,6 +65,19 @@ class Vocabulary[E: StrEnum]:
             raise self._error(msg, field=field) from None
 
 
+def word_of[E: StrEnum](words: type[E], value: str, field: str) -> E:
+    """Return a word of an enum by its value.
+
+    Raises:
+        InvalidSettingsError: there is no such word.
+    """
+    try:
+        return words(value)
+    except ValueError:
+        msg = f"{field} must be one of {', '.join(words)}, got {value!r}"
+        raise InvalidSettingsError(msg, field=field) from None
+
+
 COMPONENT_KINDS = Vocabulary(
     ComponentKind,
     incident_pb2.ComponentKind,

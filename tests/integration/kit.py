@@ -33,6 +33,7 @@ from bayesrca.wire import AnalyzeCall, encode_request
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = "bayesrca.api.v1.RootCauseService"
+ATTRIBUTION = "bayesrca.api.v1.AttributionService"
 SCREEN = Settings(method=Method.SCREEN)
 PATIENCE = 180.0
 

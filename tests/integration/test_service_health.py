@@ -13,7 +13,14 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
 )
 
 from bayesrca.client import Client
-from tests.integration.kit import SCREEN, SERVICE, Server, eventually, make_incident
+from tests.integration.kit import (
+    ATTRIBUTION,
+    SCREEN,
+    SERVICE,
+    Server,
+    eventually,
+    make_incident,
+)
 from tests.integration.stand_ins import WARM_FILE
 
 pytestmark = pytest.mark.grpc
@@ -40,6 +47,7 @@ def listed(server: Server) -> set[str]:
 def test_health_names_the_server_and_the_service(service: Server) -> None:
     assert check(service, "") == SERVING
     assert check(service, SERVICE) == SERVING
+    assert check(service, ATTRIBUTION) == SERVING
 
 
 def test_health_of_an_unknown_service_is_not_found(service: Server) -> None:
@@ -49,7 +57,7 @@ def test_health_of_an_unknown_service_is_not_found(service: Server) -> None:
 
 
 def test_reflection_lists_the_service_and_describes_its_messages(service: Server) -> None:
-    assert SERVICE in listed(service)
+    assert listed(service) >= {SERVICE, ATTRIBUTION}
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
     with service.channel() as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
@@ -70,6 +78,7 @@ def test_not_serving_until_warm_yet_the_screen_answers(
     monkeypatch.setenv(WARM_FILE, str(told))
     with Server(warmer="warm_when_told") as server, Client(server.address) as client:
         assert check(server, "") == SERVING
+        assert eventually(lambda: check(server, ATTRIBUTION) == SERVING)
         assert check(server, SERVICE) == NOT_SERVING
         assert not client.ready()
         assert client.analyze(make_incident(), seed=1, settings=SCREEN, timeout=30).seed == 1
@@ -86,5 +95,6 @@ def test_a_worker_that_cannot_warm_up_leaves_the_server_alive_and_unavailable() 
         server.wait_for(lambda line: "no worker can be started" in line)
         assert check(server, "") == SERVING
         assert check(server, SERVICE) == NOT_SERVING
+        assert check(server, ATTRIBUTION) == NOT_SERVING
         server.wait_for(lambda line: "no compiler in this test" in line)
         del channel

@@ -12,14 +12,15 @@ import bayesrca.errors
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 from bayesrca.service import ServiceOptions
-from bayesrca.service.handlers import check_limits
-from bayesrca.service.messages import Failure
+from bayesrca.service.handlers import MAX_SHARE_WORK, check_limits, check_share_limits
+from bayesrca.service.messages import Call, Failure
 from bayesrca.service.options import is_loopback
-from bayesrca.service.pool import with_budget
 from bayesrca.service.status import shorten, status_of
+from bayesrca.wire import AttributionSettings, GameArrays, ShapleyMethod
 from bayesrca.wire.paths import join
 
 BAD_INPUT = {
+    "INVALID_GAME",
     "INVALID_INCIDENT",
     "INCIDENT_FORMAT",
     "INVALID_SETTINGS",
@@ -85,22 +86,37 @@ def test_shortened_text_fits_and_is_text(text: str, limit: int) -> None:
 
 
 @given(
-    st.sampled_from(Method),
+    st.sampled_from([*Method, *ShapleyMethod]),
     st.none() | st.floats(0.01, 1e4),
     st.none() | st.floats(-10.0, 1e4),
 )
-def test_a_budget_never_outlives_the_call(
-    method: Method, deadline: float | None, remaining: float | None
+def test_a_deadline_never_outlives_the_call(
+    method: Method | ShapleyMethod, deadline: float | None, remaining: float | None
 ) -> None:
-    asked = Settings(method=method, deadline=deadline)
-    given_ = with_budget(asked, remaining)
-    if method is not Method.AUTO or remaining is None:
-        assert given_ is asked
+    settings: Settings | AttributionSettings
+    if isinstance(method, Method):
+        settings = Settings(method=method, deadline=deadline)
+    else:
+        settings = AttributionSettings(method=method, deadline=deadline)
+    call = Call("Rpc", b"", settings)
+    within = call.within(remaining)
+    # The others have nothing to show before they are done.
+    early = (Method.AUTO, *ShapleyMethod)[:-1]
+    assert call.can_end_early == (method in early)
+    if method not in early or remaining is None:
+        assert within is call
         return
-    assert given_.deadline is not None
-    assert 0 < given_.deadline < max(remaining, 0.01)
+    assert within.settings.deadline is not None
+    assert 0 < within.settings.deadline < max(remaining, 0.01)
     if deadline is not None:
-        assert given_.deadline <= deadline
+        assert within.settings.deadline <= deadline
+
+
+def test_only_sampling_and_its_compilation_wait_for_the_model() -> None:
+    assert not Call("Analyze", b"", Settings(method=Method.SCREEN)).needs_model
+    assert Call("Analyze", b"", Settings(method=Method.NUTS)).needs_model
+    assert Call("Analyze", b"", Settings()).needs_model
+    assert not Call("AttributeAnomaly", b"", AttributionSettings()).needs_model
 
 
 @pytest.mark.parametrize(
@@ -143,6 +159,20 @@ def test_limits_hold_at_their_edge() -> None:
     ):
         with pytest.raises(InvalidSettingsError):
             check_limits(settings)
+
+
+def test_share_limits_hold_at_their_edge() -> None:
+    def check(resamples: int | None, kind: str = "excess_flow") -> None:
+        game = GameArrays(kind=kind, arguments={}, n_players=700, n_edges=324)
+        check_share_limits(game, AttributionSettings(share_resamples=resamples))
+
+    edge = MAX_SHARE_WORK // 1024
+    check(edge)
+    check(None, "noisy_or")
+    for resamples, kind in ((edge + 1, "excess_flow"), (2, "noisy_or")):
+        with pytest.raises(InvalidSettingsError) as caught:
+            check(resamples, kind)
+        assert caught.value.field == "settings.share_resamples"
 
 
 def test_paths_use_the_names_of_the_messages() -> None:

@@ -1,6 +1,7 @@
 //! The driver of independent sampling units: antithetic pairs of orders, words of live-edge worlds.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -12,8 +13,10 @@ use crate::error::{Error, Result};
 const MIN_UNITS: u64 = 64;
 /// Units between the first looks; later looks come after an eighth more.
 const LOOK: u64 = 32;
-/// Most evaluations between two looks after the first, so that the monitor is asked often enough.
+/// Most evaluations between two looks after the first.
 const LOOK_EVALUATIONS: u64 = 1 << 17;
+/// About how long a block may take: the monitor is asked between blocks, of which there may be several between looks.
+const BLOCK: Duration = Duration::from_millis(10);
 /// Units one task draws, unless the source prefers another number.
 pub(super) const TASK: u64 = 8;
 /// Narrowest half-width, relative to the largest value seen: players without variance would miss by rounding.
@@ -117,6 +120,10 @@ impl Looks {
 }
 
 /// Draw units until the tolerance is met, `max_units` are drawn or the monitor has enough.
+///
+/// Whether to stop is judged at looks after fixed numbers of units. How many blocks lie between two looks depends on the
+/// clock and changes no bit, unless the monitor ends the work between them. The first look has one block: of fewer units
+/// there is no interval to speak of.
 pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Result<Outcome> {
     let tested = units.tested();
     let mut looks = Looks::new(units, &plan)?;
@@ -128,16 +135,11 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
         converged: false,
         drawn: 0,
     };
+    let mut blocks = Blocks::new(units);
+    let mut look = plan.max_units.min(MIN_UNITS);
     loop {
-        let from = moments.count;
-        let step = if from < MIN_UNITS {
-            MIN_UNITS - from
-        } else {
-            LOOK.max((from / 8).min(LOOK_EVALUATIONS / units.cost()))
-        };
-        let step = looks.range.map_or(step, |_| step.min(looks.next - from));
-        let to = plan.max_units.min(from.saturating_add(step));
-        scale = scale.max(draw(units, from..to, &mut moments));
+        let to = blocks.next(moments.count, look);
+        scale = scale.max(blocks.time(|| draw(units, to, &mut moments)));
         if moments.mean.iter().any(|m| !m.is_finite()) {
             return Err(not_finite());
         }
@@ -154,7 +156,9 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
             Tolerance::Absolute(t) => t,
             Tolerance::Relative(t) => t * root_mean_square(&outcome.moments.mean[..tested]),
         });
-        let met = target.is_some_and(|t| to >= MIN_UNITS && widest <= t.max(FLOOR * scale));
+        let looked = to == look;
+        let met =
+            looked && target.is_some_and(|t| look >= MIN_UNITS && widest <= t.max(FLOOR * scale));
         let spent = to >= plan.max_units;
         let progress = Progress {
             n_evaluations: to * units.cost(),
@@ -170,16 +174,60 @@ pub(super) fn run<U: Units>(units: &U, plan: Plan, monitor: Monitor<'_>) -> Resu
             outcome.converged = met || (spent && plan.tolerance.is_none());
             return Ok(outcome);
         }
+        if looked {
+            let step = LOOK.max((look / 8).min(LOOK_EVALUATIONS / units.cost()));
+            let step = looks.range.map_or(step, |_| step.min(looks.next - look));
+            look = plan.max_units.min(look.saturating_add(step));
+        }
     }
 }
 
-/// Draw some units and add them in order; returns the largest absolute value of the game that was met.
-fn draw<U: Units>(units: &U, range: Range<u64>, moments: &mut Moments) -> f64 {
+/// Units between two calls of the monitor: as many as take about [`BLOCK`].
+///
+/// Sizes are multiples of [`TASK`], so that sources with tasks of that length (live-edge worlds, which share a stream
+/// within a task) see the same tasks whatever the clock says.
+struct Blocks {
+    size: u64,
+    smallest: u64,
+    /// Whether the block under way is a whole one, whose time says something.
+    whole: bool,
+}
+
+impl Blocks {
+    fn new<U: Units>(units: &U) -> Self {
+        Self {
+            size: MIN_UNITS,
+            smallest: units.task() * rayon::current_num_threads() as u64,
+            whole: false,
+        }
+    }
+
+    /// End of the block that begins at `from`, no later than the next look.
+    fn next(&mut self, from: u64, look: u64) -> u64 {
+        let to = look.min(from.saturating_add(self.size));
+        self.whole = to - from == self.size;
+        to
+    }
+
+    fn time<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let begun = Instant::now();
+        let done = work();
+        let took = begun.elapsed();
+        if self.whole && took < BLOCK / 2 {
+            self.size = self.size.saturating_mul(2);
+        } else if took > BLOCK {
+            self.size = (self.size / 2).max(self.smallest);
+        }
+        done
+    }
+}
+
+/// Draw the units up to `to` and add them in order; returns the largest absolute value of the game that was met.
+fn draw<U: Units>(units: &U, to: u64, moments: &mut Moments) -> f64 {
     let (width, task) = (units.width(), units.task());
-    let tasks: Vec<Range<u64>> = range
-        .clone()
+    let tasks: Vec<Range<u64>> = (moments.count..to)
         .step_by(task as usize)
-        .map(|first| first..range.end.min(first + task))
+        .map(|first| first..to.min(first + task))
         .collect();
     let drawn: Vec<(Vec<f64>, f64)> = tasks
         .into_par_iter()
@@ -189,14 +237,10 @@ fn draw<U: Units>(units: &U, range: Range<u64>, moments: &mut Moments) -> f64 {
             (rows, largest)
         })
         .collect();
-    let mut scale = 0.0f64;
-    for (rows, largest) in &drawn {
-        for row in rows.chunks_exact(width) {
-            moments.push(row);
-        }
-        scale = scale.max(*largest);
+    for (rows, _) in &drawn {
+        rows.chunks_exact(width).for_each(|row| moments.push(row));
     }
-    scale
+    drawn.iter().fold(0.0, |m, (_, largest)| m.max(*largest))
 }
 
 fn root_mean_square(values: &[f64]) -> f64 {
