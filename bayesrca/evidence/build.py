@@ -14,7 +14,12 @@ from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dos
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
-from bayesrca.evidence.requests import align_requests, check_counts, compute_silence
+from bayesrca.evidence.requests import (
+    align_requests,
+    check_counts,
+    compute_request_rate,
+    compute_silence,
+)
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, note_unread
 from bayesrca.evidence.units import is_time, read_failure_share
@@ -70,6 +75,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     notes.extend(sources.remarks.sentences())
     target, alarm = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
+    requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
         components=incident.topology.names,
         footprints=frame.footprints,
@@ -77,9 +83,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         target=target,
         alarm_family=alarm,
         families=tables,
-        root_log_factor=np.stack(
-            [compute_silence(frame, sources.requests(c)) for c in incident.topology.names]
-        ),
+        root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
+        request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
     )
 

@@ -81,6 +81,7 @@ class Evidence:
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
+        request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
     """
 
@@ -91,4 +92,5 @@ class Evidence:
     alarm_family: int | None
     families: tuple[FamilyTable, FamilyTable]
     root_log_factor: Floats
+    request_rate: Floats
     notes: tuple[str, ...]

@@ -52,6 +52,7 @@ def make_evidence(
         alarm_family=alarm_family,
         families=tables,
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
+        request_rate=np.full((n, s), np.nan),
         notes=(),
     )
 

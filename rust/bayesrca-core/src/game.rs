@@ -130,6 +130,11 @@ pub trait Game: Sync {
         self.value(&Coalition::grand(self.n_players()))
     }
 
+    /// Bounds on the value of every coalition, where they are known.
+    fn range(&self) -> Option<(f64, f64)> {
+        None
+    }
+
     /// Exact Shapley values, where a formula gives them.
     fn closed_form(&self) -> Option<Vec<f64>> {
         None
@@ -214,6 +219,9 @@ fn grow<W: Walk>(
 pub trait Surrogate: Sync {
     /// Where its Shapley values come from.
     fn shapley(&self) -> SurrogateValues<'_>;
+
+    /// Bounds on the value of every coalition.
+    fn range(&self) -> (f64, f64);
 
     /// Marginal contributions along one order.
     fn marginals(&self, order: &[u32], out: &mut [f64]);

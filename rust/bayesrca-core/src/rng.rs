@@ -59,10 +59,10 @@ impl Stream {
 
     /// Uniform on 0 to `n - 1` (Lemire 2019, with rejection: no bias).
     pub fn below(&mut self, n: u32) -> u32 {
-        let threshold = n.wrapping_neg() % n;
         loop {
             let product = (self.bits() >> 32) * u64::from(n);
-            if product as u32 >= threshold {
+            // The division is needed once in 2^32 / n draws.
+            if product as u32 >= n || product as u32 >= n.wrapping_neg() % n {
                 return (product >> 32) as u32;
             }
         }

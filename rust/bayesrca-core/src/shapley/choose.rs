@@ -1,6 +1,6 @@
 //! Which method computes an estimate.
 
-use super::estimate::{Estimate, Method, Monitor, Options, Progress, Rule};
+use super::estimate::{Estimate, Guarantee, Method, Monitor, Options, Progress, Rule};
 use super::exact::{check_players, compute_shapley};
 use super::leverage::{
     MAX_LEVERAGE_BUDGET, MAX_LEVERAGE_PLAYERS, all_coalitions, by_leverage, least_budget,
@@ -30,7 +30,7 @@ const PILOT_MARGIN: f64 = 1.5;
 ///
 /// # Errors
 /// `InvalidEvidence` for a game without players, a budget smaller than one walk or than the regression of
-/// [`Method::Leverage`] needs, that method with a tolerance, or a tolerance or confidence outside its range;
+/// [`Method::Leverage`] needs, that method with a tolerance, a guarantee that the game or method cannot give, or a tolerance or confidence outside its range;
 /// `Numerical` when a value is not finite; `Cancelled`.
 pub fn estimate_shapley<G: Game>(
     game: &G,
@@ -83,6 +83,7 @@ fn by_the_better<G: Game>(
 ) -> Result<Estimate> {
     let n = active.len();
     let possible = game.preferred_orders().is_some()
+        && options.guarantee == Guarantee::Asymptotic
         && options.tolerance.is_none()
         && n <= MAX_LEVERAGE_PLAYERS
         && (least_budget(n)..=MAX_LEVERAGE_BUDGET).contains(&budget);

@@ -30,6 +30,18 @@ pub enum Method {
     Leverage,
 }
 
+/// What the half-widths rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Guarantee {
+    /// The central limit theorem: honest for many units.
+    #[default]
+    Asymptotic,
+    /// An empirical Bernstein bound (Maurer & Pontil 2009) for independent pairs or worlds of a game that states its
+    /// range, with doubling looks and a union bound over looks and players: for all players at once and any number of
+    /// units, and several times as wide.
+    Bernstein,
+}
+
 /// Effort and seed of an estimation.
 ///
 /// A tolerance asks for independent antithetic pairs of orders until a confidence sequence over all players at once is
@@ -47,6 +59,8 @@ pub struct Options {
     pub confidence: f64,
     /// Whether exact methods may replace sampling.
     pub method: Method,
+    /// What the half-widths rest on.
+    pub guarantee: Guarantee,
 }
 
 impl Options {
@@ -59,6 +73,7 @@ impl Options {
             seed,
             confidence: 0.95,
             method: Method::Automatic,
+            guarantee: Guarantee::Asymptotic,
         }
     }
 
@@ -98,6 +113,10 @@ pub enum Rule {
     WorldSequence,
     /// Independent words of 64 worlds, t-interval per player.
     WorldInterval,
+    /// Independent antithetic pairs under an empirical Bernstein bound, Bonferroni over players and looks.
+    PairBernstein,
+    /// Independent words of 64 worlds under an empirical Bernstein bound, Bonferroni over players and looks.
+    WorldBernstein,
     /// Regression on sampled coalitions, delete-a-group jackknife and t-interval per player.
     LeverageJackknife,
 }
@@ -116,6 +135,8 @@ impl Rule {
             Self::ManyPlayersPairInterval => "antithetic_pairs_t_interval_above_256_players",
             Self::WorldSequence => "worlds_confidence_sequence",
             Self::WorldInterval => "worlds_t_interval",
+            Self::PairBernstein => "antithetic_pairs_empirical_bernstein",
+            Self::WorldBernstein => "worlds_empirical_bernstein",
             Self::LeverageJackknife => "leverage_jackknife",
         }
     }
@@ -133,10 +154,10 @@ pub struct Estimate {
     /// Shapley value of each player, in units of the game's value.
     pub values: Vec<f64>,
     /// Standard error of each value over the sampled orders or worlds; 0 where exact, infinite where a single unit was
-    /// sampled.
+    /// sampled. Like any, it knows nothing of coalitions too rare to have been sampled; a Bernstein bound does.
     pub std_err: Vec<f64>,
     /// Half-width of each interval at the asked confidence: for all players and all times at once under a confidence
-    /// sequence, for one player at a time under a t-interval.
+    /// sequence or a Bernstein bound, for one player at a time under a t-interval.
     pub half_width: Vec<f64>,
     /// Standard error that stems from the game itself being an average over samples, where it is one.
     pub inner_std_err: Option<Vec<f64>>,

@@ -20,6 +20,8 @@
 //! ```
 
 mod choose;
+#[cfg(test)]
+mod coverage;
 mod estimate;
 mod exact;
 pub mod games;
@@ -30,7 +32,9 @@ mod permutations;
 mod units;
 
 pub use choose::estimate_shapley;
-pub use estimate::{Control, Estimate, Method, Monitor, Options, Progress, Rule, Tolerance};
+pub use estimate::{
+    Control, Estimate, Guarantee, Method, Monitor, Options, Progress, Rule, Tolerance,
+};
 pub use exact::{MAX_EXACT, compute_interactions, compute_shapley, shapley_of_table};
 pub use interval::{sequence_half_width, sequence_rho};
 pub use leverage::{MAX_LEVERAGE_BUDGET, MAX_LEVERAGE_PLAYERS};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::estimate::{Control, Estimate, Monitor, Options, Progress, Rule, not_finite};
+use super::estimate::{Control, Estimate, Guarantee, Monitor, Options, Progress, Rule, not_finite};
 use super::interval::{Moments, t_quantile};
 use super::orders::{SobolOrders, push_pair};
 use super::units::{FLOOR, Outcome, Plan, TASK, Units, run};
@@ -44,7 +44,8 @@ pub(super) fn by_walks<G: Game>(
         (Some(_), None) => u64::MAX,
     };
     let enough = 2 * SCRAMBLES..=2 * MAX_SCRAMBLES * MAX_POINTS;
-    let sobol = options.tolerance.is_none() && enough.contains(&walks);
+    let asymptotic = options.guarantee == Guarantee::Asymptotic;
+    let sobol = asymptotic && options.tolerance.is_none() && enough.contains(&walks);
     let estimate = if sobol && sampler.active.len() <= MAX_SOBOL_PLAYERS {
         sampler.by_scrambles(walks / 2, monitor)?
     } else {
@@ -177,15 +178,17 @@ impl<'a, G: Game> Sampler<'a, G> {
             },
             alpha: 1.0 - self.options.confidence,
             scale: self.baseline.abs().max(self.grand.abs()),
+            guarantee: self.options.guarantee,
         };
         let rule = match (self.options.tolerance, self.paired, many) {
             (_, false, _) => Rule::SingleWalk,
+            _ if plan.guarantee == Guarantee::Bernstein => Rule::PairBernstein,
             (Some(_), true, _) => Rule::PairSequence,
             (None, true, true) => Rule::ManyPlayersPairInterval,
             (None, true, false) => Rule::PairInterval,
         };
         let outcome = run(&self, plan, monitor)?;
-        let n_evaluations = outcome.moments.count * self.cost();
+        let n_evaluations = outcome.drawn * self.cost();
         Ok(self.estimate(&outcome, rule, n_evaluations))
     }
 
@@ -245,6 +248,7 @@ impl<'a, G: Game> Sampler<'a, G> {
             .map(|i| (quantile * moments.std_err(i)).max(FLOOR * scale))
             .collect();
         Outcome {
+            drawn: moments.count,
             moments,
             half_width,
             converged: done == points,
@@ -295,6 +299,23 @@ impl<G: Game> Units for Sampler<'_, G> {
 
     fn task(&self) -> u64 {
         self.pairs_per_task().unwrap_or(TASK)
+    }
+
+    /// A marginal contribution lies between minus and plus the range of the game's values; the surrogate's are taken
+    /// off and, along its own orders, put back.
+    fn range(&self) -> Result<f64> {
+        let Some((low, high)) = self.game.range() else {
+            let path = std::any::type_name::<G>();
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let message = format!("{name} states no range of its values, a finite bound needs one");
+            return Err(Error::evidence("guarantee", message));
+        };
+        let surrogate = self.game.surrogate().map_or(0.0, |surrogate| {
+            let (low, high) = surrogate.range();
+            let times = if self.own_walks() > 0 { 2.0 } else { 1.0 };
+            times * (high - low)
+        });
+        Ok(2.0 * (high - low + surrogate))
     }
 
     fn draw(&self, units: Range<u64>, rows: &mut Vec<f64>) -> f64 {

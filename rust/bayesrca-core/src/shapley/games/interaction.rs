@@ -114,6 +114,7 @@ impl Game for InteractionGame {
             game: self,
             value: self.constant,
             gain: self.singles.clone(),
+            from_triples: vec![0.0; self.single.len()],
             member: vec![0.0; self.single.len()],
         }
     }
@@ -159,8 +160,10 @@ impl Game for InteractionGame {
 pub struct InteractionWalk<'a> {
     game: &'a InteractionGame,
     value: f64,
-    /// What each player would add if it joined now.
+    /// What each player would add if it joined now, triples aside.
     gain: Vec<Line>,
+    /// What triples add to it, kept apart: a line is slow to read after a part of it was written.
+    from_triples: Vec<f64>,
     /// 1 for a member, else 0.
     member: Vec<f64>,
 }
@@ -168,7 +171,7 @@ pub struct InteractionWalk<'a> {
 impl InteractionWalk<'_> {
     #[inline(always)]
     fn join(&mut self, player: usize) -> f64 {
-        self.value += self.gain[player / LINE].0[player % LINE];
+        self.value += self.gain[player / LINE].0[player % LINE] + self.from_triples[player];
         self.member[player] = 1.0;
         for (gain, effect) in self.gain.iter_mut().zip(self.game.pair_lines(player)) {
             for l in 0..LINE {
@@ -178,8 +181,8 @@ impl InteractionWalk<'_> {
         // What a member would gain no longer matters, and adding 0 is cheaper than a branch.
         for &(j, k, effect) in &self.game.with[player] {
             let (j, k) = (j as usize, k as usize);
-            self.gain[k / LINE].0[k % LINE] += self.member[j] * effect;
-            self.gain[j / LINE].0[j % LINE] += self.member[k] * effect;
+            self.from_triples[k] += self.member[j] * effect;
+            self.from_triples[j] += self.member[k] * effect;
         }
         self.value
     }
@@ -188,6 +191,7 @@ impl InteractionWalk<'_> {
 impl Walk for InteractionWalk<'_> {
     fn start(&mut self) -> f64 {
         self.gain.copy_from_slice(&self.game.singles);
+        self.from_triples.fill(0.0);
         self.member.fill(0.0);
         self.value = self.game.constant;
         self.value
@@ -200,6 +204,7 @@ impl Walk for InteractionWalk<'_> {
     fn copy_from(&mut self, other: &Self) {
         self.value = other.value;
         self.gain.copy_from_slice(&other.gain);
+        self.from_triples.copy_from_slice(&other.from_triples);
         self.member.copy_from_slice(&other.member);
     }
 

@@ -9,7 +9,7 @@ use super::dag::{check_edges, check_nodes, check_probabilities};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::rng::{Purpose, Stream, Threshold, WIDE, WideStream, threshold};
-use crate::shapley::estimate::{Estimate, Monitor, Options, Rule};
+use crate::shapley::estimate::{Estimate, Guarantee, Monitor, Options, Rule};
 use crate::shapley::units::{Plan, Units, run};
 use crate::simd;
 
@@ -120,6 +120,7 @@ impl LiveEdgeGame {
             max_units,
             alpha: 1.0 - options.confidence,
             scale: 1.0,
+            guarantee: options.guarantee,
         };
         let worlds = Worlds {
             game: self,
@@ -139,16 +140,16 @@ impl LiveEdgeGame {
             std_err: spread(&|k| outcome.moments.std_err(k)),
             half_width: spread(&|k| outcome.half_width[k]),
             inner_std_err: None,
-            n_evaluations: outcome.moments.count * WORD,
+            n_evaluations: outcome.drawn * WORD,
             n_surrogate_evaluations: 0,
             n_units: outcome.moments.count,
             converged: outcome.converged,
             baseline: outcome.moments.mean[ends],
             grand: outcome.moments.mean[ends + 1],
-            rule: if options.tolerance.is_some() {
-                Rule::WorldSequence
-            } else {
-                Rule::WorldInterval
+            rule: match (options.guarantee, options.tolerance) {
+                (Guarantee::Bernstein, _) => Rule::WorldBernstein,
+                (Guarantee::Asymptotic, Some(_)) => Rule::WorldSequence,
+                (Guarantee::Asymptotic, None) => Rule::WorldInterval,
             },
             exact: false,
         })
@@ -312,6 +313,11 @@ impl Units for Worlds<'_> {
 
     fn cost(&self) -> u64 {
         WORD
+    }
+
+    /// A share of a probability.
+    fn range(&self) -> Result<f64> {
+        Ok(1.0)
     }
 
     /// The words of one call share a stream, seeded by the first and drawn 8 at a time.

@@ -4,6 +4,7 @@ mod batch;
 mod call_tree;
 mod dag;
 mod excess_flow;
+mod fixed_point;
 mod gaussian_tail;
 mod interaction;
 mod live_edge;

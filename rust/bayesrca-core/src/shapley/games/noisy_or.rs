@@ -137,6 +137,11 @@ impl Game for NoisyOrGame {
         self.active.clone()
     }
 
+    /// Nobody's joining lowers a probability.
+    fn range(&self) -> Option<(f64, f64)> {
+        Some((self.baseline(), self.grand()))
+    }
+
     fn surrogate(&self) -> Option<&dyn Surrogate> {
         Some(&self.surrogate)
     }
@@ -224,6 +229,14 @@ impl IndependentCauses {
 impl Surrogate for IndependentCauses {
     fn shapley(&self) -> SurrogateValues<'_> {
         SurrogateValues::Exact(&self.shapley)
+    }
+
+    fn range(&self) -> (f64, f64) {
+        let all = self
+            .ratio
+            .iter()
+            .fold(self.quiet, |quiet, r| quiet * (1.0 - r));
+        (1.0 - self.quiet, 1.0 - all)
     }
 
     fn marginals(&self, order: &[u32], out: &mut [f64]) {

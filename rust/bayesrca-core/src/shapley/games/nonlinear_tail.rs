@@ -255,6 +255,10 @@ impl Game for NonlinearTailGame {
         self.active.clone()
     }
 
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(self.shares.range())
+    }
+
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
         let parts = self.samples.div_ceil(GROUP);
         let groups = n_groups(parts);

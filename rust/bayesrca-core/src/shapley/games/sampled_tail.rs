@@ -243,6 +243,10 @@ impl Game for SampledTailGame {
         self.surrogate.as_ref().map(|s| s as &dyn Surrogate)
     }
 
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(self.shares.range())
+    }
+
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
         let (tiles, length) = (self.base.len(), self.active.len());
         let groups = n_groups(tiles);

@@ -19,8 +19,8 @@ const ONES: f64 = 4_503_599_627_370_496.0;
 const TRIAL_PAIRS: u64 = 32;
 /// Fewest players: below, Sobol orders of the game itself gain as much.
 const MIN_PLAYERS: usize = 24;
-/// Cost of a marginal of the surrogate, in samples of the game.
-const COST: f64 = 128.0;
+/// Cost of a marginal of the surrogate, in samples of the game; placing a player in a Sobol order costs as much.
+const COST: f64 = 200.0;
 /// Orders of the surrogate per order of the game that are tried out.
 const WALKS: [u32; 5] = [4, 8, 16, 32, 64];
 /// Largest share of the game's own variance times time that makes the surrogate worth it.
@@ -109,17 +109,21 @@ impl TailSurrogate {
                 .sum::<f64>()
         };
         let (own, left, surrogate) = (variance(&own), variance(&left), variance(&surrogate));
-        let effort = |walks: f64| (left + surrogate / walks) * (samples + (walks + 1.0) * COST);
+        let effort = |walks: f64| (left + surrogate / walks) * (samples + COST * (walks + 2.0));
         let best = WALKS
             .into_iter()
             .min_by(|a, b| effort((*a).into()).total_cmp(&effort((*b).into())))?;
-        (effort(best.into()) < WORTH * own * samples).then_some(best)
+        (effort(best.into()) < WORTH * own * (samples + COST)).then_some(best)
     }
 }
 
 impl Surrogate for TailSurrogate {
     fn shapley(&self) -> SurrogateValues<'_> {
         SurrogateValues::ByWalks(self.walks)
+    }
+
+    fn range(&self) -> (f64, f64) {
+        (self.table[self.table.len() - 1], self.table[0])
     }
 
     fn marginals(&self, order: &[u32], out: &mut [f64]) {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use self::design::{Design, Pair, kernel_mass, population};
 use self::equations::Equations;
-use super::estimate::{Control, Estimate, Monitor, Options, Progress, Rule, not_finite};
+use super::estimate::{Control, Estimate, Guarantee, Monitor, Options, Progress, Rule, not_finite};
 use super::interval::t_quantile;
 use super::units::FLOOR;
 use crate::error::{Error, Result};
@@ -109,6 +109,10 @@ fn check(n: usize, options: &Options, budget: u64) -> Result<()> {
     if options.tolerance.is_some() {
         let message = "the regression on sampled coalitions takes a budget";
         return Err(Error::evidence("tolerance", message));
+    }
+    if options.guarantee != Guarantee::Asymptotic {
+        let message = "the jackknife of the regression is asymptotic";
+        return Err(Error::evidence("guarantee", message));
     }
     if n > MAX_LEVERAGE_PLAYERS {
         let message = format!(
