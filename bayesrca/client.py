@@ -27,6 +27,7 @@ from bayesrca.wire import (
     DEFAULT_MAX_MESSAGE_BYTES,
     AnalyzeCall,
     AttributionSettings,
+    IntervalGuarantee,
     ShapleyMethod,
     ToleranceKind,
     decode_answer,
@@ -151,6 +152,7 @@ class Client:
         budget: int | None = None,
         tolerance_kind: Literal["relative", "absolute"] = "relative",
         confidence: float | None = None,
+        guarantee: Literal["asymptotic", "bernstein"] = "asymptotic",
         method: Literal["automatic", "sampled", "leverage", "exact"] = "automatic",
         deadline: float | None = None,
         timeout: float | None = None,
@@ -170,8 +172,9 @@ class Client:
             budget: at most 10^10 evaluations.
             tolerance_kind: ``relative`` or ``absolute``.
             confidence: coverage of the half-widths, in (0, 1); None for 0.95.
+            guarantee: what they promise, ``asymptotic`` or ``bernstein``.
             method: as there, or ``exact`` for `bayesrca.attribution.compute_shapley`, which takes
-                none of the four before and samples nothing.
+                none of the five before and samples nothing.
             deadline: seconds (> 0) the server may take once it has begun.
             timeout: seconds to wait (> 0); None takes the client's own.
 
@@ -186,6 +189,7 @@ class Client:
             tolerance_kind=word_of(ToleranceKind, tolerance_kind, "tolerance_kind"),
             budget=budget,
             confidence=confidence,
+            guarantee=word_of(IntervalGuarantee, guarantee, "guarantee"),
             deadline=deadline,
         )
         from bayesrca.wire import attribution as wire  # noqa: PLC0415  loads the native core

@@ -90,6 +90,7 @@ def _estimate(
         seed=seed,
         threads=settings.threads,
         tolerance_kind=settings.tolerance_kind.value,
+        guarantee=settings.guarantee.value,
         confidence=_CONFIDENCE if settings.confidence is None else settings.confidence,
         method=cast("Method", settings.method.value),  # the exact one goes another way
         deadline=max(ends - time.monotonic(), 1e-3),

@@ -12,6 +12,7 @@ from bayesrca.wire.answers import decode_answer, encode_answer
 from bayesrca.wire.attribution_arrays import GameArrays, decode_game_arrays
 from bayesrca.wire.attribution_settings import (
     AttributionSettings,
+    IntervalGuarantee,
     ShapleyMethod,
     ToleranceKind,
     decode_attribution_settings,
@@ -32,6 +33,7 @@ __all__ = [
     "AnalyzeCall",
     "AttributionSettings",
     "GameArrays",
+    "IntervalGuarantee",
     "ShapleyMethod",
     "ToleranceKind",
     "decode_answer",

@@ -34,6 +34,13 @@ class ToleranceKind(StrEnum):
     ABSOLUTE = "absolute"
 
 
+class IntervalGuarantee(StrEnum):
+    """What half-widths under a tolerance promise."""
+
+    ASYMPTOTIC = "asymptotic"
+    BERNSTEIN = "bernstein"
+
+
 SHAPLEY_METHODS = Vocabulary(
     ShapleyMethod,
     pb.ShapleyMethod,
@@ -49,6 +56,14 @@ TOLERANCE_KINDS = Vocabulary(
     error=InvalidSettingsError,
 )
 
+GUARANTEES = Vocabulary(
+    IntervalGuarantee,
+    pb.IntervalGuarantee,
+    "INTERVAL_GUARANTEE",
+    default=IntervalGuarantee.ASYMPTOTIC,
+    error=InvalidSettingsError,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionSettings:
@@ -60,6 +75,7 @@ class AttributionSettings:
         tolerance_kind: what it is measured in.
         budget: most evaluations, at most 10^10; None for none.
         confidence: coverage of the half-widths; None for the estimator's default.
+        guarantee: what they promise.
         deadline: seconds (> 0) after which what there is is returned; None for none.
         share_resamples: how often the doses of an excess-flow game are drawn, 2 to 100 000; None
             for no shares.
@@ -74,6 +90,7 @@ class AttributionSettings:
     tolerance_kind: ToleranceKind = ToleranceKind.RELATIVE
     budget: int | None = None
     confidence: float | None = None
+    guarantee: IntervalGuarantee = IntervalGuarantee.ASYMPTOTIC
     deadline: float | None = None
     share_resamples: int | None = None
     threads: int = 1
@@ -89,11 +106,14 @@ class AttributionSettings:
         if self.method is ShapleyMethod.EXACT:
             for name in ("tolerance", "budget", "confidence"):
                 if getattr(self, name) is not None:
-                    _refuse(name, "means nothing to the exact method, which has no error; leave it")
+                    _refuse(name, _NOT_FOR_EXACT)
             if self.tolerance_kind is not ToleranceKind.RELATIVE:
-                _refuse("tolerance_kind", "means nothing to the exact method; leave it out")
+                _refuse("tolerance_kind", _NOT_FOR_EXACT)
+            if self.guarantee is not IntervalGuarantee.ASYMPTOTIC:
+                _refuse("guarantee", _NOT_FOR_EXACT)
 
 
+_NOT_FOR_EXACT = "means nothing to the exact method, which has no error; leave it out"
 # What has the same name on both sides and no words of its own.
 _SAME = ("tolerance", "budget", "confidence", "share_resamples")
 
@@ -103,6 +123,7 @@ def encode_attribution_settings(settings: AttributionSettings) -> pb.Attribution
     message = pb.AttributionSettings(
         method=SHAPLEY_METHODS.number(settings.method),
         tolerance_kind=TOLERANCE_KINDS.number(settings.tolerance_kind),
+        guarantee=GUARANTEES.number(settings.guarantee),
         deadline_seconds=settings.deadline,
     )
     for name in _SAME:
@@ -132,8 +153,11 @@ def decode_attribution_settings(
         chosen["deadline"] = message.deadline_seconds
     method = SHAPLEY_METHODS.word(message.method, "settings.method")
     kind = TOLERANCE_KINDS.word(message.tolerance_kind, "settings.tolerance_kind")
+    guarantee = GUARANTEES.word(message.guarantee, "settings.guarantee")
     with located("settings"):
-        return AttributionSettings(method=method, tolerance_kind=kind, threads=threads, **chosen)
+        return AttributionSettings(
+            method=method, tolerance_kind=kind, guarantee=guarantee, threads=threads, **chosen
+        )
 
 
 def _refuse(field: str, what: str) -> NoReturn:

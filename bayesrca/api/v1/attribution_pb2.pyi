@@ -402,13 +402,16 @@ class ExcessFlowGame(_message.Message):
     """Doses below this many standard deviations count as 0, >= 0. [1.5]"""
     @_builtins.property
     def calls(self) -> Global___PlayerEdges:
-        """(caller, callee) without a cycle; the weight is the part of the callee's excess that the caller
-        sees, >= 0: its part of the requests of all the callee's callers.
+        """(caller, callee), cycles included; the weight is the part of the callee's excess that the caller
+        sees, >= 0: its part of the requests of all the callee's callers. A cycle that hands on all the
+        work that goes round, or more, is refused.
         """
 
     @_builtins.property
     def dose(self) -> _tensor_pb2.Tensor:
-        """Excess of each component, float64 [n], finite."""
+        """Excess of each component, float64 [n]; NaN where it does not report: its own excess is then taken
+        as 0. The target must report.
+        """
 
     @_builtins.property
     def dose_sd(self) -> _tensor_pb2.Tensor:
@@ -628,11 +631,11 @@ class ExcessShares(_message.Message):
     """How often the doses were drawn."""
     @_builtins.property
     def shares(self) -> _tensor_pb2.Tensor:
-        """Positive parts of the Shapley values over their sum, float64 [n]; all 0 when none is positive."""
+        """Shapley values that stand out of their noise over their sum, float64 [n]; all 0 when none does."""
 
     @_builtins.property
     def share_std_err(self) -> _tensor_pb2.Tensor:
-        """Standard error of each share, float64 [n]."""
+        """Root mean square error of each share, float64 [n]."""
 
     @_builtins.property
     def value_std_err(self) -> _tensor_pb2.Tensor:

@@ -25,23 +25,25 @@ _sym_db = _symbol_database.Default()
 from bayesrca.api.v1 import attribution_pb2 as bayesrca_dot_api_dot_v1_dot_attribution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)bayesrca/api/v1/attribution_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a!bayesrca/api/v1/attribution.proto\"\xd1\x02\n\x13\x41ttributionSettings\x12.\n\x06method\x18\x01 \x01(\x0e\x32\x1e.bayesrca.api.v1.ShapleyMethod\x12\x16\n\ttolerance\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x36\n\x0etolerance_kind\x18\x03 \x01(\x0e\x32\x1e.bayesrca.api.v1.ToleranceKind\x12\x13\n\x06\x62udget\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nconfidence\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x1d\n\x10\x64\x65\x61\x64line_seconds\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x1c\n\x0fshare_resamples\x18\x07 \x01(\x03H\x04\x88\x01\x01\x42\x0c\n\n_toleranceB\t\n\x07_budgetB\r\n\x0b_confidenceB\x13\n\x11_deadline_secondsB\x12\n\x10_share_resamples\"\x9d\x01\n\x17\x41ttributeAnomalyRequest\x12.\n\x04game\x18\x01 \x01(\x0b\x32 .bayesrca.api.v1.AttributionGame\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x36\n\x08settings\x18\x03 \x01(\x0b\x32$.bayesrca.api.v1.AttributionSettingsB\x07\n\x05_seed\"}\n\x18\x41ttributeAnomalyResponse\x12\x32\n\x08\x65stimate\x18\x01 \x01(\x0b\x32 .bayesrca.api.v1.ShapleyEstimate\x12-\n\x06shares\x18\x02 \x01(\x0b\x32\x1d.bayesrca.api.v1.ExcessShares*\xa0\x01\n\rShapleyMethod\x12\x1e\n\x1aSHAPLEY_METHOD_UNSPECIFIED\x10\x00\x12\x1c\n\x18SHAPLEY_METHOD_AUTOMATIC\x10\x01\x12\x1a\n\x16SHAPLEY_METHOD_SAMPLED\x10\x02\x12\x1b\n\x17SHAPLEY_METHOD_LEVERAGE\x10\x03\x12\x18\n\x14SHAPLEY_METHOD_EXACT\x10\x04*i\n\rToleranceKind\x12\x1e\n\x1aTOLERANCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17TOLERANCE_KIND_RELATIVE\x10\x01\x12\x1b\n\x17TOLERANCE_KIND_ABSOLUTE\x10\x02\x32}\n\x12\x41ttributionService\x12g\n\x10\x41ttributeAnomaly\x12(.bayesrca.api.v1.AttributeAnomalyRequest\x1a).bayesrca.api.v1.AttributeAnomalyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)bayesrca/api/v1/attribution_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a!bayesrca/api/v1/attribution.proto\"\x88\x03\n\x13\x41ttributionSettings\x12.\n\x06method\x18\x01 \x01(\x0e\x32\x1e.bayesrca.api.v1.ShapleyMethod\x12\x16\n\ttolerance\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x36\n\x0etolerance_kind\x18\x03 \x01(\x0e\x32\x1e.bayesrca.api.v1.ToleranceKind\x12\x13\n\x06\x62udget\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nconfidence\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x1d\n\x10\x64\x65\x61\x64line_seconds\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x1c\n\x0fshare_resamples\x18\x07 \x01(\x03H\x04\x88\x01\x01\x12\x35\n\tguarantee\x18\x08 \x01(\x0e\x32\".bayesrca.api.v1.IntervalGuaranteeB\x0c\n\n_toleranceB\t\n\x07_budgetB\r\n\x0b_confidenceB\x13\n\x11_deadline_secondsB\x12\n\x10_share_resamples\"\x9d\x01\n\x17\x41ttributeAnomalyRequest\x12.\n\x04game\x18\x01 \x01(\x0b\x32 .bayesrca.api.v1.AttributionGame\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x36\n\x08settings\x18\x03 \x01(\x0b\x32$.bayesrca.api.v1.AttributionSettingsB\x07\n\x05_seed\"}\n\x18\x41ttributeAnomalyResponse\x12\x32\n\x08\x65stimate\x18\x01 \x01(\x0b\x32 .bayesrca.api.v1.ShapleyEstimate\x12-\n\x06shares\x18\x02 \x01(\x0b\x32\x1d.bayesrca.api.v1.ExcessShares*\xa0\x01\n\rShapleyMethod\x12\x1e\n\x1aSHAPLEY_METHOD_UNSPECIFIED\x10\x00\x12\x1c\n\x18SHAPLEY_METHOD_AUTOMATIC\x10\x01\x12\x1a\n\x16SHAPLEY_METHOD_SAMPLED\x10\x02\x12\x1b\n\x17SHAPLEY_METHOD_LEVERAGE\x10\x03\x12\x18\n\x14SHAPLEY_METHOD_EXACT\x10\x04*i\n\rToleranceKind\x12\x1e\n\x1aTOLERANCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17TOLERANCE_KIND_RELATIVE\x10\x01\x12\x1b\n\x17TOLERANCE_KIND_ABSOLUTE\x10\x02*|\n\x11IntervalGuarantee\x12\"\n\x1eINTERVAL_GUARANTEE_UNSPECIFIED\x10\x00\x12!\n\x1dINTERVAL_GUARANTEE_ASYMPTOTIC\x10\x01\x12 \n\x1cINTERVAL_GUARANTEE_BERNSTEIN\x10\x02\x32}\n\x12\x41ttributionService\x12g\n\x10\x41ttributeAnomaly\x12(.bayesrca.api.v1.AttributeAnomalyRequest\x1a).bayesrca.api.v1.AttributeAnomalyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.attribution_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SHAPLEYMETHOD']._serialized_start=725
-  _globals['_SHAPLEYMETHOD']._serialized_end=885
-  _globals['_TOLERANCEKIND']._serialized_start=887
-  _globals['_TOLERANCEKIND']._serialized_end=992
+  _globals['_SHAPLEYMETHOD']._serialized_start=780
+  _globals['_SHAPLEYMETHOD']._serialized_end=940
+  _globals['_TOLERANCEKIND']._serialized_start=942
+  _globals['_TOLERANCEKIND']._serialized_end=1047
+  _globals['_INTERVALGUARANTEE']._serialized_start=1049
+  _globals['_INTERVALGUARANTEE']._serialized_end=1173
   _globals['_ATTRIBUTIONSETTINGS']._serialized_start=98
-  _globals['_ATTRIBUTIONSETTINGS']._serialized_end=435
-  _globals['_ATTRIBUTEANOMALYREQUEST']._serialized_start=438
-  _globals['_ATTRIBUTEANOMALYREQUEST']._serialized_end=595
-  _globals['_ATTRIBUTEANOMALYRESPONSE']._serialized_start=597
-  _globals['_ATTRIBUTEANOMALYRESPONSE']._serialized_end=722
-  _globals['_ATTRIBUTIONSERVICE']._serialized_start=994
-  _globals['_ATTRIBUTIONSERVICE']._serialized_end=1119
+  _globals['_ATTRIBUTIONSETTINGS']._serialized_end=490
+  _globals['_ATTRIBUTEANOMALYREQUEST']._serialized_start=493
+  _globals['_ATTRIBUTEANOMALYREQUEST']._serialized_end=650
+  _globals['_ATTRIBUTEANOMALYRESPONSE']._serialized_start=652
+  _globals['_ATTRIBUTEANOMALYRESPONSE']._serialized_end=777
+  _globals['_ATTRIBUTIONSERVICE']._serialized_start=1175
+  _globals['_ATTRIBUTIONSERVICE']._serialized_end=1300
 # @@protoc_insertion_point(module_scope)

@@ -84,12 +84,40 @@ TOLERANCE_KIND_ABSOLUTE: ToleranceKind.ValueType  # 2
 """In the unit of the game's value."""
 Global___ToleranceKind: _TypeAlias = ToleranceKind  # noqa: Y015
 
+class _IntervalGuarantee:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IntervalGuaranteeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IntervalGuarantee.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERVAL_GUARANTEE_UNSPECIFIED: _IntervalGuarantee.ValueType  # 0
+    """Not set: `INTERVAL_GUARANTEE_ASYMPTOTIC`."""
+    INTERVAL_GUARANTEE_ASYMPTOTIC: _IntervalGuarantee.ValueType  # 1
+    """Honest for many sampling units."""
+    INTERVAL_GUARANTEE_BERNSTEIN: _IntervalGuarantee.ValueType  # 2
+    """An empirical Bernstein bound for any number of units (Maurer & Pontil 2009), several times as
+    wide; for noisy-OR, live-edge and call-tree games, whose values have a known range.
+    """
+
+class IntervalGuarantee(_IntervalGuarantee, metaclass=_IntervalGuaranteeEnumTypeWrapper):
+    """What half-widths under a tolerance promise."""
+
+INTERVAL_GUARANTEE_UNSPECIFIED: IntervalGuarantee.ValueType  # 0
+"""Not set: `INTERVAL_GUARANTEE_ASYMPTOTIC`."""
+INTERVAL_GUARANTEE_ASYMPTOTIC: IntervalGuarantee.ValueType  # 1
+"""Honest for many sampling units."""
+INTERVAL_GUARANTEE_BERNSTEIN: IntervalGuarantee.ValueType  # 2
+"""An empirical Bernstein bound for any number of units (Maurer & Pontil 2009), several times as
+wide; for noisy-OR, live-edge and call-tree games, whose values have a known range.
+"""
+Global___IntervalGuarantee: _TypeAlias = IntervalGuarantee  # noqa: Y015
+
 @_typing.final
 class AttributionSettings(_message.Message):
     """Effort of an attribution. Whatever is absent takes the server's default, given in brackets. Without
     a tolerance and a budget, 16 x 64 orders (1024 x 64 worlds) are sampled; with both, whichever is
     reached first ends the estimation. `SHAPLEY_METHOD_EXACT` takes none of tolerance, tolerance kind,
-    budget and confidence.
+    budget, confidence and guarantee.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -101,6 +129,7 @@ class AttributionSettings(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     SHARE_RESAMPLES_FIELD_NUMBER: _builtins.int
+    GUARANTEE_FIELD_NUMBER: _builtins.int
     method: Global___ShapleyMethod.ValueType
     """How the values come about. [`SHAPLEY_METHOD_AUTOMATIC`]"""
     tolerance: _builtins.float
@@ -122,6 +151,8 @@ class AttributionSettings(_message.Message):
     """How often the doses of an excess-flow game are drawn anew for the errors of `ExcessShares`, 2 to
     100 000, and at most 2^26 / (players + calls). Refused for other games. [no shares]
     """
+    guarantee: Global___IntervalGuarantee.ValueType
+    """What the half-widths promise. [`INTERVAL_GUARANTEE_ASYMPTOTIC`]"""
     def __init__(
         self,
         *,
@@ -132,10 +163,11 @@ class AttributionSettings(_message.Message):
         confidence: _builtins.float | None = ...,
         deadline_seconds: _builtins.float | None = ...,
         share_resamples: _builtins.int | None = ...,
+        guarantee: Global___IntervalGuarantee.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_confidence", b"_confidence", "_deadline_seconds", b"_deadline_seconds", "_share_resamples", b"_share_resamples", "_tolerance", b"_tolerance", "budget", b"budget", "confidence", b"confidence", "deadline_seconds", b"deadline_seconds", "share_resamples", b"share_resamples", "tolerance", b"tolerance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_confidence", b"_confidence", "_deadline_seconds", b"_deadline_seconds", "_share_resamples", b"_share_resamples", "_tolerance", b"_tolerance", "budget", b"budget", "confidence", b"confidence", "deadline_seconds", b"deadline_seconds", "method", b"method", "share_resamples", b"share_resamples", "tolerance", b"tolerance", "tolerance_kind", b"tolerance_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_confidence", b"_confidence", "_deadline_seconds", b"_deadline_seconds", "_share_resamples", b"_share_resamples", "_tolerance", b"_tolerance", "budget", b"budget", "confidence", b"confidence", "deadline_seconds", b"deadline_seconds", "guarantee", b"guarantee", "method", b"method", "share_resamples", b"share_resamples", "tolerance", b"tolerance", "tolerance_kind", b"tolerance_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget: _TypeAlias = _typing.Literal["budget"]  # noqa: Y015
     _WhichOneofArgType__budget: _TypeAlias = _typing.Literal["_budget", b"_budget"]  # noqa: Y015

@@ -25,6 +25,7 @@ from bayesrca.attribution import (
 from bayesrca.errors import IncidentFormatError, InvalidGameError, InvalidSettingsError
 from bayesrca.wire import (
     AttributionSettings,
+    IntervalGuarantee,
     ShapleyMethod,
     ToleranceKind,
     decode_attribution_settings,
@@ -50,6 +51,7 @@ from bayesrca.wire.attribution_arrays import (
     TAIL_SIDES,
 )
 from bayesrca.wire.attribution_settings import (
+    GUARANTEES,
     MAX_BUDGET,
     MAX_RESAMPLES,
     SHAPLEY_METHODS,
@@ -66,6 +68,7 @@ SETTINGS = st.builds(
     tolerance_kind=st.sampled_from(ToleranceKind),
     budget=st.none() | st.integers(1, MAX_BUDGET),
     confidence=st.none() | st.floats(allow_nan=False),
+    guarantee=st.sampled_from(IntervalGuarantee),
     deadline=st.none() | st.floats(0, exclude_min=True),
     share_resamples=st.none() | st.integers(2, MAX_RESAMPLES),
 )
@@ -126,6 +129,7 @@ def test_no_value_of_a_wire_enum_is_left_without_meaning() -> None:
     for table, wire in (
         (SHAPLEY_METHODS, pb.ShapleyMethod),
         (TOLERANCE_KINDS, pb.ToleranceKind),
+        (GUARANTEES, pb.IntervalGuarantee),
         (TAIL_SIDES, attribution_pb2.TailSide),
     ):
         words = [table.word(number, "field") for number in wire.values() if number]
@@ -145,6 +149,7 @@ def test_no_value_of_a_wire_enum_is_left_without_meaning() -> None:
         {"tolerance": 0.1, "method": ShapleyMethod.EXACT},
         {"confidence": 0.9, "method": ShapleyMethod.EXACT},
         {"tolerance_kind": ToleranceKind.ABSOLUTE, "method": ShapleyMethod.EXACT},
+        {"guarantee": IntervalGuarantee.BERNSTEIN, "method": ShapleyMethod.EXACT},
     ],
 )
 def test_settings_out_of_range_name_themselves(change: dict[str, Any]) -> None:
