@@ -18,6 +18,8 @@ from bayesrca.attribution.game import (
     indices,
     pairs,
 )
+from bayesrca.attribution.shapley import checked_seed, whole
+from bayesrca.errors import InvalidGameError
 from bayesrca.kernels.games import NativeGame, build_game, compute_flow_weights
 
 
@@ -248,12 +250,16 @@ class ExcessFlowGame(Game):
             each Shapley value.
 
         Raises:
-            InvalidGameError: fewer than 2 resamples.
+            InvalidSettingsError: fewer than 2 resamples, or no such seed.
+            InvalidGameError: noise beyond what a double holds.
         """
-        shares, share_std_err, value_std_err = self.native.estimate_shares(
-            resamples=resamples, seed=seed
+        found = self.native.estimate_shares(
+            resamples=whole("resamples", resamples, 2, 2**32), seed=checked_seed(seed)
         )
-        return shares, share_std_err, value_std_err
+        if not all(np.isfinite(array).all() for array in found):
+            msg = "dose_sd: the doses' noise is beyond what a double holds"
+            raise InvalidGameError(msg, field="dose_sd")
+        return found
 
 
 def _failure_arrays(game: NoisyOrGame | LiveEdgeGame) -> dict[str, object]:

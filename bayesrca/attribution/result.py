@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.errors import InvalidSettingsError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
     from xarray import DataArray, Dataset
 
 Floats = NDArray[np.float64]
+
+_ROUNDING = 1e-12
+"""Sums smaller than this, relative to the absolute values, are rounding."""
 
 RULES = {
     "closed_form": "a formula for this kind of game",
@@ -62,7 +67,8 @@ class ShapleyEstimate:
         players: names of the n players, the order of every array.
         values: float64 [n], in the unit of the game's value. Null players have exactly 0.
         std_err: float64 [n], standard error over sampled orders or worlds (outer noise); 0 where
-            exact, infinite where a single order was sampled.
+            exact, infinite where a single unit (an order, a pair) was sampled. Coalitions too rare
+            to have been sampled are not in it.
         half_width: float64 [n], half-widths of the intervals at ``confidence``: for all players and
             all stopping times at once under a confidence sequence, for one player at a time under a
             t-interval; 0 where exact.
@@ -99,6 +105,11 @@ class ShapleyEstimate:
     exact: bool
     seed: int | None
 
+    def __post_init__(self) -> None:
+        for array in (self.values, self.std_err, self.half_width, self.inner_std_err):
+            if array is not None:
+                array.setflags(write=False)
+
     @property
     def efficiency_gap(self) -> float:
         """Sum of the values minus what the coalition of all players adds to the empty one.
@@ -129,20 +140,26 @@ class ShapleyEstimate:
         return Dataset(
             {name: ("player", array) for name, array in arrays.items()},
             coords={"player": list(self.players)},
-            attrs={name: getattr(self, name) for name in numbers},
+            # What netCDF can hold: no truth values, nothing that is not there.
+            attrs={
+                name: int(value) if isinstance(value, bool) else value
+                for name in numbers
+                if (value := getattr(self, name)) is not None
+            },
         )
 
     def table(self) -> DataFrame:
         """Return one row per player, the largest absolute value first.
 
         Columns: ``value``, ``std_err``, ``low`` and ``high`` (value minus and plus half-width),
-        ``share`` (of the sum of the values; NaN where that is 0) and ``inner_std_err`` where the
-        game has one.
+        ``share`` (of the sum of the values; NaN where that is 0 but for rounding) and
+        ``inner_std_err`` where the game has one.
         """
         from pandas import DataFrame, Index  # noqa: PLC0415  costs more than most estimates
 
         total = self.values.sum()
-        share = self.values / total if total != 0.0 else np.full(len(self.values), np.nan)
+        known = abs(total) > _ROUNDING * np.abs(self.values).sum()
+        share = self.values / total if known else np.full(len(self.values), np.nan)
         columns = {
             "value": self.values,
             "std_err": self.std_err,
@@ -164,7 +181,13 @@ class ShapleyEstimate:
 
         Returns:
             The axes, for titles and saving (``.figure.savefig``).
+
+        Raises:
+            InvalidSettingsError: fewer than one player.
         """
+        if n_players < 1:
+            msg = f"n_players: must be at least 1, got {n_players!r}"
+            raise InvalidSettingsError(msg, field="n_players")
         from bayesrca.attribution.plot import draw_estimate  # noqa: PLC0415  loads matplotlib
 
         return draw_estimate(self, self._by_size(), n_players=n_players, ax=ax)

@@ -9,14 +9,23 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesrca.attribution.game import Floats, Game, Players, finish, freeze, indices
+from bayesrca.attribution.game import (
+    Floats,
+    Game,
+    Players,
+    checked_players,
+    coalition_matrix,
+    finish,
+    freeze,
+    indices,
+)
 from bayesrca.errors import InvalidGameError
 from bayesrca.kernels.games import NativeGame, build_game, build_python_game
 
 Coalitions = NDArray[np.bool_]
 
-_ROWS_PER_CALL = 1 << 16
-"""Most rows one call of a tabular game's model gets, so that memory stays bounded."""
+_CELLS_PER_CALL = 1 << 22
+"""Most numbers one call of a tabular game's model gets, unless one coalition needs more."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,6 +103,7 @@ class BatchGame(Game):
 
     def __post_init__(self) -> None:
         _check_callable(self.value, "value")
+        freeze(self)
         finish(self)
 
     def _build(self) -> NativeGame:
@@ -102,7 +112,7 @@ class BatchGame(Game):
 
     def compute_values(self, coalitions: ArrayLike) -> Floats:
         """Value of each coalition, float64 [b], for bool [b, n]."""
-        return _batch_values(self.value, _matrix(coalitions, self.n_players))
+        return _batch_values(self.value, coalition_matrix(coalitions, self.n_players))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +126,7 @@ class TabularGame(Game):
 
     Attributes:
         predict: function from float [r, n], a row per point, to float [r]; called with at most
-            65,536 rows (or one coalition's background rows) at a time.
+            4 million numbers (or one coalition's background rows) at a time.
         instance: float [n], the point that is explained.
         background: float [m, n], rows that stand for usual inputs (m >= 1).
         players: names of the features; None numbers them.
@@ -135,7 +145,7 @@ class TabularGame(Game):
         _check_callable(self.predict, "predict")
         freeze(self, vectors=("instance",), matrices=("background",))
         instance, background = self._arrays()
-        if background.shape[1] != len(instance) or len(background) == 0:
+        if background.shape[1] != len(instance) or background.size == 0:
             msg = (
                 f"background: needs at least one row of {len(instance)} features, "
                 f"has shape {background.shape}"
@@ -163,7 +173,7 @@ class TabularGame(Game):
     def compute_samples(self, coalitions: ArrayLike) -> Floats:
         """Model output of each coalition with each background row, float64 [b, m]."""
         instance, background = self._arrays()
-        members = _matrix(coalitions, len(instance))
+        members = coalition_matrix(coalitions, len(instance))
         return _tabular_samples(self.predict, instance, background, members)
 
     def _arrays(self) -> tuple[Floats, Floats]:
@@ -189,11 +199,11 @@ def _tabular_samples(
 ) -> Floats:
     m, n = background.shape
     out = np.empty((len(members), m))
-    step = max(1, _ROWS_PER_CALL // m)
+    step = max(1, _CELLS_PER_CALL // (m * n))
     for start in range(0, len(members), step):
         part = members[start : start + step]
         points = np.where(part[:, None, :], instance, background).reshape(-1, n)
-        values = _checked_values(predict(points), np.repeat(part, m, axis=0), "predict")
+        values = _checked_values(predict(points), part, "predict", per_coalition=m)
         out[start : start + step] = values.reshape(-1, m)
     return out
 
@@ -205,26 +215,21 @@ def _check_callable(function: object, field: str) -> None:
 
 
 def _count(players: Players) -> int:
-    if isinstance(players, bool) or players is None or isinstance(players, str):
-        msg = f"players: give names or a number, got {players!r}"
+    checked = checked_players(players)
+    if checked is None:
+        msg = "players: give names or a number"
         raise InvalidGameError(msg, field="players")
-    n = players if isinstance(players, int) else len(players)
+    n = checked if isinstance(checked, int) else len(checked)
     if n < 1:
         msg = "players: a game needs at least one"
         raise InvalidGameError(msg, field="players")
     return n
 
 
-def _matrix(coalitions: ArrayLike, n: int) -> Coalitions:
-    matrix = np.asarray(coalitions, dtype=np.bool_)
-    if matrix.ndim != 2 or matrix.shape[1] != n:
-        msg = f"coalitions: needs shape [b, {n}], has {matrix.shape}"
-        raise InvalidGameError(msg, field="coalitions")
-    return matrix
-
-
-def _checked_values(raw: ArrayLike, coalitions: Coalitions, field: str) -> Floats:
-    """Values as contiguous float64 [b].
+def _checked_values(
+    raw: ArrayLike, coalitions: Coalitions, field: str, *, per_coalition: int = 1
+) -> Floats:
+    """Values as contiguous float64 [b * per_coalition].
 
     Raises:
         InvalidGameError: they are no numbers, not one per coalition, or not finite.
@@ -236,15 +241,13 @@ def _checked_values(raw: ArrayLike, coalitions: Coalitions, field: str) -> Float
     except (TypeError, ValueError):
         msg = f"{field}: must return an array of numbers, returned {type(raw).__name__}"
         raise InvalidGameError(msg, field=field) from None
-    if values.shape != (len(coalitions),):
-        msg = (
-            f"{field}: must return shape ({len(coalitions)},), one value per row, "
-            f"returned {np.shape(raw)}"
-        )
+    rows = len(coalitions) * per_coalition
+    if values.shape != (rows,):
+        msg = f"{field}: must return shape ({rows},), one value per row, returned {np.shape(raw)}"
         raise InvalidGameError(msg, field=field)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
-        members = np.flatnonzero(coalitions[bad[0]]).tolist()
+        members = np.flatnonzero(coalitions[bad[0] // per_coalition]).tolist()
         shown = f"{members[:8]}{' ...' if len(members) > 8 else ''}"
         msg = f"{field}: returned {values[bad[0]]} for the coalition of players {shown}"
         raise InvalidGameError(msg, field=field)

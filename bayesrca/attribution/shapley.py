@@ -6,7 +6,8 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from operator import index
+from typing import Literal, NoReturn, SupportsFloat, SupportsIndex
 
 from bayesrca.attribution.game import Game
 from bayesrca.attribution.result import ShapleyEstimate, ShapleyInteractions
@@ -44,9 +45,9 @@ def estimate_shapley(
     game: Game,
     *,
     tolerance: float | None = None,
-    budget: int | None = None,
-    seed: int,
-    threads: int | None = None,
+    budget: SupportsIndex | None = None,
+    seed: SupportsIndex,
+    threads: SupportsIndex | None = None,
     tolerance_kind: Literal["relative", "absolute"] = "relative",
     confidence: float = 0.95,
     method: Method = "automatic",
@@ -78,40 +79,39 @@ def estimate_shapley(
         confidence: coverage of the half-widths, in (0, 1).
         method: ``automatic`` as said above, and on a budget for a game that Python values, a
             regression where that promises the smaller error; ``sampled`` always walks along orders;
-            ``leverage`` always fits the regression, on a budget: weighted least squares over
-            coalitions sampled by leverage (Musco & Witter 2025).
-        guarantee: what half-widths under a tolerance promise: ``asymptotic``, honest for many
+            ``leverage`` fits the regression, on a budget: weighted least squares over coalitions
+            sampled by leverage (Musco & Witter 2025), or over all of them where the budget pays for
+            that. A live-edge game is always sampled by worlds.
+        guarantee: what the half-widths promise: ``asymptotic``, honest for many
             units, or ``bernstein``, a bound for any number of them (Maurer & Pontil 2009), several
             times as wide, for games whose values have a known range (noisy-OR, live edges, call
             trees).
         deadline: seconds (> 0) after which what there is is returned, with its errors and
-            ``converged`` False.
+            ``converged`` False. The clock is read between blocks of work; the first one (some
+            hundred evaluations, 64 pairs of orders) is always done.
         progress: told every few milliseconds where the estimation is.
         cancelled: polled every few milliseconds; True stops the work.
 
     Raises:
         InvalidGameError: the game is none, or its function returned what no game has.
         InvalidSettingsError: an argument is outside its range, or the budget is less than one walk.
+        KernelError: a value, or a difference of two, is beyond what a double holds.
         CancelledError: ``cancelled`` returned True.
         Exception: what the game's function, ``progress`` or ``cancelled`` raised, unchanged.
     """
     _check_game(game)
-    _check_seed(seed)
+    checked = checked_seed(seed)
     _check_words(method=method, tolerance_kind=tolerance_kind, guarantee=guarantee)
     _check_positive("tolerance", tolerance)
     _check_positive("deadline", deadline)
     if not 0.0 < confidence < 1.0:
         _refuse("confidence", f"must be in (0, 1), got {confidence!r}")
-    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int)):
-        _refuse("budget", f"must be a whole number, got {budget!r}")
-    if budget is not None and not 0 < budget <= _LARGEST_SEED:
-        _refuse("budget", f"must be at least one evaluation per player, got {budget}")
     raw = kernel.estimate_shapley(
         game.native,
-        seed=seed,
+        seed=checked,
         tolerance=tolerance,
         relative=tolerance_kind == "relative",
-        budget=budget,
+        budget=None if budget is None else whole("budget", budget, 1, _LARGEST_SEED),
         confidence=confidence,
         method=method,
         guarantee=guarantee,
@@ -120,7 +120,7 @@ def estimate_shapley(
         progress=_report(progress),
         cancelled=cancelled,
     )
-    return _labelled(game, raw, confidence, seed)
+    return _labelled(game, raw, confidence, checked)
 
 
 def compute_shapley(
@@ -207,9 +207,27 @@ def _check_game(game: object) -> None:
         raise InvalidGameError(msg, field="game")
 
 
-def _check_seed(seed: object) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED:
-        _refuse("seed", f"must be a whole number from 0 to {_LARGEST_SEED}, got {seed!r}")
+def checked_seed(seed: object) -> int:
+    """Return a seed of the native core.
+
+    Raises:
+        InvalidSettingsError: it is no whole number from 0 to 2^64 - 1.
+    """
+    return whole("seed", seed, 0, _LARGEST_SEED)
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """Return a whole number within a range.
+
+    Raises:
+        InvalidSettingsError: it is none, or outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        _refuse(name, f"must be a whole number, got {value!r}")
+    number = index(value)
+    if not low <= number <= high:
+        _refuse(name, f"must be from {low} to {high}, got {number}")
+    return number
 
 
 def _check_words(**words: str) -> None:
@@ -218,8 +236,12 @@ def _check_words(**words: str) -> None:
             _refuse(name, f"must be one of {', '.join(_WORDS[name])}, got {value!r}")
 
 
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not 0.0 < value < math.inf:
+def _check_positive(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        _refuse(name, f"must be a number, got {value!r}")
+    if not 0.0 < float(value) < math.inf:
         _refuse(name, f"must be positive and finite, got {value!r}")
 
 
@@ -234,6 +256,4 @@ def _threads(threads: object) -> int:
             return len(os.sched_getaffinity(0))
         except AttributeError:  # not on Linux
             return os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
-        _refuse("threads", f"must be a whole number from 1 to 1024, got {threads!r}")
-    return threads
+    return whole("threads", threads, 1, 1024)

@@ -113,7 +113,8 @@ class GaussianTailGame(Game):
     """`SampledTailGame` with normal noise, whose tail probability is a formula.
 
     The right choice whenever the noise of usual times is close to normal: no sampling error of the
-    baseline, and a value costs nanoseconds.
+    baseline, and a value costs nanoseconds. A distance of more than 10^8 standard deviations counts
+    as that many.
 
     Attributes:
         edges: int [e, 2] or pairs of names, (parent, child), without a cycle.
@@ -223,9 +224,10 @@ def _fit_linear(links: ArrayLike, normal: Floats, observed: Floats) -> tuple[Flo
     if observed.shape != (n,):
         msg = f"observed: needs {n} values, one per column of normal, has {len(observed)}"
         raise InvalidGameError(msg, field="observed")
-    if not (np.isfinite(normal).all() and np.isfinite(observed).all()):
-        msg = "normal: values must be finite; leave out incomplete samples"
-        raise InvalidGameError(msg, field="normal")
+    for name, array in (("normal", normal), ("observed", observed)):
+        if not np.isfinite(array).all():
+            msg = f"{name}: values must be finite; leave out incomplete samples"
+            raise InvalidGameError(msg, field=name)
     if edges.size and not (edges.min() >= 0 and edges.max() < n):
         msg = f"edges: an entry is not among {n} nodes"
         raise InvalidGameError(msg, field="edges")

@@ -261,7 +261,10 @@ class TestStreams:
             [*COMMAND, "analyze", EXAMPLE, "--method", "nuts", "--draws", "100000"],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        time.sleep(3.0)  # while loading or compiling
+        maps = Path(f"/proc/{process.pid}/maps")
+        while maps.exists() and "_core.abi3" not in maps.read_text(encoding="utf-8"):
+            time.sleep(0.1)  # before its own code runs, Python answers interrupts itself
+        time.sleep(2.0)  # while loading or compiling
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=120)
         assert process.returncode == 130

@@ -26,6 +26,7 @@ use crate::games::{Kind, NativeGame};
 #[pyfunction]
 #[pyo3(signature = (*, edges: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", observed_noise: "numpy.typing.NDArray[numpy.float64]", baseline_noise: "numpy.typing.NDArray[numpy.float64]", lower: "bool") -> "NativeGame")]
 pub(crate) fn sampled_tail_game(
+    py: Python<'_>,
     edges: PyReadonlyArray2<'_, i64>,
     weights: PyReadonlyArray1<'_, f64>,
     target: i64,
@@ -34,14 +35,13 @@ pub(crate) fn sampled_tail_game(
     lower: bool,
 ) -> PyResult<NativeGame> {
     let observed = vector(&observed_noise);
-    built(
-        Kind::Sampled,
-        links(&edges, "weights", &weights).and_then(|e| {
-            let n = observed.len();
-            let baseline = matrix(&baseline_noise, "baseline_noise", n)?;
-            SampledTailGame::new(n, &e, index(target), &observed, &baseline, tail(lower))
-        }),
-    )
+    let e = links(&edges, ("edges", "weights"), &weights)?;
+    let n = observed.len();
+    let baseline = matrix(&baseline_noise, "baseline_noise", n)?;
+    let target = node(target, n)?;
+    built(py, Kind::Sampled, || {
+        SampledTailGame::new(n, &e, target, &observed, &baseline, tail(lower))
+    })
 }
 
 /// The same with normal noise, whose tail probability is a formula.
@@ -59,7 +59,9 @@ pub(crate) fn sampled_tail_game(
 ///     InvalidGameError: a cycle, a wrong shape, an entry that is not finite or a negative deviation.
 #[pyfunction]
 #[pyo3(signature = (*, edges: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", observed_noise: "numpy.typing.NDArray[numpy.float64]", baseline_mean: "numpy.typing.NDArray[numpy.float64]", baseline_sd: "numpy.typing.NDArray[numpy.float64]", lower: "bool") -> "NativeGame")]
+#[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn gaussian_tail_game(
+    py: Python<'_>,
     edges: PyReadonlyArray2<'_, i64>,
     weights: PyReadonlyArray1<'_, f64>,
     target: i64,
@@ -70,13 +72,12 @@ pub(crate) fn gaussian_tail_game(
 ) -> PyResult<NativeGame> {
     let observed = vector(&observed_noise);
     let (mean, sd) = (vector(&baseline_mean), vector(&baseline_sd));
-    built(
-        Kind::Gaussian,
-        links(&edges, "weights", &weights).and_then(|e| {
-            let (n, target) = (observed.len(), index(target));
-            GaussianTailGame::new(n, &e, target, &observed, &mean, &sd, tail(lower))
-        }),
-    )
+    let e = links(&edges, ("edges", "weights"), &weights)?;
+    let n = observed.len();
+    let target = node(target, n)?;
+    built(py, Kind::Gaussian, || {
+        GaussianTailGame::new(n, &e, target, &observed, &mean, &sd, tail(lower))
+    })
 }
 
 /// The same by counting samples where each node is a leaky rectifier of its parents: `max(h, slope h) + noise`.
@@ -94,7 +95,9 @@ pub(crate) fn gaussian_tail_game(
 ///     InvalidGameError: a cycle, a wrong shape, a slope outside 0 to 1 or an entry that is not finite.
 #[pyfunction]
 #[pyo3(signature = (*, edges: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", slope: "numpy.typing.NDArray[numpy.float64]", observed_noise: "numpy.typing.NDArray[numpy.float64]", baseline_noise: "numpy.typing.NDArray[numpy.float64]", lower: "bool") -> "NativeGame")]
+#[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn nonlinear_tail_game(
+    py: Python<'_>,
     edges: PyReadonlyArray2<'_, i64>,
     weights: PyReadonlyArray1<'_, f64>,
     target: i64,
@@ -105,14 +108,12 @@ pub(crate) fn nonlinear_tail_game(
 ) -> PyResult<NativeGame> {
     let observed = vector(&observed_noise);
     let slope = vector(&slope);
-    built(
-        Kind::Nonlinear,
-        links(&edges, "weights", &weights).and_then(|e| {
-            let target = index(target);
-            let baseline = matrix(&baseline_noise, "baseline_noise", observed.len())?;
-            NonlinearTailGame::new(&e, target, &slope, &observed, &baseline, tail(lower))
-        }),
-    )
+    let e = links(&edges, ("edges", "weights"), &weights)?;
+    let baseline = matrix(&baseline_noise, "baseline_noise", observed.len())?;
+    let target = node(target, slope.len())?;
+    built(py, Kind::Nonlinear, || {
+        NonlinearTailGame::new(&e, target, &slope, &observed, &baseline, tail(lower))
+    })
 }
 
 /// The game of the target's failure probability when parents fail independently of each other (noisy-OR).
@@ -129,6 +130,7 @@ pub(crate) fn nonlinear_tail_game(
 #[pyfunction]
 #[pyo3(signature = (*, edges: "numpy.typing.NDArray[numpy.int64]", transmission: "numpy.typing.NDArray[numpy.float64]", target: "int", leak: "numpy.typing.NDArray[numpy.float64]", activation: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame")]
 pub(crate) fn noisy_or_game(
+    py: Python<'_>,
     edges: PyReadonlyArray2<'_, i64>,
     transmission: PyReadonlyArray1<'_, f64>,
     target: i64,
@@ -136,11 +138,11 @@ pub(crate) fn noisy_or_game(
     activation: PyReadonlyArray1<'_, f64>,
 ) -> PyResult<NativeGame> {
     let (leak, activation) = (vector(&leak), vector(&activation));
-    built(
-        Kind::NoisyOr,
-        links(&edges, "transmission", &transmission)
-            .and_then(|e| NoisyOrGame::new(leak.len(), &e, index(target), &leak, &activation)),
-    )
+    let e = probable(&edges, &transmission)?;
+    let target = node(target, leak.len())?;
+    built(py, Kind::NoisyOr, || {
+        NoisyOrGame::new(leak.len(), &e, target, &leak, &activation)
+    })
 }
 
 /// The same in the true live-edge semantics, on any graph, cycles included.
@@ -157,6 +159,7 @@ pub(crate) fn noisy_or_game(
 #[pyfunction]
 #[pyo3(signature = (*, edges: "numpy.typing.NDArray[numpy.int64]", transmission: "numpy.typing.NDArray[numpy.float64]", target: "int", leak: "numpy.typing.NDArray[numpy.float64]", activation: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame")]
 pub(crate) fn live_edge_game(
+    py: Python<'_>,
     edges: PyReadonlyArray2<'_, i64>,
     transmission: PyReadonlyArray1<'_, f64>,
     target: i64,
@@ -164,11 +167,11 @@ pub(crate) fn live_edge_game(
     activation: PyReadonlyArray1<'_, f64>,
 ) -> PyResult<NativeGame> {
     let (leak, activation) = (vector(&leak), vector(&activation));
-    built(
-        Kind::Live,
-        links(&edges, "transmission", &transmission)
-            .and_then(|e| LiveEdgeGame::new(leak.len(), &e, index(target), &leak, &activation)),
-    )
+    let e = probable(&edges, &transmission)?;
+    let target = node(target, leak.len())?;
+    built(py, Kind::Live, || {
+        LiveEdgeGame::new(leak.len(), &e, target, &leak, &activation)
+    })
 }
 
 /// The game of a request's latency when spans take their observed instead of their usual time.
@@ -185,6 +188,7 @@ pub(crate) fn live_edge_game(
 #[pyfunction]
 #[pyo3(signature = (*, parent: "numpy.typing.NDArray[numpy.int64]", stage: "numpy.typing.NDArray[numpy.int64]", baseline: "numpy.typing.NDArray[numpy.float64]", observed: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame")]
 pub(crate) fn call_tree_game(
+    py: Python<'_>,
     parent: PyReadonlyArray1<'_, i64>,
     stage: PyReadonlyArray1<'_, i64>,
     baseline: PyReadonlyArray1<'_, f64>,
@@ -193,9 +197,19 @@ pub(crate) fn call_tree_game(
     let (parent, stage) = (parent.as_array(), stage.as_array());
     let (baseline, observed) = (baseline.as_array(), observed.as_array());
     let n = parent.len();
-    if [stage.len(), baseline.len(), observed.len()] != [n; 3] {
-        let message = format!("stage, baseline and observed need {n} entries, as parent has");
-        return Err(game_error(invalid("parent", message)));
+    for (name, length) in [
+        ("stage", stage.len()),
+        ("baseline", baseline.len()),
+        ("observed", observed.len()),
+    ] {
+        if length != n {
+            let message = format!("has {length} entries, parent has {n}");
+            return Err(game_error(invalid(name, message)));
+        }
+    }
+    if let Some(i) = stage.iter().position(|&s| s < 0) {
+        let message = format!("entry {i} is negative");
+        return Err(game_error(invalid("stage", message)));
     }
     let spans: Vec<Span> = (0..n)
         .map(|i| Span {
@@ -205,7 +219,7 @@ pub(crate) fn call_tree_game(
             observed: observed[i],
         })
         .collect();
-    built(Kind::CallTree, CallTreeGame::new(&spans))
+    built(py, Kind::CallTree, || CallTreeGame::new(&spans))
 }
 
 /// The game of single, pairwise and triple effects.
@@ -222,6 +236,7 @@ pub(crate) fn call_tree_game(
 #[pyfunction]
 #[pyo3(signature = (*, constant: "float", single: "numpy.typing.NDArray[numpy.float64]", pair: "numpy.typing.NDArray[numpy.float64]", triples: "numpy.typing.NDArray[numpy.int64]", triple_effects: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame")]
 pub(crate) fn interaction_game(
+    py: Python<'_>,
     constant: f64,
     single: PyReadonlyArray1<'_, f64>,
     pair: PyReadonlyArray2<'_, f64>,
@@ -242,11 +257,11 @@ pub(crate) fn interaction_game(
         .zip(effects)
         .map(|(t, &effect)| (index(t[0]), index(t[1]), index(t[2]), effect))
         .collect();
-    built(
-        Kind::Interaction,
-        matrix(&pair, "pair", single.as_array().len())
-            .and_then(|pair| InteractionGame::new(constant, vector(&single), pair, triples)),
-    )
+    let single = vector(&single);
+    let pair = matrix(&pair, "pair", single.len())?;
+    built(py, Kind::Interaction, || {
+        InteractionGame::new(constant, single, pair, triples)
+    })
 }
 
 /// The game of excess work that arrives at the target along a call graph.
@@ -265,6 +280,7 @@ pub(crate) fn interaction_game(
 #[pyfunction]
 #[pyo3(signature = (*, calls: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", dose: "numpy.typing.NDArray[numpy.float64]", dose_sd: "numpy.typing.NDArray[numpy.float64]", min_signal: "float") -> "NativeGame")]
 pub(crate) fn excess_flow_game(
+    py: Python<'_>,
     calls: PyReadonlyArray2<'_, i64>,
     weights: PyReadonlyArray1<'_, f64>,
     target: i64,
@@ -273,11 +289,11 @@ pub(crate) fn excess_flow_game(
     min_signal: f64,
 ) -> PyResult<NativeGame> {
     let (dose, sd) = (vector(&dose), vector(&dose_sd));
-    built(
-        Kind::Flow,
-        links(&calls, "weights", &weights)
-            .and_then(|e| ExcessFlowGame::new(&e, index(target), &dose, &sd, min_signal)),
-    )
+    let e = links(&calls, ("calls", "weights"), &weights)?;
+    let target = node(target, dose.len())?;
+    built(py, Kind::Flow, || {
+        ExcessFlowGame::new(&e, target, &dose, &sd, min_signal)
+    })
 }
 
 /// Part of each callee's excess that each caller sees: the caller's part of the requests of all its callers. Equal
@@ -313,22 +329,35 @@ pub(crate) fn excess_flow_weights<'py>(
     Ok(weights.into_pyarray(py))
 }
 
-/// Edges with their weights, called `name`.
+/// Edges with their weights, under the names that errors give them.
 fn links(
     edges: &PyReadonlyArray2<'_, i64>,
-    name: &str,
+    (name, weights_name): (&str, &str),
     weights: &PyReadonlyArray1<'_, f64>,
-) -> Result<Vec<(usize, usize, f64)>, Error> {
+) -> PyResult<Vec<(usize, usize, f64)>> {
     let (edges, weights) = (edges.as_array(), weights.as_array());
-    if edges.ncols() != 2 || edges.nrows() != weights.len() {
+    let refuse = |field: &str, message: String| Err(game_error(invalid(field, message)));
+    if edges.ncols() != 2 {
+        return refuse(name, "needs two columns".into());
+    }
+    if edges.nrows() != weights.len() {
         let message = format!(
-            "needs two columns and a row for each of {} {name}",
-            weights.len()
+            "has {} entries for {} rows of {name}",
+            weights.len(),
+            edges.nrows()
         );
-        return Err(invalid("edges", message));
+        return refuse(weights_name, message);
     }
     if let Some(i) = weights.iter().position(|w| !w.is_finite()) {
-        return Err(invalid(name, format!("entry {i} is not finite")));
+        return refuse(weights_name, format!("entry {i} is not finite"));
+    }
+    if let Some(row) = edges.rows().into_iter().position(|e| e[0] < 0 || e[1] < 0) {
+        let message = format!(
+            "row {row}, ({}, {}), is negative",
+            edges[[row, 0]],
+            edges[[row, 1]]
+        );
+        return refuse(name, message);
     }
     Ok(edges
         .rows()
@@ -336,6 +365,33 @@ fn links(
         .zip(weights)
         .map(|(edge, &w)| (index(edge[0]), index(edge[1]), w))
         .collect())
+}
+
+/// Edges with their probabilities of being live.
+fn probable(
+    edges: &PyReadonlyArray2<'_, i64>,
+    transmission: &PyReadonlyArray1<'_, f64>,
+) -> PyResult<Vec<(usize, usize, f64)>> {
+    let links = links(edges, ("edges", "transmission"), transmission)?;
+    if let Some(i) = links.iter().position(|l| !(0.0..=1.0).contains(&l.2)) {
+        let message = format!("entry {i} is not a probability");
+        return Err(game_error(invalid("transmission", message)));
+    }
+    Ok(links)
+}
+
+/// The target among n nodes.
+fn node(target: i64, n: usize) -> PyResult<usize> {
+    if n == 0 {
+        return Err(game_error(invalid("game", "has no players".into())));
+    }
+    usize::try_from(target)
+        .ok()
+        .filter(|&t| t < n)
+        .ok_or_else(|| {
+            let message = format!("{target} is not among {n} nodes");
+            game_error(invalid("target", message))
+        })
 }
 
 /// A negative index becomes one that no range check accepts.
@@ -352,20 +408,22 @@ fn vector(array: &PyReadonlyArray1<'_, f64>) -> Vec<f64> {
 }
 
 /// A matrix row by row.
-fn matrix(
-    array: &PyReadonlyArray2<'_, f64>,
-    name: &str,
-    columns: usize,
-) -> Result<Vec<f64>, Error> {
+fn matrix(array: &PyReadonlyArray2<'_, f64>, name: &str, columns: usize) -> PyResult<Vec<f64>> {
     let array = array.as_array();
     if array.ncols() != columns {
         let message = format!("has {} columns for {columns} players", array.ncols());
-        return Err(invalid(name, message));
+        return Err(game_error(invalid(name, message)));
     }
     Ok(array.iter().copied().collect())
 }
 
-fn built<G>(kind: fn(G) -> Kind, game: Result<G, Error>) -> PyResult<NativeGame> {
-    game.map(|g| NativeGame { inner: kind(g) })
+/// Build a game without the GIL.
+fn built<G: Send>(
+    py: Python<'_>,
+    kind: fn(G) -> Kind,
+    build: impl FnOnce() -> Result<G, Error> + Send,
+) -> PyResult<NativeGame> {
+    py.detach(build)
+        .map(|g| NativeGame { inner: kind(g) })
         .map_err(game_error)
 }

@@ -47,7 +47,8 @@ pub(crate) fn game_error(error: bayesrca_core::Error) -> PyErr {
     };
     let message = error.to_string();
     let raised = match field.as_str() {
-        "budget" | "tolerance" | "confidence" => InvalidSettingsError::new_err(message),
+        "budget" | "tolerance" | "confidence" | "method" | "guarantee" | "deadline"
+        | "resamples" => InvalidSettingsError::new_err(message),
         _ => InvalidGameError::new_err(message),
     };
     Python::attach(|py| {

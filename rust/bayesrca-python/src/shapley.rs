@@ -4,6 +4,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bayesrca_core::Error;
 use bayesrca_core::game::Game;
 use bayesrca_core::shapley::{
     self, Control, Estimate, Guarantee, Method, Monitor, Options, Progress, Tolerance,
@@ -318,7 +319,11 @@ fn perform(
                 )
             })
         });
-        outcome.map_err(game_error)
+        outcome.map_err(|error| match error {
+            // What Python was not asked any more is not a number.
+            Error::Numerical(_) if poll.stopped() => game_error(Error::Cancelled),
+            error => game_error(error),
+        })
     });
     poll.into_result(outcome)
 }

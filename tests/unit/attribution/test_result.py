@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from bayesrca.attribution import (
     compute_shapley,
     estimate_shapley,
 )
+from bayesrca.errors import InvalidSettingsError
 from tests.oracle.games import call_tree_case, tail_case
 
 mpl.use("agg")
@@ -47,8 +50,24 @@ def test_the_dataset_is_labelled(estimate: ShapleyEstimate) -> None:
 
 
 def test_a_sum_of_zero_has_no_shares() -> None:
-    table = compute_shapley(InteractionGame(single=[1.0, -1.0])).table()
-    assert table["share"].isna().all()
+    for single in ([1.0, -1.0], [0.1, 0.2, -0.3]):
+        table = compute_shapley(InteractionGame(single=single)).table()
+        assert table["share"].isna().all()
+
+
+def test_the_dataset_can_be_written(estimate: ShapleyEstimate, tmp_path: Path) -> None:
+    path = tmp_path / "shapley.nc"
+    estimate.to_dataset().to_netcdf(path, engine="h5netcdf")
+    exact = compute_shapley(InteractionGame(single=[1.0, 2.0])).to_dataset()
+    exact.to_netcdf(tmp_path / "exact.nc", engine="h5netcdf")
+    assert path.stat().st_size > 0
+
+
+def test_results_are_read_only(estimate: ShapleyEstimate) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        estimate.values[0] = 1.0
+    with pytest.raises(InvalidSettingsError, match="n_players"):
+        estimate.plot(n_players=0)
 
 
 def test_the_inner_error_has_a_column_where_there_is_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from bayesrca.attribution import (
     RULES,
     CallTreeGame,
+    ExcessFlowGame,
     Game,
     GaussianTailGame,
     InteractionGame,
     LiveEdgeGame,
     NoisyOrGame,
+    NonlinearTailGame,
     SampledTailGame,
     ShapleyProgress,
     compute_interactions,
@@ -180,19 +183,36 @@ BAD_GAMES: dict[str, tuple[Callable[[], Game], str]] = {
     "a name twice": (lambda: tail({"players": ("a", "a")}), "players"),
     "too many names": (lambda: tail({"players": ("a", "b", "c")}), "players"),
     "target out of range": (lambda: tail({"target": 2}), "target"),
-    "wrong number of weights": (lambda: tail({"weights": [1.0, 2.0]}), "edges"),
+    "wrong number of weights": (lambda: tail({"weights": [1.0, 2.0]}), "weights"),
     "ragged noise": (lambda: tail({"baseline_noise": [[0.0, 1.0, 2.0]] * 4}), "baseline_noise"),
     "one sample": (lambda: tail({"baseline_noise": [[0.0, 1.0]]}), "baseline_noise"),
     "no such tail": (lambda: tail({"tail": "both"}), "tail"),
     "words for numbers": (lambda: tail({"weights": ["x"]}), "weights"),
     "no players": (lambda: InteractionGame(single=[]), "game"),
     "an asymmetric pair": (lambda: InteractionGame(single=[1, 1], pair=[[0, 1], [2, 0]]), "pair"),
-    "a probability above 1": (lambda: live(transmission=[1.5]), "edges"),
+    "a probability above 1": (lambda: live(transmission=[1.5]), "transmission"),
     "a NaN transmission": (lambda: live(transmission=[np.nan]), "transmission"),
     "a pair that is no square": (lambda: InteractionGame(single=[1, 1], pair=[[0.0] * 4]), "pair"),
     "a NaN probability": (lambda: live(leak=[np.nan, 0.0]), "leak"),
     "two roots": (lambda: tree(parent=[-1, -1]), "parent"),
     "a negative time": (lambda: tree(observed=[1.0, -1.0]), "observed"),
+    "a negative stage": (lambda: tree(stage=[0, -1]), "stage"),
+    "too few stages": (lambda: tree(stage=[0]), "stage"),
+    "a negative node": (lambda: tail({"edges": [(0, -1)]}), "edges"),
+    "one row of edges": (lambda: tail({"edges": [0, 1]}), "edges"),
+    "ragged edges": (lambda: tail({"edges": [[0, 1], [0]]}), "edges"),
+    "huge nodes": (lambda: tail({"edges": [(0, 2**70)]}), "edges"),
+    "names that are numbers": (lambda: tail({"players": (0, 1)}), "players"),
+    "one text for names": (lambda: tail({"players": "ab"}), "players"),
+    "names without order": (lambda: tail({"players": {"a", "b"}}), "players"),
+    "two targets": (lambda: tail({"target": [0, 1]}), "target"),
+    "calls out of range": (lambda: flow(calls=[(0, 5)]), "calls"),
+    "a negative weight": (lambda: flow(weights=[-1.0]), "weights"),
+    "a negative threshold": (lambda: flow(min_signal=-1.0), "min_signal"),
+    "an endless cycle": (
+        lambda: flow(calls=[(1, 2), (2, 1), (0, 1)], weights=[1.0, 1.0, 1.0], dose=[1.0] * 3),
+        "calls",
+    ),
     "a negative deviation": (lambda: gaussian(baseline_sd=[1.0, -1.0]), "baseline_sd"),
 }
 
@@ -227,6 +247,13 @@ def gaussian(**change: Any) -> GaussianTailGame:  # noqa: ANN401
     return GaussianTailGame(**arguments | change)
 
 
+def flow(**change: Any) -> ExcessFlowGame:  # noqa: ANN401
+    arguments: dict[str, Any] = {
+        "calls": [(0, 1)], "weights": [0.5], "target": 0, "dose": [1.0, 1.0],
+    }  # fmt: skip
+    return ExcessFlowGame(**arguments | change)
+
+
 @pytest.mark.parametrize("name", BAD_GAMES)
 def test_a_bad_game_is_refused_when_built_and_the_offender_named(name: str) -> None:
     build, field = BAD_GAMES[name]
@@ -252,6 +279,9 @@ def test_a_bad_game_is_refused_when_built_and_the_offender_named(name: str) -> N
         ({"deadline": -1.0}, "deadline"),
         ({"method": "magic"}, "method"),
         ({"tolerance_kind": "both"}, "tolerance_kind"),
+        ({"tolerance": "x"}, "tolerance"),
+        ({"deadline": 1e30}, "deadline"),
+        ({"guarantee": "total"}, "guarantee"),
     ],
 )
 def test_a_bad_setting_is_refused_and_named(change: dict[str, Any], field: str) -> None:
@@ -280,3 +310,47 @@ def test_arrays_of_a_game_do_not_change_with_the_callers() -> None:
     np.testing.assert_array_equal(compute_shapley(game).values, before)
     with pytest.raises(ValueError, match="read-only"):
         np.asarray(game.observed_noise)[0] = 1.0
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    game = big_noisy_or()
+    plain = estimate_shapley(game, seed=3, budget=8000, threads=1)
+    same = estimate_shapley(game, seed=np.int64(3), budget=np.int64(8000), threads=np.int32(1))
+    np.testing.assert_array_equal(plain.values, same.values)
+
+
+def test_coalitions_are_truth_values() -> None:
+    game = big_noisy_or(5)
+    for wrong in ([[0, 5]], [[float("nan")] * 5], [["a"] * 5], [True] * 5, [[2, 0, 0, 0, 0]]):
+        with pytest.raises(InvalidGameError, match="coalitions"):
+            game.compute_values(wrong)
+    assert game.compute_values([[0, 1, 0, 1, 1]]) == game.compute_values(
+        [[False, True, False, True, True]]
+    )
+
+
+def test_games_travel_between_processes() -> None:
+    game = big_tail(12)
+    again = pickle.loads(pickle.dumps(game))
+    np.testing.assert_array_equal(compute_shapley(again).values, compute_shapley(game).values)
+    assert again.players == game.players
+
+
+def test_an_enumeration_out_of_time_gives_way_to_walks() -> None:
+    case = tail_case(np.random.default_rng(1), 13, nonlinear=True, samples=60_000)
+    estimate = estimate_shapley(
+        NonlinearTailGame(**case.arguments), seed=1, deadline=0.01, threads=1
+    )
+    assert not estimate.exact
+    assert not estimate.converged
+    assert np.isfinite(estimate.std_err).all()
+
+
+def test_far_tails_keep_causes_apart() -> None:
+    game = GaussianTailGame(
+        edges=[(0, 2), (1, 2)], weights=[1.0, 1.0], target=2,
+        observed_noise=[1500.0, 15000.0, 0.0], baseline_mean=[0.0] * 3, baseline_sd=[1.0] * 3,
+    )  # fmt: skip
+    ends = game.compute_values([[False] * 3, [True, False, False], [False, True, False]])
+    # -z^2 / 2 to four digits: 16500^2 / 6, 15000^2 / 4, 1500^2 / 4.
+    np.testing.assert_allclose(ends, [-4.5375e7, -5.625e7, -5.625e5], rtol=1e-3)

@@ -323,7 +323,7 @@ ROWS: Mapping[str, Row] = {
         "game.sampled_tail.tail",
     ),
     "two roots": (tree, lambda g: g.call_tree.parents.__setitem__(1, -1), "game.call_tree.parents"),
-    "a stage missing": (tree, lambda g: g.call_tree.stages.pop(), "game.call_tree.parents"),
+    "a stage missing": (tree, lambda g: g.call_tree.stages.pop(), "game.call_tree.stages"),
     "a negative time": (
         tree,
         lambda g: g.call_tree.observed.CopyFrom(encode_tensor(np.array([1.0, -1.0]))),

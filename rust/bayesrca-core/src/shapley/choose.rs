@@ -1,6 +1,6 @@
 //! Which method computes an estimate.
 
-use super::estimate::{Estimate, Guarantee, Method, Monitor, Options, Progress, Rule};
+use super::estimate::{Control, Estimate, Guarantee, Method, Monitor, Options, Progress, Rule};
 use super::exact::{check_players, compute_shapley};
 use super::leverage::{
     MAX_LEVERAGE_BUDGET, MAX_LEVERAGE_PLAYERS, all_coalitions, by_leverage, least_budget,
@@ -61,10 +61,21 @@ pub fn estimate_shapley<G: Game>(
         Method::Leverage => n == 1 || all_coalitions(n) <= budget,
         Method::Sampled => false,
     };
+    let mut out_of_time = false;
     if exact {
-        return compute_shapley(game, monitor);
+        let mut watch = |progress: &Progress| {
+            let control = monitor(progress);
+            out_of_time |= control == Control::Finish;
+            control
+        };
+        match compute_shapley(game, &mut watch) {
+            // Walks have something to return after their first block, an enumeration has not.
+            Err(Error::Cancelled) if out_of_time => {}
+            outcome => return outcome,
+        }
     }
     let mut estimate = match options.method {
+        _ if out_of_time => by_walks(game, active, options, monitor)?,
         Method::Leverage => by_leverage(game, &active, options, budget, monitor)?,
         Method::Sampled => by_walks(game, active, options, monitor)?,
         Method::Automatic => by_the_better(game, active, options, budget, monitor)?,

@@ -20,7 +20,7 @@ impl Dag {
     /// Check and order a graph of edges `(from, to, weight)`; weights of repeated edges add up.
     pub fn new(n: usize, edges: &[(usize, usize, f64)], target: usize) -> Result<Self> {
         check_nodes(n, target)?;
-        check_edges(n, edges)?;
+        check_edges("edges", n, edges)?;
         let mut parents: Vec<Vec<(usize, f64)>> = vec![Vec::new(); n];
         for &(from, to, weight) in edges {
             match parents[to].iter_mut().find(|p| p.0 == from) {
@@ -106,17 +106,17 @@ pub(super) fn check_nodes(n: usize, target: usize) -> Result<()> {
 }
 
 /// Edges must join nodes and carry finite weights.
-pub(super) fn check_edges(n: usize, edges: &[(usize, usize, f64)]) -> Result<()> {
+pub(super) fn check_edges(field: &str, n: usize, edges: &[(usize, usize, f64)]) -> Result<()> {
     for &(from, to, weight) in edges {
         if from >= n || to >= n {
             return Err(Error::evidence(
-                "edges",
+                field,
                 format!("({from}, {to}) is not among {n} nodes"),
             ));
         }
         if !weight.is_finite() {
             return Err(Error::evidence(
-                "edges",
+                field,
                 format!("the weight of ({from}, {to}) is not finite"),
             ));
         }

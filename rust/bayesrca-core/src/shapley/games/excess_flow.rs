@@ -1,7 +1,7 @@
 //! Excess work along a call graph: whose own excess arrives at the target.
 
 use super::dag::{check_edges, check_finite, check_nodes};
-use super::fixed_point::FixedPoint;
+use super::fixed_point::{FixedPoint, MOST_NODES, Unsolvable};
 use crate::error::{Error, Result};
 use crate::game::{Game, Walk};
 use crate::graph::Graph;
@@ -107,9 +107,9 @@ impl ExcessFlowGame {
     ) -> Result<Self> {
         let n = dose.len();
         check_nodes(n, target)?;
-        check_edges(n, calls)?;
-        if calls.iter().any(|c| c.2 < 0.0) {
-            return Err(Error::evidence("calls", "weights must not be negative"));
+        check_edges("calls", n, calls)?;
+        if let Some(i) = calls.iter().position(|c| c.2 < 0.0) {
+            return Err(Error::evidence("weights", format!("entry {i} is negative")));
         }
         check_finite("dose", &known(dose, dose), n)?;
         if dose[target].is_nan() {
@@ -124,16 +124,16 @@ impl ExcessFlowGame {
         let dose_sd = known(dose_sd, dose);
         check_finite("dose_sd", &dose_sd, n)?;
         check_finite("min_signal", &[min_signal], 1)?;
-        if min_signal < 0.0 || dose_sd.iter().any(|s| *s < 0.0) {
-            return Err(Error::evidence(
-                "dose_sd",
-                "deviations and min_signal must not be negative",
-            ));
+        if min_signal < 0.0 {
+            return Err(Error::evidence("min_signal", "must not be negative"));
+        }
+        if let Some(i) = dose_sd.iter().position(|s| *s < 0.0) {
+            return Err(Error::evidence("dose_sd", format!("entry {i} is negative")));
         }
         let callees = merged(n, calls.iter().filter(|c| c.1 != target).copied());
         let (flow, reaching) = flow_to(target, &callees)?;
         let free: Vec<bool> = (0..n).map(|i| reaching[i] && dose[i].is_nan()).collect();
-        let unobserved = FixedPoint::new(callees.clone(), &free).map_err(endless)?;
+        let unobserved = FixedPoint::new(callees.clone(), &free).map_err(unsolvable)?;
         let mut game = Self {
             callees,
             flow,
@@ -249,7 +249,7 @@ fn flow_to(target: usize, callees: &[Vec<(usize, f64)>]) -> Result<(Vec<f64>, Ve
     let mut flow = vec![0.0; n];
     flow[target] = 1.0;
     FixedPoint::new(callers, &reaching)
-        .map_err(endless)?
+        .map_err(unsolvable)?
         .solve(&mut flow);
     check_finite("calls", &flow, n)?;
     Ok((flow, reaching))
@@ -281,11 +281,16 @@ fn known(values: &[f64], dose: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-fn endless(i: usize) -> Error {
-    Error::evidence(
-        "calls",
-        format!("excess that goes round the cycle through component {i} never leaves it"),
-    )
+fn unsolvable(why: Unsolvable) -> Error {
+    let message = match why {
+        Unsolvable::Endless(i) => {
+            format!("excess that goes round the cycle through component {i} never leaves it")
+        }
+        Unsolvable::TooLarge(i, n) => format!(
+            "component {i} lies on cycles of {n} components in all, at most {MOST_NODES} can be solved"
+        ),
+    };
+    Error::evidence("calls", message)
 }
 
 fn shares(values: &[f64], limits: &[f64]) -> Vec<f64> {

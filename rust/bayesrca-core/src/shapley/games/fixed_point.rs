@@ -8,6 +8,18 @@ use crate::graph::Graph;
 /// hardly a correct digit.
 const MOST_VISITS: f64 = 1e12;
 
+/// Most nodes of one block, whose solution costs their cube: about a second at this size.
+pub(super) const MOST_NODES: usize = 1500;
+
+/// Why there is no solution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsolvable {
+    /// What goes round the cycle through this node never leaves it.
+    Endless(usize),
+    /// This node lies on cycles of more than [`MOST_NODES`] nodes, of this many.
+    TooLarge(usize, usize),
+}
+
 /// The solved structure of a fixed point: strongly connected blocks of free nodes, inputs first, each with the factors
 /// of its linear system. Exact up to rounding; cost is cubic in the largest block and linear in the edges.
 #[derive(Debug, Clone)]
@@ -27,10 +39,10 @@ struct Block {
 impl FixedPoint {
     /// `inputs` hold weights >= 0, one entry per pair of nodes; `free` says whose values are to be solved for.
     ///
-    /// The error is a node on a cycle of free nodes that passes on as much as it takes in or more, so that there is no
+    /// `Unsolvable::Endless` is a node on a cycle of free nodes that passes on as much as it takes in or more, so that there is no
     /// finite solution: a matrix `A >= 0` has spectral radius below 1 exactly if some `x >= 0` has `(I - A) x > 0`
     /// (Berman & Plemmons 1994, chapter 6), and `(I - A) x = 1` is that x, the mean numbers of visits.
-    pub fn new(inputs: Vec<Vec<(usize, f64)>>, free: &[bool]) -> Result<Self, usize> {
+    pub fn new(inputs: Vec<Vec<(usize, f64)>>, free: &[bool]) -> Result<Self, Unsolvable> {
         let n = inputs.len();
         let edges: Vec<(usize, usize)> = (0..n)
             .flat_map(|i| inputs[i].iter().map(move |&(j, _)| (j, i)))
@@ -40,7 +52,7 @@ impl FixedPoint {
             .components_in_order(&nodes)
             .into_iter()
             .map(|block| Block::new(block.into_iter().map(|p| nodes[p]).collect(), &inputs))
-            .collect::<Result<_, usize>>()?;
+            .collect::<Result<_, Unsolvable>>()?;
         Ok(Self { blocks, inputs })
     }
 
@@ -70,7 +82,7 @@ impl FixedPoint {
 }
 
 impl Block {
-    fn new(nodes: Vec<usize>, inputs: &[Vec<(usize, f64)>]) -> Result<Self, usize> {
+    fn new(nodes: Vec<usize>, inputs: &[Vec<(usize, f64)>]) -> Result<Self, Unsolvable> {
         // Blocks are ascending.
         let inside = |i: usize| {
             let place = |&(j, w)| nodes.binary_search(&j).ok().map(|column| (column, w));
@@ -81,6 +93,9 @@ impl Block {
                 nodes,
                 factors: None,
             });
+        }
+        if nodes.len() > MOST_NODES {
+            return Err(Unsolvable::TooLarge(nodes[0], nodes.len()));
         }
         let mut matrix = DMatrix::identity(nodes.len(), nodes.len());
         for (row, &i) in nodes.iter().enumerate() {
@@ -95,7 +110,7 @@ impl Block {
                 nodes,
                 factors: Some(factors),
             }),
-            _ => Err(nodes[0]),
+            _ => Err(Unsolvable::Endless(nodes[0])),
         }
     }
 }
@@ -132,7 +147,7 @@ mod tests {
         assert!(!solve(1.0, 1.0) && !solve(4.0, 0.3) && !solve(1.0, 1.0 - 1e-13));
         let own = |w: f64| FixedPoint::new(vec![vec![(0, w)]], &[true]);
         assert!(own(0.5).is_ok());
-        assert_eq!(own(1.0).unwrap_err(), 0);
+        assert_eq!(own(1.0).unwrap_err(), Unsolvable::Endless(0));
         assert!(own(f64::INFINITY).is_err());
         // A given node breaks the cycle.
         assert!(FixedPoint::new(vec![vec![(1, 2.0)], vec![(0, 2.0)]], &[true, false]).is_ok());

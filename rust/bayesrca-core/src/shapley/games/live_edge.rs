@@ -54,7 +54,7 @@ impl LiveEdgeGame {
         activation: &[f64],
     ) -> Result<Self> {
         check_nodes(n, target)?;
-        check_edges(n, edges)?;
+        check_edges("edges", n, edges)?;
         let q: Vec<f64> = edges.iter().map(|e| e.2).collect();
         check_probabilities("edges", &q, q.len())?;
         check_probabilities("leak", leak, n)?;

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 /// Largest distance from the mean that counts, in standard deviations: a variance near 0 must not reach infinity.
-const MAX_Z: f64 = 1e3;
+const MAX_Z: f64 = 1e8;
 /// Below, the logarithm is 0 to double precision.
 const LOWEST: f64 = -9.0;
 /// Above, values are computed one by one.
