@@ -7,12 +7,15 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence import FAMILIES, VITALS, Evidence, FamilyTable
 from bayesrca.incident import Family
-from bayesrca.kernels.propagation import PreparedLikelihood
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
 
 Floats = NDArray[np.float64]
+
+_MOST_VITALS = 3
+"""Most vitals an explanation names."""
 
 
 class Explainer:
@@ -35,21 +38,23 @@ class Explainer:
         self._evidence = evidence
         self._target = target
         joint = likelihood.compute_footprint_log_joint(theta)
-        # [n, s]: both kinds of a component together.
-        self._footprint = np.logaddexp(joint[0:-1:2], joint[1:-1:2]).argmax(axis=1)
+        # [n, s]: all kinds of a component together.
+        by_kind = joint[:-1].reshape(-1, len(KINDS), joint.shape[1])
+        self._footprint = np.logaddexp.reduce(by_kind, axis=1).argmax(axis=1)
         self._own = likelihood.compute_own_log_ratios(theta)
+        self._vital = likelihood.compute_vital_log_ratios(theta)
         # With a target known, only paths in the alarm's family lead from a symptom to a cause.
         self._family = evidence.alarm_family if evidence.alarm_family is not None else 0
         self._towards = _hops_to(evidence.families[self._family].edges, target)
 
     def explain(self, i: int, kind: int) -> Explanation:
-        """Explain component i as the root of a fault of the given kind (0 latency, 1 errors)."""
+        """Explain component i as the root of a fault of the given kind, an index into `KINDS`."""
         s = int(self._footprint[i])
         own = tuple(
             self._own_evidence(f, table, i, s)
             for f, table in enumerate(self._evidence.families)
             if np.isfinite(table.contrast[i, s])
-        )
+        ) + self._own_vitals(i, s)
         dose = self._dose(i, s, kind)
         path = self._path(i)
         reaches = None if self._target is None else bool(path)
@@ -73,10 +78,28 @@ class Explainer:
             log_bayes_factor=float(self._own[f, i, s]),
         )
 
+    def _own_vitals(self, i: int, s: int) -> tuple[OwnEvidence, ...]:
+        """Return the series that speak loudest for a fault of the component's resources."""
+        table = self._evidence.vitals
+        rows = np.flatnonzero((table.component == i) & np.isfinite(table.z[:, s]))
+        loudest = rows[np.argsort(-self._vital[rows, s], kind="stable")][:_MOST_VITALS]
+        return tuple(
+            OwnEvidence(
+                family=VITALS[table.family[row]].value,
+                signal=table.signal[row],
+                measure="difference of means",
+                contrast=float(table.contrast[row, s]),
+                scale=float(table.scale[row, s]),
+                log_bayes_factor=float(self._vital[row, s]),
+            )
+            for row in loudest
+        )
+
     def _dose(self, i: int, s: int, kind: int) -> Dose | None:
         if self._target is None or self._target == i:
             return None
-        families = (self._family, kind) if self._evidence.alarm_family is not None else (kind,)
+        own = (kind,) if kind < len(FAMILIES) else ()
+        families = (self._family, *own) if self._evidence.alarm_family is not None else own
         for f in families:
             table = self._evidence.families[f]
             pair = table.excess[[i, self._target], s]
@@ -144,6 +167,8 @@ def _own_words(e: OwnEvidence) -> str:
         change = f"{e.family} {way} {abs(np.expm1(e.contrast)):.0%}"
     elif e.measure == "difference of shares":
         change = f"failing share {way} {100 * abs(e.contrast):.2f} percentage points"
+    elif e.measure == "difference of means":
+        change = f"{e.family} ({e.signal}) {way}"
     else:
         change = f"{e.family} {way}"
     return f"{change} ({size:.1f} times its normal variation)"

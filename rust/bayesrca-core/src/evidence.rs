@@ -1,7 +1,7 @@
 //! What an incident's telemetry says, as arrays: the input of the likelihood.
 
 use crate::error::{Error, Result};
-use crate::params::N_FAMILIES;
+use crate::params::{N_FAMILIES, N_VITALS};
 
 /// Marks a missing entry.
 const MISSING: f64 = f64::NAN;
@@ -33,6 +33,46 @@ pub struct FamilyEvidence {
     pub dose_high: Vec<f64>,
 }
 
+/// Evidence of the components' own resource telemetry: load, cpu, memory, disk, network and anything else.
+#[derive(Debug, Clone, Default)]
+pub struct VitalEvidence {
+    /// Component of each series, ascending.
+    pub component: Vec<usize>,
+    /// Family of each series, an index into `params::VITALS`, ascending within a component.
+    pub family: Vec<usize>,
+    /// Standardised signed contrast of each series, length `series * s`, NaN where missing.
+    pub z: Vec<f64>,
+}
+
+impl VitalEvidence {
+    fn validate(&self, n: usize, s: usize) -> Result<()> {
+        let m = self.component.len();
+        if self.family.len() != m || self.z.len() != m * s {
+            return Err(Error::evidence(
+                "vitals",
+                format!("needs a family and {s} contrasts for each of {m} series"),
+            ));
+        }
+        if self.component.iter().any(|&i| i >= n) || self.family.iter().any(|&v| v >= N_VITALS) {
+            return Err(Error::evidence(
+                "vitals",
+                "names a component or family that does not exist",
+            ));
+        }
+        let places: Vec<_> = self.component.iter().zip(&self.family).collect();
+        if !places.is_sorted() {
+            return Err(Error::evidence(
+                "vitals",
+                "must be sorted by component, then family",
+            ));
+        }
+        if self.z.iter().any(|z| z.is_infinite()) {
+            return Err(Error::evidence("vitals.z", "must be finite or NaN"));
+        }
+        Ok(())
+    }
+}
+
 /// Evidence of one incident.
 #[derive(Debug, Clone)]
 pub struct Evidence {
@@ -48,6 +88,8 @@ pub struct Evidence {
     pub root_log_factor: Vec<f64>,
     /// One entry per family, in the order of `params::FAMILIES`.
     pub families: [FamilyEvidence; N_FAMILIES],
+    /// The components' own resource telemetry.
+    pub vitals: VitalEvidence,
 }
 
 impl Evidence {
@@ -99,7 +141,7 @@ impl Evidence {
         for (f, family) in self.families.iter().enumerate() {
             family.validate(n, s, crate::params::FAMILIES[f])?;
         }
-        Ok(())
+        self.vitals.validate(n, s)
     }
 }
 

@@ -85,3 +85,37 @@ fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
         .map_err(|_| invalid(format!("{name} must be C-contiguous")))?
         .to_vec())
 }
+
+/// Evidence of the components' own resource telemetry: m series over s footprints.
+///
+/// Args:
+///     component: int64 [m], the component of each series, ascending.
+///     family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic), ascending within a
+///         component.
+///     z: float64 [m, s], standardised signed contrasts, NaN where missing.
+///
+/// Raises:
+///     InvalidEvidenceError: an array is not contiguous.
+#[pyclass(frozen, module = "bayesrca._core")]
+pub(crate) struct VitalEvidence {
+    pub(crate) inner: bayesrca_core::VitalEvidence,
+}
+
+#[pymethods]
+impl VitalEvidence {
+    #[new]
+    #[pyo3(signature = (*, component, family, z))]
+    fn new(
+        component: PyReadonlyArray1<'_, i64>,
+        family: PyReadonlyArray1<'_, i64>,
+        z: PyReadonlyArray2<'_, f64>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            inner: bayesrca_core::VitalEvidence {
+                component: component.as_array().iter().map(|&i| index(i)).collect(),
+                family: family.as_array().iter().map(|&v| index(v)).collect(),
+                z: flat(&z, "z")?,
+            },
+        })
+    }
+}
