@@ -90,7 +90,7 @@ def build_frame(
     times = _sample_times(signals, window)
     if times.size == 0:
         msg = (
-            f"no latency or error series has a sample in the incident window "
+            f"no series that is read has a sample in the incident window "
             f"[{window.start}, {window.end}]; widen the window"
         )
         raise NoEvidenceError(msg, field="window")
@@ -138,8 +138,8 @@ def _periods(
         notes.append(f"No baseline window was given: {alone} for the noise.")
     elif not any(_normal_samples(s, baseline, window) for s in signals):
         notes.append(
-            "The baseline holds no latency or error sample outside the incident window and could "
-            f"not be used: {alone} for the noise."
+            "The baseline holds no sample outside the incident window and could not be "
+            f"used: {alone} for the noise."
         )
         baseline = None
     return window, baseline

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import Evidence, FamilyTable
+from bayesrca.evidence import Evidence, FamilyTable, VitalTable
 from bayesrca.model.parameters import unconstrained_prior
 
 ARRAYS = (
@@ -51,6 +51,7 @@ def make_evidence(
         target=target,
         alarm_family=alarm_family,
         families=tables,
+        vitals=VitalTable.empty(s),
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
         notes=(),
     )
