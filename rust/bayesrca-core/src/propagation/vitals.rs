@@ -24,6 +24,8 @@ const AT_FAULT: [f64; N_VITALS] = [0.10, 0.23, 0.19, 0.16, 0.17, 0.15];
 const ROOT_UP: [f64; N_VITALS] = [0.4, 0.85, 0.85, 0.7, 0.5, 0.5];
 /// Probability that a disturbed component's vital moves up, by family.
 const EFFECT_UP: [f64; N_VITALS] = [0.3, 0.5, 0.5, 0.5, 0.4, 0.5];
+/// Largest density ratio of one series: products over families stay in range at a sampler's wildest theta.
+const LARGEST_RATIO: f64 = 1e40;
 /// The theta by whose quiet law footprints are told apart.
 const REFERENCE: (f64, f64) = (0.9, 2.5);
 
@@ -219,7 +221,7 @@ impl Vitals {
                         x.root[at] += share;
                         continue;
                     }
-                    let per_quiet = share / (self.reference[row * s + k] * level);
+                    let per_quiet = self.per_quiet(row * s + k, share, level);
                     x.affected[at] += per_quiet * sided(z, effect, up_a).0;
                     x.root[at] += per_quiet * sided(z, root, up_r).0;
                 }
@@ -242,6 +244,11 @@ impl Vitals {
             }
         }
         out
+    }
+
+    /// `share` over the quiet density that an effect is held against.
+    fn per_quiet(&self, at: usize, share: f64, level: f64) -> f64 {
+        share * (1.0 / (self.reference[at] * level)).min(LARGEST_RATIO)
     }
 
     /// Mean over observed footprints of a series' log quiet density `(a / 2s) (1 + |z|/s)^-(a+1)`, with its derivatives.
@@ -358,7 +365,7 @@ impl Vitals {
             if z.is_nan() {
                 continue;
             }
-            let per_quiet = share / (self.reference[row * s + k] * level);
+            let per_quiet = self.per_quiet(row * s + k, share, level);
             let (e, d_e) = sided(z, scale * size, EFFECT_UP[cell.family]);
             let (r, d_r) = sided(z, scale * ROOT_EFFECT, ROOT_UP[cell.family]);
             let (g_e, g_r) = (
