@@ -139,6 +139,12 @@ def test_a_change_from_almost_nothing_is_cut_and_told() -> None:
     assert any("more than 3000 null scales" in note and "front|cpu_value" in note for note in notes)
 
 
+def test_a_steady_counter_does_not_stand_out() -> None:
+    _, table, _ = reduce(vital("front", 1000.0 * np.arange(len(TIME))))
+    assert (table.z > 0).all()
+    assert (table.z < 2.5).all()
+
+
 def test_a_counter_that_was_always_zero_borrows_a_level() -> None:
     _, table, _ = reduce(vital("front", step(0.0, 7.0)), vital("back", step(100.0, 100.0)))
     np.testing.assert_allclose(table.z[0], 7 / (0.06 * 10.0))
