@@ -112,4 +112,8 @@ def _scale(position: Ints, normal: Floats, window: Floats, bins: Ints, n_bins: i
 
 def _largest(values: Floats) -> Floats:
     """Largest magnitude of each series; -1 where it has no sample."""
-    return np.asarray(np.fmax.reduce(np.abs(values), axis=1, initial=-1.0))
+    size = np.abs(values)
+    largest = size.max(axis=1, initial=-1.0)
+    some_missing = np.isnan(largest)  # a plain maximum is several times faster than one past NaN
+    largest[some_missing] = np.fmax.reduce(size[some_missing], axis=1, initial=-1.0)
+    return largest

@@ -170,7 +170,13 @@ def _normal_samples(signal: Signal, baseline: TimeWindow, window: TimeWindow) ->
 
 def _sample_times(signals: tuple[Signal, ...], window: TimeWindow | None = None) -> Floats:
     """Distinct times of the samples there are, in a window or at all."""
-    times = np.unique(np.concatenate([s.timestamps[~np.isnan(s.values)] for s in signals]))
+    # Most series share one clock, and usually the very array.
+    clocks: dict[int, tuple[Floats, NDArray[np.bool_]]] = {}
+    for signal in signals:
+        time, seen = signal.timestamps, ~np.isnan(signal.values)
+        known = clocks.get(id(time))
+        clocks[id(time)] = (time, seen if known is None else known[1] | seen)
+    times = np.unique(np.concatenate([time[seen] for time, seen in clocks.values()]))
     return times if window is None else times[window.contains(times)]
 
 

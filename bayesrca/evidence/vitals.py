@@ -84,51 +84,48 @@ def build_vitals(incident: Incident, frame: Frame, remarks: Remarks) -> VitalTab
     cell = np.array(
         [index[str(s.component)] * len(VITALS) + _PLACE[s.family] for s in signals], dtype=np.int64
     )
-    batches = _drop_copies(build_batches(frame, signals), signals, cell, remarks)
-    for position in find_twins(batches, cell % len(VITALS)):
-        remarks.add(Remark.TWIN, signals[position].label)
-    contrast = np.full((len(signals), len(frame.first)), np.nan)
-    scale = contrast.copy()
-    levels = [compute_levels(batch) for batch in batches]
-    for batch, level, peers in zip(
-        batches, levels, _peer_levels(batches, levels, signals), strict=True
-    ):
-        found = compute_block_contrasts(frame, batch, lift_levels(batch, level, peers))
-        contrast[batch.position] = batch.unscale(found.value)
-        scale[batch.position] = batch.unscale(found.scale)
-        if frame.baseline is not None:
-            for row in np.flatnonzero(found.default_scale):
-                remarks.add(Remark.DEFAULT_SCALE, signals[batch.position[row]].label)
-    return _tabulate(signals, cell, contrast, scale, remarks)
-
-
-def _drop_copies(
-    batches: list[Batch], signals: Sequence[Signal], cell: Ints, remarks: Remarks
-) -> list[Batch]:
+    batches = build_batches(frame, signals)
+    levels = _lifted_levels(batches, signals)
+    s = len(frame.first)
+    arrays = {name: np.full((len(signals), s), np.nan) for name in ("z", "contrast", "scale")}
     kept = []
-    for batch in batches:
-        copies = find_copies(batch, cell[batch.position])
-        for row in np.flatnonzero(copies):
-            remarks.add(Remark.COPY, signals[batch.position[row]].label)
-        kept.append(batch.take(np.flatnonzero(~copies)) if copies.any() else batch)
-    return kept
+    for every, level in zip(batches, levels, strict=True):
+        copies = find_copies(every, cell[every.position])
+        _remark(remarks, Remark.COPY, signals, every.position[copies])
+        batch = every.take(np.flatnonzero(~copies)) if copies.any() else every
+        kept.append(batch)
+        found = compute_block_contrasts(frame, batch, level[~copies])
+        arrays["z"][batch.position] = found.value / found.scale
+        arrays["contrast"][batch.position] = batch.unscale(found.value)
+        arrays["scale"][batch.position] = batch.unscale(found.scale)
+        if frame.baseline is not None:
+            bare = batch.position[found.default_scale]
+            _remark(remarks, Remark.DEFAULT_SCALE, signals, bare)
+    _remark(remarks, Remark.TWIN, signals, find_twins(kept, cell % len(VITALS)))
+    return _tabulate(signals, cell, arrays, remarks)
 
 
-def _peer_levels(
-    batches: list[Batch], levels: list[Floats], signals: Sequence[Signal]
-) -> list[Floats]:
-    """Median level of the other components' series of the same name, by batch; NaN for none.
+def _remark(
+    remarks: Remarks, remark: Remark, signals: Sequence[Signal], positions: Ints | list[int]
+) -> None:
+    for i in positions:
+        remarks.add(remark, signals[i].label)
 
-    A component has one series of a name, so that all others of that name are its peers.
+
+def _lifted_levels(batches: list[Batch], signals: Sequence[Signal]) -> list[Floats]:
+    """Level against which a change of each series is judged, by batch, in scaled units.
+
+    A component has one series of a name, so that all others of that name belong to its peers.
     """
     if not batches:
         return []
+    levels = [compute_levels(batch) for batch in batches]
     own = np.concatenate([b.unscale(level) for b, level in zip(batches, levels, strict=True)])
     position = np.concatenate([batch.position for batch in batches])
     names: dict[str, int] = {}
     name = np.array([names.setdefault(signals[i].name, len(names)) for i in position])
-    peers = _median_of_others(own, name)
-    return np.split(peers, np.cumsum([len(level) for level in levels])[:-1])
+    peers = np.split(_median_of_others(own, name), np.cumsum([len(level) for level in levels])[:-1])
+    return [lift_levels(*each) for each in zip(batches, levels, peers, strict=True)]
 
 
 def _median_of_others(values: Floats, group: Ints) -> Floats:
@@ -153,15 +150,13 @@ def _median_of_others(values: Floats, group: Ints) -> Floats:
 
 
 def _tabulate(
-    signals: Sequence[Signal], cell: Ints, contrast: Floats, scale: Floats, remarks: Remarks
+    signals: Sequence[Signal], cell: Ints, arrays: dict[str, Floats], remarks: Remarks
 ) -> VitalTable:
     order = np.argsort(cell, kind="stable")
-    order = order[~np.isnan(contrast[order]).all(axis=1)]
-    contrast, scale = contrast[order], scale[order]
-    with np.errstate(over="ignore"):
-        z = contrast / scale
-    for row in np.flatnonzero((np.abs(z) > LARGEST_Z).any(axis=1)):
-        remarks.add(Remark.LARGEST, signals[order[row]].label)
+    order = order[~np.isnan(arrays["z"][order]).all(axis=1)]
+    z, contrast, scale = (arrays[name][order] for name in ("z", "contrast", "scale"))
+    cut = (np.abs(z) > LARGEST_Z).any(axis=1)
+    _remark(remarks, Remark.LARGEST, signals, order[cut])
     return VitalTable(
         component=cell[order] // len(VITALS),
         family=cell[order] % len(VITALS),
