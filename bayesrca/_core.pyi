@@ -81,6 +81,11 @@ class NativeEstimate:
         Evaluations of the game.
         """
     @property
+    def n_surrogate_evaluations(self, /) -> int:
+        """
+        Evaluations of the game's surrogate, its control variate.
+        """
+    @property
     def n_units(self, /) -> int:
         """
         Independent sampling units.
@@ -108,7 +113,8 @@ class NativeGame:
     """
     def estimate_shares(self, /, *, resamples: int, seed: int) -> "tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]":
         """
-        Shares of the target's excess, with the errors that the doses' noise puts on them.
+        Shares of the target's excess among those whose value stands out of its noise, with the errors that the doses'
+        noise puts on them.
 
         Args:
             resamples: how often the doses are drawn anew (>= 2).
@@ -230,7 +236,7 @@ def compute_shapley(game: NativeGame, *, threads: int = 1, progress: Any | None 
         CancelledError: `cancelled` returned True.
     """
 
-def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = None, relative: bool = True, budget: int | None = None, confidence: float = 0.95, method: str = "automatic", threads: int = 1, deadline: float | None = None, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
+def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = None, relative: bool = True, budget: int | None = None, confidence: float = 0.95, method: str = "automatic", guarantee: str = "asymptotic", threads: int = 1, deadline: float | None = None, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
     """
     Estimate Shapley values.
 
@@ -242,6 +248,7 @@ def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = N
         budget: most evaluations, or None.
         confidence: coverage of the half-widths, in (0, 1).
         method: "automatic", "sampled" or "leverage".
+        guarantee: "asymptotic" or "bernstein": what the half-widths under a tolerance promise.
         threads: threads to use (>= 1).
         deadline: seconds after which to return what there is, or None.
         progress: told the evaluations so far, the planned ones or None, the widest half-width and its target or None.
@@ -262,20 +269,22 @@ def excess_flow_game(*, calls: "numpy.typing.NDArray[numpy.int64]", weights: "nu
         calls: int64 [e, 2], pairs (caller, callee).
         weights: float64 [e], part of the callee's excess that the caller sees (>= 0).
         target: the component whose excess is explained.
-        dose: float64 [n], excess of each component.
-        dose_sd: float64 [n], standard deviation of its noise (>= 0).
+        dose: float64 [n], excess of each component; NaN where it does not report.
+        dose_sd: float64 [n], standard deviation of its noise (>= 0; any where the dose is NaN).
         min_signal: doses below this many standard deviations count as 0 (>= 0).
 
     Raises:
-        InvalidGameError: a wrong shape, a negative or not finite entry.
+        InvalidGameError: a wrong shape, a negative or infinite entry, a target without a dose, or a cycle of calls that
+            hands on all the work that goes round or more.
     """
 
 def excess_flow_weights(*, requests: "numpy.typing.NDArray[numpy.float64]", calls: "numpy.typing.NDArray[numpy.int64]") -> "numpy.typing.NDArray[numpy.float64]":
     """
-    Part of each callee's excess that each caller sees: the caller's part of the requests of all its callers.
+    Part of each callee's excess that each caller sees: the caller's part of the requests of all its callers. Equal
+    parts where one of these is unknown or nobody has requests.
 
     Args:
-        requests: float64 [n], requests of each component (>= 0).
+        requests: float64 [n], requests of each component (>= 0), NaN where unknown.
         calls: int64 [e, 2], pairs (caller, callee).
 
     Returns:

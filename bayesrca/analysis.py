@@ -14,16 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesrca.attribution.excess import estimate_excess_attribution
+from bayesrca.attribution.shares import ExcessAttribution
 from bayesrca.config import LARGEST_SEED, Method, Settings
-from bayesrca.errors import CancelledError, InvalidSettingsError
-from bayesrca.evidence import build_evidence
+from bayesrca.errors import (
+    CancelledError,
+    InvalidGameError,
+    InvalidSettingsError,
+    NoEvidenceError,
+)
+from bayesrca.evidence import Evidence, build_evidence
 from bayesrca.incident import Incident
 from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.model.screen import estimate_by_screen
-from bayesrca.posterior.build import build_posterior
+from bayesrca.posterior.build import build_posterior, most_probable_footprint
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.result import Answer, Diagnostics
@@ -74,6 +81,11 @@ class Analysis:
     components: tuple[str, ...]
     draws: Draws
     root: RootProbabilities
+
+    @property
+    def attribution(self) -> ExcessAttribution | None:
+        """Shapley shares of the target's excess, or None; a share is not a probability."""
+        return self.answer.attribution
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON form (docs/json.md)."""
@@ -138,12 +150,15 @@ def analyze(
         draws, root, diagnostics = run.estimate(likelihood)
         with run.step("explain"):
             posterior = build_posterior(draws, root, evidence, likelihood, target)
+            footprint = most_probable_footprint(draws, likelihood)
+            attribution = run.attribute(evidence, footprint)
     answer = Answer(
         incident=incident.name,
         method="screen" if draws.is_screen else "nuts",
         posterior=posterior,
         interval_mass=settings.interval_mass,
         diagnostics=diagnostics,
+        attribution=attribution,
         notes=(*evidence.notes, *run.notes),
         seed=seed,
         versions=library_versions(),
@@ -211,10 +226,7 @@ class _Run:
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         """Estimate by the method the settings and the deadline allow."""
         method = self.settings.method
-        # Children of the seed, so that the two speeds share no randomness.
-        screen_seed, *nuts_seeds = (
-            int(s) for s in np.random.SeedSequence(self.seed).generate_state(3)
-        )
+        screen_seed, *nuts_seeds, _ = self._children()
         if method is not Method.NUTS:
             draws = self._screen(likelihood, screen_seed)
             if method is Method.SCREEN or not self._time_for_nuts(likelihood):
@@ -230,6 +242,19 @@ class _Run:
             raise CancelledError(msg, field="deadline")
         self.notes.append("NUTS did not finish within the deadline: this is the screen's answer.")
         return self._checked(draws, likelihood, reruns=0)
+
+    def attribute(self, evidence: Evidence, footprint: int) -> ExcessAttribution | None:
+        """Share the target's excess; where that cannot be done, note why."""
+        seed = self._children()[-1]
+        try:
+            return estimate_excess_attribution(evidence, footprint=footprint, seed=seed)
+        except (NoEvidenceError, InvalidGameError) as error:
+            self.notes.append(f"No shares of the target's excess were computed: {error}.")
+            return None
+
+    def _children(self) -> list[int]:
+        """Seeds that follow from the seed, so that no two steps share randomness."""
+        return [int(s) for s in np.random.SeedSequence(self.seed).generate_state(4)]
 
     def _screen(self, likelihood: PreparedLikelihood, seed: int) -> Draws:
         try:

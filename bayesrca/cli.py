@@ -1,4 +1,4 @@
-"""The command line: ``bayesrca analyze`` and ``bayesrca serve``.
+"""The command line: ``bayesrca analyze``, ``bayesrca backtest`` and ``bayesrca serve``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
 healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayesrca.cli_backtest import backtest
+from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -42,15 +44,11 @@ app = typer.Typer(
 )
 
 
-class _OutputError(Exception):
-    """The answer exists but could not be written; no `OSError`, which Typer would handle."""
-
-
 def _print_version(value: bool) -> None:
     if value:
         import bayesrca  # noqa: PLC0415  its version is in the native core
 
-        _say(f"bayesrca {bayesrca.__version__}\n")
+        say(f"bayesrca {bayesrca.__version__}\n")
         raise typer.Exit
 
 
@@ -135,6 +133,9 @@ def analyze(  # noqa: PLR0913  one parameter per option
         raise typer.Exit(EXIT_UNHEALTHY)
 
 
+app.command()(backtest)
+
+
 @app.command()
 def serve(
     *,
@@ -165,7 +166,7 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         code = _run()
-        _say("")  # what Typer has written of its own, such as --help, may not be out yet
+        say("")  # what Typer has written of its own, such as --help, may not be out yet
     except BayesRcaError as error:
         where = f" ({error.field})" if error.field else ""
         sys.stderr.write(f"bayesrca: {error}{where}\n")
@@ -173,13 +174,13 @@ def main() -> None:
             for name, description in error.violations:
                 sys.stderr.write(f"  {name}: {description}\n")
         code = _code_of(error)
-    except _OutputError as error:
+    except OutputError as error:
         sys.stderr.write(f"bayesrca: {error}\n")
         code = EXIT_OUTPUT
     except OSError as error:  # of what Typer writes; anything else is a bug
         if error.errno != errno.ENOSPC:
             raise
-        _silence()
+        silence()
         sys.stderr.write(f"bayesrca: cannot write: {error.strerror}\n")
         code = EXIT_OUTPUT
     except KeyboardInterrupt:
@@ -255,37 +256,22 @@ def _ask(server: str, incident: Incident, seed: int, settings: Settings) -> Answ
 
 def _check_output(output: Path, server: str | None) -> None:
     """Refuse, before anything is computed, an output that cannot be written."""
-    problem = ""
     if server is not None:
-        problem = "--output needs the draws, which stay on the server; run without --server"
-    elif not output.parent.is_dir():
-        problem = f"cannot write {output}: the folder {output.parent} does not exist"
-    elif not os.access(output.parent, os.W_OK | os.X_OK):
-        problem = f"cannot write {output}: the folder {output.parent} may not be written to"
-    if problem:
-        raise InvalidSettingsError(problem, field="output")
+        msg = "--output needs the draws, which stay on the server; run without --server"
+        raise InvalidSettingsError(msg, field="output")
+    check_file(output, "output")
 
 
 def _write(analysis: Analysis, output: Path) -> None:
-    """Write the draws beside the target first, so that no half-written file is left."""
-    partial = output.with_name(f".{output.name}.partial")
     # In memory, a few MB: HDF5 itself does not survive a disk that is full.
-    content = analysis.to_datatree().to_netcdf(engine="h5netcdf")
-    try:
-        partial.write_bytes(content)
-        partial.replace(output)
-    except OSError as error:
-        msg = f"cannot write {output}: {error.strerror or error}"
-        raise _OutputError(msg) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(output, analysis.to_datatree().to_netcdf(engine="h5netcdf"))
 
 
 def _show(answer: Answer, *, as_json: bool, top: int) -> None:
     if as_json:
         from bayesrca.posterior.document import answer_document  # noqa: PLC0415
 
-        _say(json.dumps(answer_document(answer), indent=2, allow_nan=False) + "\n")
+        say(json.dumps(answer_document(answer), indent=2, allow_nan=False) + "\n")
         return
     from rich.console import Console  # noqa: PLC0415
 
@@ -295,28 +281,7 @@ def _show(answer: Answer, *, as_json: bool, top: int) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
     with console.capture() as text:
         console.print(render(answer, shown=top), soft_wrap=False)
-    _say(text.get())
-
-
-def _say(text: str) -> None:
-    """Write to standard output, all of it, now.
-
-    Raises:
-        _OutputError: it cannot be written. A reader that has left, as `head` does, is no error.
-    """
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        _silence()
-        if not isinstance(error, BrokenPipeError):
-            msg = f"cannot write to standard output: {error.strerror or error}"
-            raise _OutputError(msg) from error
-
-
-def _silence() -> None:
-    """Drop what is still buffered, so that the interpreter's end does not try it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    say(text.get())
 
 
 if __name__ == "__main__":

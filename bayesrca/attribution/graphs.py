@@ -143,22 +143,25 @@ class ExcessFlowGame(Game):
 
     A component's dose (its excess time or failures) is its own excess plus what its callees hand
     on, ``dose_i = own_i + sum over callees c of weight_ic dose_c``; the value of a coalition is
-    the part of the target's dose that its members' own excesses explain. Shapley values are exact:
-    own excess times its flow to the target along all paths. `estimate_shares` adds the errors that
-    uncertain doses put on the shares.
+    the part of the target's dose that its members' own excesses explain. Shapley values are exact,
+    on graphs with cycles too: own excess times its flow to the target along all paths; they sum to
+    the target's dose. What the target hands to its own callers does not come back to it.
+    `estimate_shares` adds the errors that uncertain doses put on the shares.
 
     Attributes:
         calls: int [e, 2] or pairs of names, (caller, callee).
-        weights: float [e], part of the callee's excess that the caller sees (>= 0); see
-            `from_requests`.
+        weights: float [e], part of the callee's excess that the caller sees (>= 0); those of
+            repeated calls add up. See `from_requests`.
         target: the component whose excess is explained, by index or name.
-        dose: float [n], excess of each component.
+        dose: float [n], excess of each component; NaN where it does not report. Its own excess is
+            then taken as 0, it hands on what its callees give it, and its value is exactly 0.
         dose_sd: float [n], standard deviation of its noise (>= 0); None for exact doses.
         min_signal: doses below this many standard deviations count as 0 (>= 0).
         players: names of the components; None numbers them.
 
     Raises:
-        InvalidGameError: a wrong shape, an unknown name, a negative or not finite entry.
+        InvalidGameError: a wrong shape, an unknown name, a negative or infinite entry, a target
+            without a dose, or a cycle of calls that hands on all the work that goes round or more.
     """
 
     calls: ArrayLike
@@ -200,11 +203,14 @@ class ExcessFlowGame(Game):
     ) -> Self:
         """Weigh each call by the caller's part of the requests of all the callee's callers.
 
+        A callee hands equal parts to its callers where one of these has unknown requests or all
+        have none, so that it always hands on its whole dose.
+
         Args:
             calls: int [e, 2] or pairs of names, (caller, callee).
-            requests: float [n], requests of each component (>= 0).
+            requests: float [n], requests of each component (>= 0); NaN where unknown.
             target: the component whose excess is explained.
-            dose: float [n], excess of each component.
+            dose: float [n], excess of each component; NaN where it does not report.
             dose_sd: float [n], standard deviation of its noise.
             min_signal: doses below this many standard deviations count as 0.
             players: names of the components.
@@ -227,16 +233,19 @@ class ExcessFlowGame(Game):
     def estimate_shares(self, *, seed: int, resamples: int = 256) -> tuple[Floats, Floats, Floats]:
         """Shares of the target's excess with the errors that the doses' noise puts on them.
 
-        A parametric bootstrap: the whole computation, the threshold included, is repeated on doses
-        drawn anew from normal laws.
+        Only values that stand ``min_signal`` of their own standard deviations above 0 have a share:
+        everybody's noise is positive half the time and would take from those who have a part. The
+        errors come from a parametric bootstrap: the whole computation, the thresholds included, is
+        repeated on doses drawn anew from normal laws.
 
         Args:
             seed: 0 to 2^64 - 1.
             resamples: how often the doses are drawn (>= 2).
 
         Returns:
-            float64 [n] each: positive parts of the Shapley values over their sum (all 0 when none
-            is positive), the standard error of each share, and that of each Shapley value.
+            float64 [n] each: Shapley values that stand out of their noise over their sum (all 0
+            when none does), the root mean square error of each share, and the standard error of
+            each Shapley value.
 
         Raises:
             InvalidGameError: fewer than 2 resamples.

@@ -28,6 +28,14 @@ RULES = {
     "antithetic_pairs_t_interval_above_256_players": (
         "as antithetic_pairs_t_interval, because the Sobol sequence has 256 dimensions"
     ),
+    "antithetic_pairs_empirical_bernstein": (
+        "independent pairs of an order and its reverse; empirical Bernstein bound (Maurer & Pontil "
+        "2009) over all players and looks at once"
+    ),
+    "worlds_empirical_bernstein": (
+        "sampled worlds of live edges, 64 at a time; empirical Bernstein bound over all players "
+        "and looks at once"
+    ),
     "single_walk_no_error": "a single order of the players, from which no error can be told",
     "sobol_scrambles_t_interval": (
         "independent scrambles of a Sobol sequence of orders with their reverses; t-interval over "
@@ -36,6 +44,10 @@ RULES = {
     "worlds_confidence_sequence": (
         "sampled worlds of live edges, 64 at a time; asymptotic confidence sequence over all "
         "players at once"
+    ),
+    "leverage_jackknife": (
+        "weighted least squares over pairs of a coalition and its complement sampled by leverage "
+        "(Musco & Witter 2025); t-interval per player from a delete-a-group jackknife"
     ),
     "worlds_t_interval": "sampled worlds of live edges, 64 at a time; t-interval per player",
 }

@@ -16,6 +16,11 @@ from bayesrca.kernels import shapley as kernel
 Method = Literal["automatic", "sampled", "leverage"]
 
 _LARGEST_SEED = 2**64 - 1
+_WORDS = {
+    "method": ("automatic", "sampled", "leverage"),
+    "tolerance_kind": ("relative", "absolute"),
+    "guarantee": ("asymptotic", "bernstein"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ def estimate_shapley(
     tolerance_kind: Literal["relative", "absolute"] = "relative",
     confidence: float = 0.95,
     method: Method = "automatic",
+    guarantee: Literal["asymptotic", "bernstein"] = "asymptotic",
     deadline: float | None = None,
     progress: Callable[[ShapleyProgress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -70,8 +76,14 @@ def estimate_shapley(
         tolerance_kind: ``relative`` to the root mean square of the values of the players that
             matter, or ``absolute`` in the unit of the game's value.
         confidence: coverage of the half-widths, in (0, 1).
-        method: ``automatic`` as said above; ``sampled`` never takes the exact way; ``leverage``
-            fits a regression on sampled coalitions (see docs/attribution.md).
+        method: ``automatic`` as said above, and on a budget for a game that Python values, a
+            regression where that promises the smaller error; ``sampled`` always walks along orders;
+            ``leverage`` always fits the regression, on a budget: weighted least squares over
+            coalitions sampled by leverage (Musco & Witter 2025).
+        guarantee: what half-widths under a tolerance promise: ``asymptotic``, honest for many
+            units, or ``bernstein``, a bound for any number of them (Maurer & Pontil 2009), several
+            times as wide, for games whose values have a known range (noisy-OR, live edges, call
+            trees).
         deadline: seconds (> 0) after which what there is is returned, with its errors and
             ``converged`` False.
         progress: told every few milliseconds where the estimation is.
@@ -85,7 +97,7 @@ def estimate_shapley(
     """
     _check_game(game)
     _check_seed(seed)
-    _check_method(method, tolerance_kind)
+    _check_words(method=method, tolerance_kind=tolerance_kind, guarantee=guarantee)
     _check_positive("tolerance", tolerance)
     _check_positive("deadline", deadline)
     if not 0.0 < confidence < 1.0:
@@ -102,6 +114,7 @@ def estimate_shapley(
         budget=budget,
         confidence=confidence,
         method=method,
+        guarantee=guarantee,
         threads=_threads(threads),
         deadline=deadline,
         progress=_report(progress),
@@ -199,13 +212,10 @@ def _check_seed(seed: object) -> None:
         _refuse("seed", f"must be a whole number from 0 to {_LARGEST_SEED}, got {seed!r}")
 
 
-def _check_method(method: str, tolerance_kind: str) -> None:
-    for name, value, known in (
-        ("method", method, ("automatic", "sampled", "leverage")),
-        ("tolerance_kind", tolerance_kind, ("relative", "absolute")),
-    ):
-        if value not in known:
-            _refuse(name, f"must be one of {', '.join(known)}, got {value!r}")
+def _check_words(**words: str) -> None:
+    for name, value in words.items():
+        if value not in _WORDS[name]:
+            _refuse(name, f"must be one of {', '.join(_WORDS[name])}, got {value!r}")
 
 
 def _check_positive(name: str, value: float | None) -> None:

@@ -14,7 +14,12 @@ from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dos
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
-from bayesrca.evidence.requests import align_requests, check_counts, compute_silence
+from bayesrca.evidence.requests import (
+    align_requests,
+    check_counts,
+    compute_request_rate,
+    compute_silence,
+)
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
 from bayesrca.evidence.units import is_time, read_failure_share
@@ -75,6 +80,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     notes.extend(sources.remarks.sentences())
     target, alarm = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
+    requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
         components=incident.topology.names,
         footprints=frame.footprints,
@@ -83,9 +89,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         alarm_family=alarm,
         families=tables,
         vitals=vitals,
-        root_log_factor=np.stack(
-            [compute_silence(frame, sources.requests(c)) for c in incident.topology.names]
-        ),
+        root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
+        request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
     )
 

@@ -83,6 +83,7 @@ class Evidence:
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
+        request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
     """
 
@@ -94,4 +95,5 @@ class Evidence:
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
     root_log_factor: Floats
+    request_rate: Floats
     notes: tuple[str, ...]

@@ -108,17 +108,13 @@ def compute_silence(frame: Frame, requests: Signal | None) -> Floats:
     factor = np.zeros(len(frame.first))
     if requests is None:
         return factor
-    bins = frame.bin_of(requests)
-    seen = (bins >= 0) & ~np.isnan(requests.values)
-    total = np.bincount(bins[seen], requests.values[seen], minlength=frame.n_bins)
-    samples = np.bincount(bins[seen], minlength=frame.n_bins)
-    inside = frame.inside
-    silent = (inside @ total == 0) & (inside @ samples > 0)
+    total, samples = _sums_inside(frame, requests)
+    silent = (total == 0) & (samples > 0)
     if not silent.any():
         return factor
     # A missing sample tells nothing: it is not a silent one.
     normal = requests.values[frame.baseline_mask(requests) & ~np.isnan(requests.values)]
-    per_bin = max(1, round(np.count_nonzero(bins >= 0) / frame.n_bins))
+    per_bin = max(1, round(np.count_nonzero(frame.bin_of(requests) >= 0) / frame.n_bins))
     for s in np.flatnonzero(silent):
         length = int(frame.last[s] - frame.first[s]) * per_bin
         n_windows = len(normal) - length + 1
@@ -129,3 +125,28 @@ def compute_silence(frame: Frame, requests: Signal | None) -> Floats:
         quiet = (zero + 0.5) / (max(n_windows, 0) + 1.0)
         factor[s] = min(0.0, np.log(SILENT_ROOT / quiet))
     return factor
+
+
+def compute_request_rate(frame: Frame, requests: Signal | None) -> Floats:
+    """[s] requests per second in each footprint, NaN where no sample tells them.
+
+    A mean over the samples there are, so that components with gaps compare with those without.
+    """
+    if requests is None:
+        return np.full(len(frame.first), np.nan)
+    total, samples = _sums_inside(frame, requests)
+    seconds = 1.0
+    if requests.statistic is Statistic.COUNT:
+        seconds = _step(requests.timestamps) or 1.0
+    # No system serves a negative number of requests: such a sum says nothing.
+    known = (samples > 0) & (total >= 0)
+    return np.where(known, total, np.nan) / (np.maximum(samples, 1) * seconds)
+
+
+def _sums_inside(frame: Frame, requests: Signal) -> tuple[Floats, NDArray[np.int64]]:
+    """Sum of a request series' samples in each footprint, and their number, [s] each."""
+    bins = frame.bin_of(requests)
+    seen = (bins >= 0) & ~np.isnan(requests.values)
+    total = np.bincount(bins[seen], requests.values[seen], minlength=frame.n_bins)
+    samples = np.bincount(bins[seen], minlength=frame.n_bins)
+    return frame.inside @ total, frame.inside @ samples

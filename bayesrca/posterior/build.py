@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesrca.evidence import Evidence
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
@@ -28,13 +29,22 @@ def build_posterior(
         likelihood: the same, prepared.
         target: index of the target, or None.
     """
-    theta = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
-    explainer = Explainer(evidence, likelihood, theta, target)
+    explainer = Explainer(evidence, likelihood, _mean_theta(draws), target)
     ranked = np.argsort(-root.values[:-1], kind="stable")
     return RootCausePosterior(
         causes=tuple(_cause(int(i), root, evidence, explainer) for i in ranked),
         none=root.probability(-1),
     )
+
+
+def most_probable_footprint(draws: Draws, likelihood: PreparedLikelihood) -> int:
+    """Index of the footprint that is most probable over all hypotheses, at the mean of theta."""
+    joint = likelihood.compute_footprint_log_joint(_mean_theta(draws))
+    return int(np.logaddexp.reduce(joint, axis=0).argmax())
+
+
+def _mean_theta(draws: Draws) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("cd,cdp->p", draws.weights, draws.thetas))
 
 
 def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer) -> Cause:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from bayesrca.attribution.shares import ExcessAttribution
 from bayesrca.posterior.result import Answer, Cause, Probability
 
 
@@ -21,6 +22,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "interval_mass": answer.interval_mass,
         "none": _probability(answer.posterior.none),
         "causes": [_cause(c) for c in answer.posterior.causes],
+        "attribution": _attribution(answer.attribution),
         "diagnostics": _plain(asdict(answer.diagnostics)),
         "notes": list(answer.notes),
         "seed": answer.seed,
@@ -41,6 +43,10 @@ def _cause(cause: Cause) -> dict[str, Any]:
         **_probability(cause.probability),
         "explains": _plain(asdict(cause.explains)),
     }
+
+
+def _attribution(attribution: ExcessAttribution | None) -> dict[str, Any] | None:
+    return None if attribution is None else dict(_plain(asdict(attribution)))
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bayesrca.attribution.shares import ExcessAttribution
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probability:
@@ -165,6 +167,9 @@ class Answer:
         posterior: the probabilities.
         interval_mass: mass of every credible interval in it, in (0, 1).
         diagnostics: whether to believe them.
+        attribution: Shapley shares of the target's excess, None where it has none that can be told
+            (a note says why). A share is not a probability: read it beside the posterior, never
+            as it.
         notes: what was absent or assumed, one plain sentence each.
         seed: the seed that reproduces every number.
         versions: library name to version.
@@ -176,6 +181,7 @@ class Answer:
     posterior: RootCausePosterior
     interval_mass: float
     diagnostics: Diagnostics
+    attribution: ExcessAttribution | None
     notes: tuple[str, ...]
     seed: int
     versions: Mapping[str, str]

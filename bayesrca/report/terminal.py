@@ -14,10 +14,12 @@ SHOWN = 5
 """Causes listed in full."""
 LIKELY = 0.9
 """The shortest list of causes that together hold this much is named in the verdict."""
+WORTH = 0.01
+"""Shapley values below this part of the excess, either way, are summed up."""
 
 
 def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
-    """Return an answer as a rich renderable: verdict, ranking, reasons, health, notes.
+    """Return an answer as a rich renderable: verdict, ranking, shares, reasons, health, notes.
 
     Args:
         answer: what to show.
@@ -29,6 +31,7 @@ def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
         Text(),
         _ranking(answer, shown),
         Text(),
+        *_shares(answer, shown),
         _reasons(answer, shown),
         Text(),
         _health(answer),
@@ -94,6 +97,34 @@ def _ranking(answer: Answer, shown: int) -> Table:
 
 def _cells(p: Probability) -> tuple[str, str, str]:
     return f"{p.value:.3f}", f"{p.mcse:.4f}", f"{p.interval[0]:.3f} - {p.interval[1]:.3f}"
+
+
+def _shares(answer: Answer, shown: int) -> list[RenderableType]:
+    a = answer.attribution
+    if a is None:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("component", overflow="fold")
+    for head in ("share", "std. error", "excess", "std. error"):
+        table.add_column(head, justify="right")
+    worth = [s for s in a.shares if abs(s.value) >= WORTH * a.excess]
+    listed, rest = worth[:shown], worth[shown:] + [s for s in a.shares if s not in worth]
+    for s in listed:
+        cells = (f"{s.share:.3f}", f"{s.share_std_err:.3f}", f"{s.value:.3g}")
+        table.add_row(s.component, *cells, f"{s.value_std_err:.2g}")
+    if any(s.value for s in rest):
+        total, value = sum(s.share for s in rest), sum(s.value for s in rest)
+        table.add_row(f"{len(rest)} others together", f"{total:.3f}", "", f"{value:.3g}", "")
+    unit = f" {a.unit}" if a.unit else ""
+    return [
+        Text("Share of the target's excess (Shapley), not a probability", style="bold"),
+        Text(
+            f"  {a.target}: {a.excess:.3g} ± {a.excess_std_err:.2g}{unit} in {a.family}, "
+            f"{_clock(a.footprint[0])} to {_clock(a.footprint[1])}"
+        ),
+        table,
+        Text(),
+    ]
 
 
 def _reasons(answer: Answer, shown: int) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2
+from bayesrca.attribution.shares import ComponentShare, ExcessAttribution
 from bayesrca.config import Method
 from bayesrca.errors import IncidentFormatError
 from bayesrca.posterior.result import (
@@ -32,6 +33,7 @@ def encode_answer(answer: Answer) -> answer_pb2.Answer:
         ),
         interval_mass=answer.interval_mass,
         diagnostics=_encode_diagnostics(answer.diagnostics),
+        attribution=None if answer.attribution is None else _encode_attribution(answer.attribution),
         notes=answer.notes,
         seed=answer.seed,
         versions=[
@@ -76,6 +78,9 @@ def decode_answer(message: answer_pb2.Answer, field: str = "answer") -> Answer:
         ),
         interval_mass=message.interval_mass,
         diagnostics=_decode_diagnostics(message.diagnostics),
+        attribution=_decode_attribution(message.attribution, f"{field}.attribution")
+        if message.HasField("attribution")
+        else None,
         notes=tuple(message.notes),
         seed=message.seed,
         versions=_unique(((v.library, v.version) for v in message.versions), f"{field}.versions"),
@@ -178,6 +183,59 @@ def _decode_explanation(message: answer_pb2.Explanation, field: str) -> Explanat
         reaches_target=message.reaches_target if message.HasField("reaches_target") else None,
         footprint=(message.footprint.start_seconds, message.footprint.end_seconds),
         text=message.text,
+    )
+
+
+def _encode_attribution(attribution: ExcessAttribution) -> answer_pb2.ExcessAttribution:
+    start, end = attribution.footprint
+    return answer_pb2.ExcessAttribution(
+        family=attribution.family,
+        unit=attribution.unit,
+        footprint=incident_pb2.TimeWindow(start_seconds=start, end_seconds=end),
+        target=attribution.target,
+        excess=attribution.excess,
+        excess_std_err=attribution.excess_std_err,
+        shares=[
+            answer_pb2.ComponentShare(
+                component=share.component,
+                value=share.value,
+                value_std_err=share.value_std_err,
+                share=share.share,
+                share_std_err=share.share_std_err,
+                observed=share.observed,
+            )
+            for share in attribution.shares
+        ],
+        rule=attribution.rule,
+        n_resamples=attribution.n_resamples,
+        seed=attribution.seed,
+    )
+
+
+def _decode_attribution(message: answer_pb2.ExcessAttribution, field: str) -> ExcessAttribution:
+    if not message.HasField("footprint"):
+        raise _missing(f"{field}.footprint")
+    return ExcessAttribution(
+        family=message.family,
+        unit=message.unit,
+        footprint=(message.footprint.start_seconds, message.footprint.end_seconds),
+        target=message.target,
+        excess=message.excess,
+        excess_std_err=message.excess_std_err,
+        shares=tuple(
+            ComponentShare(
+                component=share.component,
+                value=share.value,
+                value_std_err=share.value_std_err,
+                share=share.share,
+                share_std_err=share.share_std_err,
+                observed=share.observed,
+            )
+            for share in message.shares
+        ),
+        rule=message.rule,
+        n_resamples=message.n_resamples,
+        seed=message.seed,
     )
 
 

@@ -150,7 +150,7 @@ def test_report_without_peers(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert main([*tiny.split(), str(path)]) == 0
 
     assert "LIVE n=10" in capsys.readouterr().out
-    assert len(json.loads(path.read_text())["rows"]) == 5 * 2 + 2
+    assert len(json.loads(path.read_text())["rows"]) == 5 * 4 + 2
 
 
 if __name__ == "__main__":

@@ -7,22 +7,19 @@
 //! nothing. The `threads` group compares a whole estimate on one and two threads; `accuracy` prints how long each game
 //! with 50 players takes to a relative error of 1%.
 //!
-//! Nanoseconds per marginal contribution (per world for `live_edge`), medians on two shared, loaded x86-64 cores,
-//! baseline instruction set (SSE2), one thread (the machine's noise is about a quarter):
+//! Nanoseconds of CPU time per marginal contribution (per world for `live_edge`) on one thread of a shared, loaded
+//! Zen 5 core with AVX-512, first deciles; in brackets the same kernels before they were compiled for the machine at
+//! hand (SSE2), measured alternately in the same process:
 //!
-//! | kernel | 20 | 50 | 200 players | instructions at 50 |
-//! |---|---|---|---|---|
-//! | `sampled_tail` (1,024 samples) | 155 | 152 | 147 | 1,766 |
-//! | `gaussian_tail` | 41 | 25 | 33 | 181 |
-//! | `nonlinear_tail` (1,024 samples) | 4,700 | 7,100 | 15,800 | 87,400 |
-//! | `noisy_or` | 32 | 60 | 335 | 829 |
-//! | `interaction` (pairs and triples) | 17 | 34 | 112 | 325 |
-//! | `call_tree` | 14 | 18 | 17 | 241 |
-//! | `live_edge`, per world | 43 | 60 | 462 | 1,027 |
-//! | `orders`, per player placed | 10 | 14 | 13 | |
-//! | `enumerate_call_tree`, per coalition of 16 | 44 | | | |
-//!
-//! Instructions are callgrind's, as the difference of two runs of different length of the same walks outside criterion.
+//! | kernel | 20 | 50 | 200 players |
+//! |---|---|---|---|
+//! | `sampled_tail` (1,024 samples) | 24 (72) | 23 (70) | 25 (73) |
+//! | `gaussian_tail` | 5.1 (21) | 4.7 (19) | 4.6 (20) |
+//! | `nonlinear_tail` (1,024 samples) | 750 (2,750) | 1,360 (4,980) | 3,460 (12,200) |
+//! | `noisy_or` | 23 (23) | 43 (42) | 94 (200) |
+//! | `interaction` (pairs and triples) | 15 (13) | 16 (18) | 33 (77) |
+//! | `call_tree` | 14 (13) | 15 (15) | 31 (29) |
+//! | `live_edge`, per world | 11 (34) | 15 (51) | 73 (362) |
 
 use std::hint::black_box;
 use std::time::Instant;

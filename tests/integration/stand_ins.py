@@ -83,6 +83,7 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             reruns=0,
             max_width=2,
         ),
+        attribution=None,
         notes=(repr(settings),),
         seed=seed,
         versions={"worker": str(os.getpid())},

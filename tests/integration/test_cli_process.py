@@ -268,6 +268,24 @@ class TestStreams:
         assert out == ""
         assert said == "bayesrca: interrupted\n"
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads who is whose child from /proc")
+    def test_an_interrupted_backtest_takes_its_workers_along(self) -> None:
+        process = subprocess.Popen(
+            [*COMMAND, "backtest", "examples", "--method", "nuts", "--jobs", "2"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(children.read_text(encoding="ascii").split()) < 3:  # two and their bookkeeper
+            time.sleep(0.1)
+        time.sleep(2.0)  # while they load or compile, which nothing else can interrupt
+        os.killpg(process.pid, signal.SIGINT)
+        # The pipes close when the last of them is gone.
+        out, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert out.startswith("STOPPED (interrupted): 0 of 3 analyses.")
+        assert said == "bayesrca: interrupted\n"
+
 
 @pytest.mark.grpc
 class TestServer:

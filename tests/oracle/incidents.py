@@ -53,6 +53,7 @@ def make_evidence(
         families=tables,
         vitals=VitalTable.empty(s),
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
+        request_rate=np.full((n, s), np.nan),
         notes=(),
     )
 

@@ -346,6 +346,120 @@ class RootCausePosterior(_message.Message):
 Global___RootCausePosterior: _TypeAlias = RootCausePosterior  # noqa: Y015
 
 @_typing.final
+class ComponentShare(_message.Message):
+    """One component's part in the target's excess. A share is not a probability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    VALUE_STD_ERR_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    SHARE_STD_ERR_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    value: _builtins.float
+    """Shapley value, in the unit of the excess: the component's own excess times the part of it that
+    reaches the target. Negative where it did less work than its callees' excess should have
+    caused.
+    """
+    value_std_err: _builtins.float
+    """Standard error of `value` that the noise of the doses causes, >= 0."""
+    share: _builtins.float
+    """`value` over the sum of all values that stand out of their noise, in [0, 1]; 0 where it does not
+    stand out itself. Shares add up to 1, or are all 0.
+    """
+    share_std_err: _builtins.float
+    """Standard error of `share`, >= 0, from the same noise."""
+    observed: _builtins.bool
+    """Whether the component reports its excess. One that does not is taken to hand on what its
+    callees hand to it: its value, share and their errors are 0.
+    """
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        value: _builtins.float = ...,
+        value_std_err: _builtins.float = ...,
+        share: _builtins.float = ...,
+        share_std_err: _builtins.float = ...,
+        observed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "observed", b"observed", "share", b"share", "share_std_err", b"share_std_err", "value", b"value", "value_std_err", b"value_std_err"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComponentShare: _TypeAlias = ComponentShare  # noqa: Y015
+
+@_typing.final
+class ExcessAttribution(_message.Message):
+    """How the target's excess during the incident is shared among the components: exact Shapley values
+    of the linear model of excess work. A share is not a probability of being the cause; those are in
+    the posterior, which reads the same excess, so neither confirms the other.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    FOOTPRINT_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    EXCESS_FIELD_NUMBER: _builtins.int
+    EXCESS_STD_ERR_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    N_RESAMPLES_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """Signal family of the alarm: `latency` (excess seconds) or `errors` (excess failed requests)."""
+    unit: _builtins.str
+    """Unit of the excess and of every value."""
+    target: _builtins.str
+    """The component whose excess is shared."""
+    excess: _builtins.float
+    """Its excess in that interval, > 0; the values add up to it."""
+    excess_std_err: _builtins.float
+    """Standard deviation of its noise, > 0."""
+    rule: _builtins.str
+    """How the values came about: `closed_form`."""
+    n_resamples: _builtins.int
+    """How often the doses were drawn anew for the standard errors."""
+    seed: _builtins.int
+    """Seed of these draws; it follows from `Answer.seed`."""
+    @_builtins.property
+    def footprint(self) -> _incident_pb2.TimeWindow:
+        """The most probable interval of the fault, in which the excess was measured."""
+
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentShare]:
+        """Every component of the topology, largest value first; ties in topology order."""
+
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        footprint: _incident_pb2.TimeWindow | None = ...,
+        target: _builtins.str = ...,
+        excess: _builtins.float = ...,
+        excess_std_err: _builtins.float = ...,
+        shares: _abc.Iterable[Global___ComponentShare] | None = ...,
+        rule: _builtins.str = ...,
+        n_resamples: _builtins.int = ...,
+        seed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["footprint", b"footprint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excess", b"excess", "excess_std_err", b"excess_std_err", "family", b"family", "footprint", b"footprint", "n_resamples", b"n_resamples", "rule", b"rule", "seed", b"seed", "shares", b"shares", "target", b"target", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExcessAttribution: _TypeAlias = ExcessAttribution  # noqa: Y015
+
+@_typing.final
 class Diagnostics(_message.Message):
     """Whether the computation can be believed."""
 
@@ -496,6 +610,7 @@ class Answer(_message.Message):
     VERSIONS_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     INTERVAL_MASS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTION_FIELD_NUMBER: _builtins.int
     incident: _builtins.str
     """Name of the incident."""
     method: Global___Method.ValueType
@@ -524,6 +639,12 @@ class Answer(_message.Message):
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepTiming]:
         """The only numbers that differ between identical runs; each step once."""
 
+    @_builtins.property
+    def attribution(self) -> Global___ExcessAttribution:
+        """Shapley shares of the target's excess, to be read beside the posterior and never as it. Absent
+        where there is no excess that can be told; a note says why.
+        """
+
     def __init__(
         self,
         *,
@@ -536,11 +657,14 @@ class Answer(_message.Message):
         versions: _abc.Iterable[Global___LibraryVersion] | None = ...,
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
         interval_mass: _builtins.float = ...,
+        attribution: Global___ExcessAttribution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__attribution: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
+    _WhichOneofArgType__attribution: _TypeAlias = _typing.Literal["_attribution", b"_attribution"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attribution) -> _WhichOneofReturnType__attribution | None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015

@@ -62,7 +62,8 @@ class Estimator:
 
     Attributes:
         name: what the tables call it.
-        kind: ``native`` (bayesrca), ``python`` (a numpy value function) or ``jit``.
+        kind: ``native`` (bayesrca), ``batch`` (bayesrca on the numpy function), ``python`` (a peer
+            on it) or ``jit``.
         step: what budgets are raised to, in evaluations.
         run: the estimator.
         evaluations: total evaluations so far, counted where values are computed.
@@ -140,8 +141,14 @@ def bayesrca(game: Game, method: str = "sampled") -> Estimator:
         spent[0] += found.n_evaluations
         return np.asarray(found.values)
 
-    step = 64 if isinstance(game, games.LIVE) else 2 * game.n
-    return Estimator("bayesrca", "native", step, run, lambda: spent[0])
+    name = "bayesrca" if method == "sampled" else f"bayesrca {method}"
+    step = 64 if isinstance(game, games.LIVE) else least_budget(game, method)
+    return Estimator(name, "native", step, run, lambda: spent[0])
+
+
+def least_budget(game: Game, method: str) -> int:
+    """A pair of orders, or what the regression asks for."""
+    return 8 * game.n if method == "leverage" else 2 * game.n
 
 
 def bayesrca_batch(game: Game, method: str = "sampled") -> Estimator:
@@ -155,15 +162,19 @@ def bayesrca_batch(game: Game, method: str = "sampled") -> Estimator:
         return np.asarray(found.values)
 
     name = "bayesrca, numpy v" if method == "sampled" else f"bayesrca {method}, numpy v"
-    return of_numpy(name, counted, run, kind="batch")
+    out = of_numpy(name, counted, run)
+    out.kind, out.step = "batch", least_budget(game, method)
+    return out
 
 
 # ---- peers
 
 
-def of_numpy(name: str, counted: Counted, run: Run, kind: str = "python") -> Estimator:
+def of_numpy(name: str, counted: Counted, run: Run) -> Estimator:
     step = 2 * counted.game.n + 2
-    return Estimator(name, kind, step, run, lambda: counted.evaluations, lambda: counted.seconds)
+    return Estimator(
+        name, "python", step, run, lambda: counted.evaluations, lambda: counted.seconds
+    )
 
 
 def shap_permutation(game: Game) -> Estimator:
@@ -307,5 +318,6 @@ def prepare(game: Game, peers: list[str]) -> list[Estimator]:
     """bayesrca first, then the peers that are installed."""
     if isinstance(game, games.LIVE):
         return [bayesrca(game), numpy_worlds(game)]
-    out = [bayesrca(game), bayesrca_batch(game)]
+    methods = ("sampled", "leverage")
+    out = [build(game, method) for build in (bayesrca, bayesrca_batch) for method in methods]
     return out + [PEERS[name][1](game) for name in peers if installed(name)]

@@ -128,7 +128,7 @@ class G1(TailGame):
 
     def value(self, coalitions: Bools) -> Floats:
         counts = np.empty(len(coalitions), dtype=np.int64)
-        for part, rows in chunks(coalitions, 128):
+        for part, rows in chunks(coalitions, 256):
             members = np.ones((len(rows), self.n + 1), dtype=np.float32)
             members[:, :-1] = rows
             counts[part] = count_true(members @ self.steps >= 0.0)
@@ -166,7 +166,7 @@ class G1N(TailGame):
 
     def value(self, coalitions: Bools) -> Floats:
         counts = np.empty(len(coalitions), dtype=np.int64)
-        for part, rows in chunks(coalitions, 16):
+        for part, rows in chunks(coalitions, 64):
             counts[part] = count_true(self.target(rows) >= self.threshold)
         return log_shares(counts)
 
@@ -254,7 +254,7 @@ class G2(NoisyOr):
 
     def value(self, coalitions: Bools) -> Floats:
         out = np.empty(len(coalitions))
-        for part, rows in chunks(coalitions, 512):
+        for part, rows in chunks(coalitions, 2048):
             quiet = np.empty((self.n + 1, len(rows)))
             quiet[0] = 1.0
             quiet[self.rows] = (1.0 - LEAK) * (1.0 - self.activation[:, None] * rows.T)

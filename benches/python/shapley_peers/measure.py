@@ -169,13 +169,21 @@ def find_truth(game: Game, seconds: float, threads: int) -> Truth:
 
 
 def explore(estimator: Estimator, seconds: float) -> list[int]:
-    """Budgets from the least one up to about `seconds` of CPU a run; also warms everything up."""
+    """Budgets from the least one up to about `seconds` of CPU a run; also warms everything up.
+
+    They end early where an estimator has valued all coalitions.
+    """
     estimator.sample(estimator.step, 0)
-    budgets, spent = [estimator.step], estimator.sample(estimator.step, 0).seconds
-    while spent * GROWTH < 1.5 * seconds:
-        budgets.append(budgets[-1] * GROWTH)
-        sample = estimator.sample(budgets[-1], 0)
-        spent = sample.seconds
+    budgets, last = [estimator.step], estimator.sample(estimator.step, 0)
+    # The inner error of bayesrca's sampled games costs the same at any budget.
+    fixed = last.seconds if estimator.kind == "native" else 0.0
+    while (last.seconds - fixed) * GROWTH < 1.5 * seconds:
+        budget = budgets[-1] * GROWTH
+        sample = estimator.sample(budget, 0)
+        if sample.evaluations < 1.5 * last.evaluations:
+            break
+        budgets.append(budget)
+        last = sample
     return budgets
 
 

@@ -115,7 +115,8 @@ def judge(rows: list[Row]) -> Iterator[Verdict]:
             yield Verdict(target, best.estimator, ours[0].rate / best.rate, extrapolated=False)
         else:
             best = min(peers, key=lambda r: r.time_to(TIGHT).seconds)
-            theirs, mine = best.time_to(TIGHT), ours[0].time_to(TIGHT)
+            theirs = best.time_to(TIGHT)
+            mine = min((r.time_to(TIGHT) for r in ours), key=lambda t: t.seconds)
             guessed = theirs.extrapolated or mine.extrapolated
             yield Verdict(target, best.estimator, theirs.seconds / mine.seconds, guessed)
 

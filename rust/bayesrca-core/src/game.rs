@@ -130,6 +130,11 @@ pub trait Game: Sync {
         self.value(&Coalition::grand(self.n_players()))
     }
 
+    /// Bounds on the value of every coalition, where they are known.
+    fn range(&self) -> Option<(f64, f64)> {
+        None
+    }
+
     /// Exact Shapley values, where a formula gives them.
     fn closed_form(&self) -> Option<Vec<f64>> {
         None
@@ -140,7 +145,7 @@ pub trait Game: Sync {
         None
     }
 
-    /// A cheap game with known Shapley values that moves with this one: the control variate of the estimators.
+    /// A cheap game that moves with this one: the control variate of the estimators.
     fn surrogate(&self) -> Option<&dyn Surrogate> {
         None
     }
@@ -210,13 +215,25 @@ fn grow<W: Walk>(
     }
 }
 
-/// A game whose Shapley values are known and whose marginals along an order cost next to nothing.
+/// A game that moves with another one and whose marginals along an order cost little.
 pub trait Surrogate: Sync {
-    /// Exact Shapley value of every player.
-    fn shapley(&self) -> &[f64];
+    /// Where its Shapley values come from.
+    fn shapley(&self) -> SurrogateValues<'_>;
+
+    /// Bounds on the value of every coalition.
+    fn range(&self) -> (f64, f64);
 
     /// Marginal contributions along one order.
     fn marginals(&self, order: &[u32], out: &mut [f64]);
+}
+
+/// Shapley values of a [`Surrogate`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SurrogateValues<'a> {
+    /// Known exactly, one per player.
+    Exact(&'a [f64]),
+    /// To be averaged over orders of their own, this many for each order of the game.
+    ByWalks(u32),
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod propagation;
 mod rng;
 pub mod screen;
 pub mod shapley;
+mod simd;
 
 pub use error::{Error, Result};
 pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};

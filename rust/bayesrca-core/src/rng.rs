@@ -1,5 +1,7 @@
 //! Counter-based random streams: one per sampling unit, so that threads never change a bit.
 
+use fearless_simd::prelude::*;
+use fearless_simd::u64x8;
 use statrs::function::erf::erfc_inv;
 
 /// Step of the `SplitMix64` counter.
@@ -26,6 +28,16 @@ pub(crate) enum Purpose {
     Worlds = 4,
     /// Resamples of uncertain doses.
     Doses = 5,
+    /// Coalitions of a regression.
+    Coalitions = 6,
+    /// Trials of the estimators.
+    Pilot = 7,
+    /// Orders on which a surrogate is judged.
+    Trial = 8,
+    /// Orders of a surrogate beside antithetic pairs.
+    SurrogatePairs = 9,
+    /// Orders of a surrogate beside scrambles.
+    SurrogateScrambles = 10,
 }
 
 /// The random stream of one sampling unit.
@@ -47,10 +59,10 @@ impl Stream {
 
     /// Uniform on 0 to `n - 1` (Lemire 2019, with rejection: no bias).
     pub fn below(&mut self, n: u32) -> u32 {
-        let threshold = n.wrapping_neg() % n;
         loop {
             let product = (self.bits() >> 32) * u64::from(n);
-            if product as u32 >= threshold {
+            // The division is needed once in 2^32 / n draws.
+            if product as u32 >= n || product as u32 >= n.wrapping_neg() % n {
                 return (product >> 32) as u32;
             }
         }
@@ -62,36 +74,70 @@ impl Stream {
         -std::f64::consts::SQRT_2 * erfc_inv(2.0 * u)
     }
 
-    /// 64 independent events of one probability, given as [`threshold`]. Each lane compares its own random bits with
-    /// the binary digits of the probability and stops at the first difference, so about 8 words decide all lanes.
-    pub fn events(&mut self, threshold: Threshold) -> u64 {
-        let digits = match threshold {
-            Threshold::Never => return 0,
-            Threshold::Always => return u64::MAX,
-            Threshold::Digits(digits) => digits,
-        };
-        let (mut happened, mut open) = (0, u64::MAX);
-        // The remaining digits being zero, no open lane can fall below them.
-        let mut digits = digits;
-        while open != 0 && digits != 0 {
-            let bits = self.bits();
-            if digits >> 63 == 1 {
-                happened |= open & !bits;
-                open &= bits;
-            } else {
-                open &= !bits;
-            }
-            digits <<= 1;
-        }
-        happened
-    }
-
     /// Shuffle in place (Fisher & Yates).
     pub fn shuffle(&mut self, order: &mut [u32]) {
         for i in (1..order.len()).rev() {
             let j = self.below(i as u32 + 1) as usize;
             order.swap(i, j);
         }
+    }
+}
+
+/// Words that [`WideStream`] draws at once.
+pub(crate) const WIDE: usize = 8;
+
+/// A stream that draws [`WIDE`] words at once, one per vector lane: a xoshiro256++ generator per lane (Blackman & Vigna
+/// 2021).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WideStream<S: Simd> {
+    state: (u64x8<S>, u64x8<S>, u64x8<S>, u64x8<S>),
+}
+
+impl<S: Simd> WideStream<S> {
+    /// The stream whose lanes' states are drawn from `seeds`.
+    #[inline(always)]
+    pub fn new(simd: S, seeds: &mut Stream) -> Self {
+        let mut draw =
+            || u64x8::from_slice(simd, &std::array::from_fn::<_, WIDE, _>(|_| seeds.bits()));
+        Self {
+            state: (draw(), draw(), draw(), draw()),
+        }
+    }
+
+    /// 64 random bits per lane.
+    #[inline(always)]
+    pub fn bits(&mut self) -> u64x8<S> {
+        let (s0, s1, s2, s3) = self.state;
+        let sum = s0 + s3;
+        let result = (sum << 23 | sum >> 41) + s0;
+        let (s2, s3) = (s2 ^ s0, s3 ^ s1);
+        self.state = (s0 ^ s3, s1 ^ s2, s2 ^ (s1 << 17), s3 << 45 | s3 >> 19);
+        result
+    }
+
+    /// Independent events of one probability, one per bit of `within`; the other bits are 0. Each bit compares its own
+    /// random digits with the binary digits of the probability and stops at the first difference, so about 10 draws
+    /// decide all of them.
+    #[inline(always)]
+    pub fn events(&mut self, threshold: Threshold, within: u64x8<S>) -> u64x8<S> {
+        let zero = u64x8::splat(within.token(), 0);
+        let mut digits = match threshold {
+            Threshold::Never => return zero,
+            Threshold::Always => return within,
+            Threshold::Digits(digits) => digits,
+        };
+        let (mut happened, mut open) = (zero, within);
+        // The remaining digits being zero, no open bit can fall below them.
+        while digits != 0 && open.simd_ne(zero).any_true() {
+            let bits = self.bits();
+            // All ones where the digit is 1: there a random 0 falls below, elsewhere a random 1 lies above.
+            let digit = (digits >> 63).wrapping_neg();
+            let differs = open & (bits ^ digit);
+            happened |= differs & digit;
+            open ^= differs;
+            digits <<= 1;
+        }
+        happened
     }
 }
 
@@ -117,20 +163,39 @@ pub(crate) fn threshold(probability: f64) -> Threshold {
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::dispatch;
+
     use super::*;
+    use crate::simd;
+
+    /// Events of probability p per lane among `draws`, and the generator's next bits.
+    fn count_events(p: f64, draws: u32) -> ([u32; WIDE], Vec<u64>) {
+        dispatch!(simd::level(), simd => {
+            let mut stream = WideStream::new(simd, &mut Stream::new(7, Purpose::Worlds, 0));
+            let mut counts = [0; WIDE];
+            for _ in 0..draws {
+                let events = stream.events(threshold(p), u64x8::splat(simd, u64::MAX >> 1));
+                for (count, word) in counts.iter_mut().zip(events.as_slice()) {
+                    *count += word.count_ones();
+                }
+            }
+            (counts, stream.bits().as_slice().to_vec())
+        })
+    }
 
     #[test]
-    fn events_happen_with_their_probability() {
-        let mut stream = Stream::new(7, Purpose::Worlds, 0);
+    fn events_happen_with_their_probability_on_any_machine() {
+        let draws = 4000;
         for p in [0.0, 1e-3, 0.25, 0.7, 1.0] {
-            let words = 4000;
-            let total: u32 = (0..words)
-                .map(|_| stream.events(threshold(p)).count_ones())
-                .sum();
-            let (n, total) = (f64::from(words * 64), f64::from(total));
-            assert!(
-                (total - n * p).abs() <= 4.5 * (n * p * (1.0 - p)).sqrt(),
-                "{p}"
+            let (counts, bits) = count_events(p, draws);
+            for count in counts {
+                let (n, count) = (f64::from(draws * 63), f64::from(count));
+                let spread = (n * p * (1.0 - p)).sqrt();
+                assert!((count - n * p).abs() <= 4.5 * spread, "{p}");
+            }
+            assert_eq!(
+                simd::tests::on_baseline(|| count_events(p, draws)),
+                (counts, bits)
             );
         }
     }

@@ -7,6 +7,7 @@ use bayesrca_core::shapley::games::{
     CallTreeGame, ExcessFlowGame, NonlinearTailGame, SampledTailGame, Span, Tail, flow_weights,
 };
 use bayesrca_core::shapley::{Options, Rule};
+use proptest::prelude::*;
 use shapley_common::{Random, assert_close, by_definition, check_game, exact, in_pool, sampled};
 
 type Edges = Vec<(usize, usize, f64)>;
@@ -122,14 +123,13 @@ fn excess_flows_to_the_target_along_all_paths() {
     assert_close(&e.values, &[1.0, 1.0, 1.0, 6.0, 0.0], 1e-12);
     assert_close(&[e.grand, e.baseline], &[9.0, 0.0], 1e-12);
     assert_close(&by_definition(&game), &e.values, 1e-12);
-    assert_close(
-        &game.compute_shares(),
-        &[1.0 / 9.0, 1.0 / 9.0, 1.0 / 9.0, 6.0 / 9.0, 0.0],
-        1e-12,
-    );
+    // Only 3's stands 1.5 standard deviations above 0: the noises of the others are 3^.5, 1.25^.5 and 1.0625^.5.
+    assert_close(&game.compute_shares(), &[0.0, 0.0, 0.0, 1.0, 0.0], 0.0);
     check_game(&game, 1e-12);
 
     let unfiltered = ExcessFlowGame::new(&weighted, 0, &dose, &sd, 0.0).unwrap();
+    let parts = [1.0 / 9.0, 1.0 / 9.0, 1.0 / 9.0, 6.0 / 9.0, 0.0];
+    assert_close(&unfiltered.compute_shares(), &parts, 1e-12);
     let shares = unfiltered.estimate_shares(4000, 3).unwrap();
     assert_eq!(
         shares,
@@ -142,26 +142,221 @@ fn excess_flows_to_the_target_along_all_paths() {
     assert!(shares.share_std_err[3] > 0.03 && shares.share_std_err[3] < 0.2);
 }
 
+/// What arrives at the target of one unit at each component, by following it round until nothing is left; shares no
+/// code with the game.
+fn followed(n: usize, calls: &[(usize, usize, f64)], target: usize) -> Vec<f64> {
+    let arrives = |i: usize| {
+        let mut at = vec![0.0; n];
+        at[i] = 1.0;
+        let mut arrived = 0.0;
+        for _ in 0..4000 {
+            arrived += at[target];
+            at[target] = 0.0;
+            let mut next = vec![0.0; n];
+            for &(caller, callee, w) in calls {
+                next[caller] += w * at[callee];
+            }
+            at = next;
+        }
+        arrived
+    };
+    (0..n).map(arrives).collect()
+}
+
+/// Doses that own excesses bring about, the target's callers taking none of its dose, by repeated substitution.
+fn doses(own: &[f64], calls: &[(usize, usize, f64)], target: usize) -> Vec<f64> {
+    let mut dose = own.to_vec();
+    for _ in 0..4000 {
+        let mut next = own.to_vec();
+        for &(caller, callee, w) in calls.iter().filter(|c| c.1 != target) {
+            next[caller] += w * dose[callee];
+        }
+        dose = next;
+    }
+    dose
+}
+
+/// Calls with cycles: any component may call any other, and 3% of each dose is lost.
+fn tangle(r: &mut Random, n: usize) -> Edges {
+    let calls: Vec<(usize, usize)> = (0..2 * n).map(|_| (r.below(n), r.below(n))).collect();
+    let requests: Vec<f64> = (0..n).map(|_| r.between(0.0, 9.0)).collect();
+    let mut weighted = flow_weights(&requests, &calls).unwrap();
+    for call in &mut weighted {
+        call.2 *= 0.97;
+    }
+    weighted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn values_sum_to_the_targets_dose_on_any_graph(seed in any::<u64>(), n in 1usize..14) {
+        let mut r = Random(seed);
+        let (calls, target) = (tangle(&mut r, n), r.below(n));
+        let observed: Vec<f64> = (0..n)
+            .map(|i| {
+                let dose = 5.0 * r.normal().abs();
+                if i != target && r.next() < 0.3 { f64::NAN } else { dose }
+            })
+            .collect();
+        let game = ExcessFlowGame::new(&calls, target, &observed, &observed, 0.0).unwrap();
+        let e = exact(&game);
+        assert_close(&[e.values.iter().sum(), e.grand], &[observed[target]; 2], 1e-9);
+        for i in 0..n {
+            prop_assert!(!observed[i].is_nan() || e.values[i] == 0.0);
+        }
+    }
+
+    #[test]
+    fn own_excess_comes_back_from_the_doses_it_brings_about(seed in any::<u64>(), n in 1usize..14) {
+        let mut r = Random(seed);
+        let (calls, target) = (tangle(&mut r, n), r.below(n));
+        let unobserved: Vec<bool> = (0..n).map(|i| i != target && r.next() < 0.3).collect();
+        let own: Vec<f64> = unobserved
+            .iter()
+            .map(|&hidden| if hidden { 0.0 } else { r.between(0.0, 9.0) })
+            .collect();
+        let mut dose = doses(&own, &calls, target);
+        for i in 0..n {
+            if unobserved[i] {
+                dose[i] = f64::NAN;
+            }
+        }
+        let game = ExcessFlowGame::new(&calls, target, &dose, &vec![0.1; n], 0.0).unwrap();
+        let flow = followed(n, &calls, target);
+        let truth: Vec<f64> = own.iter().zip(&flow).map(|(x, h)| x * h).collect();
+        assert_close(&exact(&game).values, &truth, 1e-9);
+    }
+}
+
+#[test]
+fn excess_goes_round_a_cycle_until_it_reaches_the_target() {
+    // 0 calls 1, 1 and 2 call each other, 2 calls 3; 4 calls 0, and 3 calls the target back.
+    let calls = [
+        (0, 1, 0.5),
+        (2, 1, 0.5),
+        (1, 2, 1.0),
+        (2, 3, 1.0),
+        (4, 0, 0.5),
+        (3, 0, 0.5),
+    ];
+    let dose = [4.0, 8.0, 6.0, 2.0, 9.0];
+    let game = ExcessFlowGame::new(&calls, 0, &dose, &[0.0; 5], 1.5).unwrap();
+    // A unit at 1 arrives surely: half at once, half after another round. Own excesses: 4 - 8/2, 8 - 6, 6 - 8/2 - 2, 2
+    // (what the target hands back is not taken off), and 4 is no callee of the target's.
+    let e = exact(&game);
+    assert_close(&e.values, &[0.0, 2.0, 0.0, 2.0, 0.0], 1e-12);
+    assert_close(&[e.grand], &[4.0], 1e-12);
+    check_game(&game, 1e-12);
+
+    // 2 does not report: it hands to 1 what 1 and 3 hand to it, half of 8 and 2.
+    let hidden = [4.0, 8.0, f64::NAN, 2.0, 9.0];
+    let game = ExcessFlowGame::new(&calls, 0, &hidden, &[0.1; 5], 1.5).unwrap();
+    assert_close(&exact(&game).values, &[0.0, 2.0, 0.0, 2.0, 0.0], 1e-12);
+    let shares = game.estimate_shares(64, 1).unwrap();
+    let hidden = [&shares.shares, &shares.share_std_err, &shares.value_std_err].map(|a| a[2]);
+    assert_close(&hidden, &[0.0; 3], 0.0);
+    // Neither 1 nor 2: the cycle between them is solved, and all comes from 3.
+    let hidden = [2.0, f64::NAN, f64::NAN, 2.0, 9.0];
+    let game = ExcessFlowGame::new(
+        &calls,
+        0,
+        &hidden,
+        &[f64::NAN, 1.0, f64::NAN, 0.0, 0.0],
+        0.0,
+    );
+    assert!(game.is_err(), "the deviation of a dose that is known");
+    let game =
+        ExcessFlowGame::new(&calls, 0, &hidden, &[0.1, f64::NAN, -1.0, 0.1, 0.1], 0.0).unwrap();
+    assert_close(&exact(&game).values, &[0.0, 0.0, 0.0, 2.0, 0.0], 1e-12);
+}
+
+#[test]
+fn noise_takes_little_from_a_share() {
+    // A chain of 12: all excess began at its end, and all others report it with noise of a tenth.
+    let n = 12;
+    let calls: Edges = (1..n).map(|c| (c - 1, c, 1.0)).collect();
+    let sd = vec![1.0; n];
+    let mut r = Random(9);
+    let (mut covered, mut low) = (0, 0.0);
+    for repeat in 0..400 {
+        let dose: Vec<f64> = (0..n).map(|_| 10.0 + r.normal()).collect();
+        let game = ExcessFlowGame::new(&calls, 0, &dose, &sd, 1.5).unwrap();
+        let e = game.estimate_shares(128, repeat).unwrap();
+        assert_close(&e.shares, &game.compute_shares(), 0.0);
+        // The noise of a difference of two doses is 2^.5.
+        for i in 0..n - 1 {
+            let own = dose[i] - dose[i + 1];
+            assert_eq!(e.shares[i] > 0.0, own >= 1.5 * 2f64.sqrt(), "{own}");
+        }
+        covered += usize::from((1.0 - e.shares[n - 1]).abs() <= 1.96 * e.share_std_err[n - 1]);
+        low += 1.0 - e.shares[n - 1];
+    }
+    // With every positive part in the sum it is low by .38, and standard deviations cover it 1 time in 500.
+    assert!(covered >= 310, "{covered} of 400");
+    assert!(low / 400.0 < 0.2, "{low}");
+}
+
+#[test]
+fn callees_hand_on_their_whole_dose() {
+    let weights = |requests: &[f64], calls: &[(usize, usize)]| -> Vec<f64> {
+        let weighted = flow_weights(requests, calls).unwrap();
+        weighted.into_iter().map(|c| c.2).collect()
+    };
+    let calls = [(0, 2), (1, 2), (0, 1)];
+    assert_eq!(weights(&[3.0, 1.0, 9.0], &calls), [0.75, 0.25, 1.0]);
+    assert_eq!(weights(&[0.0, 0.0, 9.0], &calls), [0.5, 0.5, 1.0]);
+    assert_eq!(weights(&[3.0, f64::NAN, 9.0], &calls), [0.5, 0.5, 1.0]);
+    assert_eq!(weights(&[f64::NAN, 0.0, 9.0], &calls), [0.5, 0.5, 1.0]);
+    assert_eq!(weights(&[3.0, 1.0, f64::NAN], &calls), [0.75, 0.25, 1.0]);
+    assert_eq!(weights(&[2.0, 1.0], &[(0, 1), (0, 1)]), [0.5, 0.5]);
+    assert!(flow_weights(&[1.0], &[(0, 1)]).is_err());
+    for bad in [-1.0, f64::INFINITY] {
+        assert!(flow_weights(&[bad], &[]).is_err());
+    }
+    assert!(flow_weights(&[1e308, 1e308, 0.0], &[(0, 2), (1, 2)]).is_err());
+}
+
 #[test]
 fn bad_flows_are_named() {
     let new = |calls: &[(usize, usize, f64)], dose: &[f64], sd: &[f64]| {
-        ExcessFlowGame::new(calls, 0, dose, sd, 1.5).is_ok()
+        ExcessFlowGame::new(calls, 0, dose, sd, 1.5)
     };
+    let ok = |calls: &[(usize, usize, f64)], dose: &[f64], sd: &[f64]| new(calls, dose, sd).is_ok();
     let two = [1.0, 1.0];
-    assert!(new(&[(0, 1, 0.5)], &two, &two));
-    assert!(!new(&[(0, 1, 0.5), (1, 0, 0.5)], &two, &two));
-    assert!(!new(&[(0, 1, -0.5)], &two, &two));
-    assert!(!new(&[(0, 1, f64::INFINITY)], &two, &two));
-    assert!(!new(&[], &[], &[]));
-    assert!(!new(&[], &two, &[1.0]));
-    assert!(!new(&[], &two, &[1.0, -1.0]));
-    assert!(!new(&[], &[1.0, f64::NAN], &two));
-    assert!(flow_weights(&[1.0], &[(0, 1)]).is_err());
-    assert!(flow_weights(&[-1.0], &[]).is_err());
-    assert_eq!(flow_weights(&[0.0, 0.0], &[(0, 1)]).unwrap(), [(0, 1, 1.0)]);
-    let game = ExcessFlowGame::new(&[], 0, &two, &two, 1.5).unwrap();
+    assert!(ok(&[(0, 1, 0.5)], &two, &two));
+    assert!(ok(&[(0, 1, 0.5), (1, 0, 0.5)], &two, &two));
+    assert!(!ok(&[(0, 1, -0.5)], &two, &two));
+    assert!(!ok(&[(0, 1, f64::INFINITY)], &two, &two));
+    assert!(!ok(&[(0, 2, 0.5)], &two, &two));
+    assert!(!ok(&[], &[], &[]));
+    assert!(!ok(&[], &two, &[1.0]));
+    assert!(!ok(&[], &two, &[1.0, -1.0]));
+    assert!(!ok(&[], &two, &[1.0, f64::NAN]));
+    assert!(!ok(&[], &[1.0, f64::INFINITY], &two));
+    assert!(!ok(&[], &[f64::NAN, 1.0], &two));
+    assert!(!ok(&[(0, 1, 1e308), (1, 2, 1e308)], &[1.0; 3], &[0.0; 3]));
+    let game = new(&[], &two, &two).unwrap();
     assert!(game.estimate_shares(1, 0).is_err());
     assert_eq!(game.compute_shares(), [0.0, 0.0]);
+
+    // 1 and 2 hand all they have to each other and half to the target besides: work would grow without end.
+    let endless = [(0, 1, 0.5), (1, 2, 1.0), (2, 1, 1.0)];
+    let error = new(&endless, &[1.0; 3], &[0.0; 3]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("through component 1 never leaves"),
+        "{error}"
+    );
+    // Nothing of such a cycle concerns a target that it does not reach.
+    assert!(ok(&endless[1..], &[1.0; 3], &[0.0; 3]));
+    assert!(ok(
+        &[(0, 1, 0.0), (1, 2, 1.0), (2, 1, 1.0)],
+        &[1.0; 3],
+        &[0.0; 3]
+    ));
 }
 
 struct Rectified {

@@ -2,12 +2,31 @@
 
 mod shapley_common;
 
-use bayesrca_core::game::{Coalition, Game};
+use bayesrca_core::game::{Coalition, Game, Surrogate, SurrogateValues};
 use bayesrca_core::shapley::games::{GaussianTailGame, SampledTailGame, Tail};
-use bayesrca_core::shapley::{Options, Rule};
+use bayesrca_core::shapley::{Estimate, Options, Rule, Tolerance};
 use shapley_common::{
     Random, assert_close, bits, by_definition, check_game, exact, in_pool, sampled,
 };
+
+/// The same game without its control variate.
+struct Plain<'a>(&'a SampledTailGame);
+
+impl Game for Plain<'_> {
+    type Walk<'a>
+        = <SampledTailGame as Game>::Walk<'a>
+    where
+        Self: 'a;
+    fn n_players(&self) -> usize {
+        self.0.n_players()
+    }
+    fn active_players(&self) -> Vec<u32> {
+        self.0.active_players()
+    }
+    fn walk(&self) -> Self::Walk<'_> {
+        self.0.walk()
+    }
+}
 
 struct Case {
     n: usize,
@@ -233,4 +252,94 @@ fn bad_models_are_named() {
     // Without noise nothing is anomalous once the player has joined.
     let certain = exact(&gaussian(0.0).unwrap());
     assert!(certain.values[0] > 1e4 && certain.grand.abs() < 1e-300);
+}
+
+#[test]
+fn a_surrogate_of_many_cheap_orders_cuts_the_error() {
+    let game = sampled_tail(&case(9, 40, 1024, false), Tail::Upper);
+    let Some(SurrogateValues::ByWalks(walks)) = game.surrogate().map(Surrogate::shapley) else {
+        panic!("a Gaussian target of 40 players has a surrogate");
+    };
+    let plain = Plain(&game);
+    let size = |e: &Estimate| e.std_err.iter().map(|s| s * s).sum::<f64>();
+    for tolerance in [None, Some(Tolerance::Absolute(1e-300))] {
+        let options = Options {
+            budget: Some(512 * 40),
+            tolerance,
+            ..Options::new(1)
+        };
+        let (with, without) = (sampled(&game, options), sampled(&plain, options));
+        assert!(
+            size(&with) * 2.0 < size(&without),
+            "{} {}",
+            size(&with),
+            size(&without)
+        );
+        assert!(with.efficiency_gap().abs() < 1e-9);
+        assert_eq!(with.n_evaluations, without.n_evaluations);
+        assert_eq!(without.n_surrogate_evaluations, 0);
+        let expected = with.n_evaluations * u64::from(1 + walks);
+        assert_eq!(with.n_surrogate_evaluations, expected);
+        assert_eq!(in_pool(3, || sampled(&game, options)), with);
+        for i in 0..40 {
+            let error = (with.values[i] - without.values[i]).abs();
+            assert!(error <= 6.0 * with.std_err[i].hypot(without.std_err[i]) + 1e-9);
+        }
+    }
+    // Few players, few samples, or a target far from Gaussian: the game alone.
+    assert!(
+        sampled_tail(&case(9, 20, 1024, false), Tail::Upper)
+            .surrogate()
+            .is_none()
+    );
+    assert!(
+        sampled_tail(&case(9, 40, 64, false), Tail::Upper)
+            .surrogate()
+            .is_none()
+    );
+    let mut c = case(9, 40, 1024, false);
+    for row in c.baseline.chunks_exact_mut(40) {
+        let fate = row[0].signum();
+        for x in row {
+            *x = 3.0 * fate + 0.1 * *x;
+        }
+    }
+    assert!(sampled_tail(&c, Tail::Upper).surrogate().is_none());
+}
+
+#[test]
+fn intervals_with_a_surrogate_cover_the_truth() {
+    let game = sampled_tail(&case(10, 28, 1024, false), Tail::Upper);
+    assert!(game.surrogate().is_some());
+    let long = Options {
+        budget: Some(28 << 12),
+        ..Options::new(99)
+    };
+    let truth = sampled(&game, long).values;
+    let (mut players, mut all) = (0, 0);
+    let runs = 24;
+    for seed in 0..runs as u64 {
+        let options = Options {
+            budget: Some(28 * 128),
+            ..Options::new(seed)
+        };
+        let inside = |e: &Estimate| {
+            (0..28)
+                .filter(|&i| (e.values[i] - truth[i]).abs() <= e.half_width[i])
+                .count()
+        };
+        players += inside(&sampled(&game, options));
+        let tolerance = Some(Tolerance::Absolute(1e-300));
+        let sequence = sampled(
+            &game,
+            Options {
+                tolerance,
+                ..options
+            },
+        );
+        all += usize::from(inside(&sequence) == 28);
+    }
+    let share = players as f64 / f64::from(28 * runs);
+    assert!((0.91..0.985).contains(&share), "{share}");
+    assert!(all >= 22, "{all}");
 }

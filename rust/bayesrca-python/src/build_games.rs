@@ -255,12 +255,13 @@ pub(crate) fn interaction_game(
 ///     calls: int64 [e, 2], pairs (caller, callee).
 ///     weights: float64 [e], part of the callee's excess that the caller sees (>= 0).
 ///     target: the component whose excess is explained.
-///     dose: float64 [n], excess of each component.
-///     dose_sd: float64 [n], standard deviation of its noise (>= 0).
+///     dose: float64 [n], excess of each component; NaN where it does not report.
+///     dose_sd: float64 [n], standard deviation of its noise (>= 0; any where the dose is NaN).
 ///     min_signal: doses below this many standard deviations count as 0 (>= 0).
 ///
 /// Raises:
-///     InvalidGameError: a wrong shape, a negative or not finite entry.
+///     InvalidGameError: a wrong shape, a negative or infinite entry, a target without a dose, or a cycle of calls that
+///         hands on all the work that goes round or more.
 #[pyfunction]
 #[pyo3(signature = (*, calls: "numpy.typing.NDArray[numpy.int64]", weights: "numpy.typing.NDArray[numpy.float64]", target: "int", dose: "numpy.typing.NDArray[numpy.float64]", dose_sd: "numpy.typing.NDArray[numpy.float64]", min_signal: "float") -> "NativeGame")]
 pub(crate) fn excess_flow_game(
@@ -279,10 +280,11 @@ pub(crate) fn excess_flow_game(
     )
 }
 
-/// Part of each callee's excess that each caller sees: the caller's part of the requests of all its callers.
+/// Part of each callee's excess that each caller sees: the caller's part of the requests of all its callers. Equal
+/// parts where one of these is unknown or nobody has requests.
 ///
 /// Args:
-///     requests: float64 [n], requests of each component (>= 0).
+///     requests: float64 [n], requests of each component (>= 0), NaN where unknown.
 ///     calls: int64 [e, 2], pairs (caller, callee).
 ///
 /// Returns:

@@ -124,7 +124,8 @@ impl NativeGame {
         Ok(values.into_pyarray(py))
     }
 
-    /// Shares of the target's excess, with the errors that the doses' noise puts on them.
+    /// Shares of the target's excess among those whose value stands out of its noise, with the errors that the doses'
+    /// noise puts on them.
     ///
     /// Args:
     ///     resamples: how often the doses are drawn anew (>= 2).

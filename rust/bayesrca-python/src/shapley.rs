@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bayesrca_core::game::Game;
 use bayesrca_core::shapley::{
-    self, Control, Estimate, Method, Monitor, Options, Progress, Tolerance,
+    self, Control, Estimate, Guarantee, Method, Monitor, Options, Progress, Tolerance,
 };
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2};
@@ -56,6 +56,12 @@ impl NativeEstimate {
         self.inner.n_evaluations
     }
 
+    /// Evaluations of the game's surrogate, its control variate.
+    #[getter]
+    fn n_surrogate_evaluations(&self) -> u64 {
+        self.inner.n_surrogate_evaluations
+    }
+
     /// Independent sampling units.
     #[getter]
     fn n_units(&self) -> u64 {
@@ -103,6 +109,7 @@ impl NativeEstimate {
 ///     budget: most evaluations, or None.
 ///     confidence: coverage of the half-widths, in (0, 1).
 ///     method: "automatic", "sampled" or "leverage".
+///     guarantee: "asymptotic" or "bernstein": what the half-widths under a tolerance promise.
 ///     threads: threads to use (>= 1).
 ///     deadline: seconds after which to return what there is, or None.
 ///     progress: told the evaluations so far, the planned ones or None, the widest half-width and its target or None.
@@ -114,7 +121,7 @@ impl NativeEstimate {
 ///     KernelError: a value is not finite.
 ///     CancelledError: `cancelled` returned True.
 #[pyfunction]
-#[pyo3(signature = (game, *, seed, tolerance=None, relative=true, budget=None, confidence=0.95, method="automatic", threads=1, deadline=None, progress=None, cancelled=None))]
+#[pyo3(signature = (game, *, seed, tolerance=None, relative=true, budget=None, confidence=0.95, method="automatic", guarantee="asymptotic", threads=1, deadline=None, progress=None, cancelled=None))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn estimate_shapley(
     py: Python<'_>,
@@ -125,6 +132,7 @@ pub(crate) fn estimate_shapley(
     budget: Option<u64>,
     confidence: f64,
     method: &str,
+    guarantee: &str,
     threads: usize,
     deadline: Option<f64>,
     progress: Option<Py<PyAny>>,
@@ -141,9 +149,18 @@ pub(crate) fn estimate_shapley(
         method: match method {
             "automatic" => Method::Automatic,
             "sampled" => Method::Sampled,
+            "leverage" => Method::Leverage,
             _ => {
                 let message = format!("{method:?} is none of automatic, sampled, leverage");
                 return Err(game_error(invalid("method", message)));
+            }
+        },
+        guarantee: match guarantee {
+            "asymptotic" => Guarantee::Asymptotic,
+            "bernstein" => Guarantee::Bernstein,
+            _ => {
+                let message = format!("{guarantee:?} is none of asymptotic, bernstein");
+                return Err(game_error(invalid("guarantee", message)));
             }
         },
         ..Options::new(seed)

@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bayesrca.attribution import BatchGame, TabularGame, compute_shapley, estimate_shapley
-from bayesrca.errors import InvalidGameError
+from bayesrca.errors import InvalidGameError, InvalidSettingsError
 from tests.integration.kit import ROOT
 
 Floats = NDArray[np.float64]
@@ -201,3 +201,28 @@ def test_ctrl_c_in_a_value_function_arrives() -> None:
     )  # fmt: skip
     assert "KeyboardInterrupt" in done.stderr
     assert done.returncode in (130, -signal.SIGINT)
+
+
+def test_leverage_is_a_regression_with_honest_errors() -> None:
+    rng = np.random.default_rng(3)
+    w, pair = rng.normal(size=24), rng.normal(size=(24, 24)) / 5
+    game = BatchGame(
+        value=lambda c: c @ w + np.einsum("bi,ij,bj->b", c * 1.0, pair, c * 1.0), players=24
+    )
+    truth = w + (np.diag(pair) + (pair + pair.T).sum(axis=1) / 2 - np.diag(pair))
+    for seed in range(3):
+        found = estimate_shapley(game, budget=6000, seed=seed, method="leverage")
+        assert found.rule == "leverage_jackknife"
+        assert found.n_evaluations <= 6000
+        np.testing.assert_allclose(found.values, truth, atol=8 * found.std_err.max() + 1e-9)
+        assert abs(found.efficiency_gap) < 1e-9
+    with pytest.raises(InvalidSettingsError, match="budget"):
+        estimate_shapley(game, budget=20, seed=1, method="leverage")
+
+
+def test_an_expensive_function_gets_the_better_estimator() -> None:
+    """On a budget, up to 20 players: the regression; its rule says so."""
+    rng = np.random.default_rng(5)
+    w = rng.normal(size=18)
+    game = BatchGame(value=lambda c: np.tanh(c @ w), players=18)
+    assert estimate_shapley(game, budget=4000, seed=1).rule == "leverage_jackknife"

@@ -4,7 +4,12 @@ import pytest
 from bayesrca.evidence import build_evidence
 from bayesrca.evidence.frame import build_frame
 from bayesrca.evidence.remarks import Remarks
-from bayesrca.evidence.requests import SILENT_ROOT, align_requests, compute_silence
+from bayesrca.evidence.requests import (
+    SILENT_ROOT,
+    align_requests,
+    compute_request_rate,
+    compute_silence,
+)
 from bayesrca.incident import Component, Family, Signal, Statistic, Topology
 from tests.unit.evidence.kit import (
     INSIDE,
@@ -79,3 +84,34 @@ def test_missing_baseline_samples_are_not_silence() -> None:
     # Ten busy samples are left; a stretch of two samples fits nine times, never silent.
     two = np.flatnonzero(frame.last - frame.first == 1)
     np.testing.assert_allclose(got[two], np.log(SILENT_ROOT / (0.5 / 10.0)), atol=1e-12)
+
+
+def rates(values: object, statistic: Statistic = Statistic.COUNT) -> Floats:
+    signal = load(TIME, values, statistic)
+    front = latency("front", noisy(1, 2))
+    return compute_request_rate(build_frame(incident(front), (front,), 5, []), signal)
+
+
+def test_counts_and_rates_tell_the_same_requests_per_second() -> None:
+    np.testing.assert_allclose(rates(30.0), 30.0 / STEP)
+    np.testing.assert_allclose(rates(0.5, Statistic.RATE), 0.5)
+    np.testing.assert_array_equal(rates(0.0), 0.0)
+
+
+def test_gaps_do_not_lower_the_request_rate() -> None:
+    holes = np.where(np.arange(len(TIME)) % 2 == 0, 30.0, np.nan)
+    np.testing.assert_allclose(rates(holes), 30.0 / STEP)
+
+
+def test_an_unknown_request_rate_is_missing() -> None:
+    assert np.isnan(rates(np.where(INSIDE, np.nan, 30.0))).all()
+    assert np.isnan(rates(-30.0)).all()
+    frame = build_frame(incident(latency("front", 1.0)), (latency("front", 1.0),), 5, [])
+    assert np.isnan(compute_request_rate(frame, None)).all()
+
+
+def test_evidence_holds_the_rates_of_all_components() -> None:
+    signals = (latency("front", noisy(1, 2)), load(TIME, 30.0))
+    rate = build_evidence(incident(*signals)).request_rate
+    np.testing.assert_allclose(rate[0], 30.0 / STEP)
+    assert np.isnan(rate[1]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -19,13 +20,20 @@ from tests.unit.posterior.synthetic import make_incident, make_shop
 
 FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
 KEYS = {
-    "": "incident method healthy interval_mass none causes diagnostics notes seed versions timings",
+    "": (
+        "incident method healthy interval_mass none causes attribution diagnostics notes seed "
+        "versions timings"
+    ),
     "none": "probability mcse interval",
     "causes": "component kind kinds probability mcse interval explains",
     "kinds": "latency errors",
     "explains": "own dose path reaches_target footprint text",
     "own": "family signal measure contrast scale log_bayes_factor",
     "dose": "family unit cause target",
+    "attribution": (
+        "family unit footprint target excess excess_std_err shares rule n_resamples seed"
+    ),
+    "shares": "component value value_std_err share share_std_err observed",
     "diagnostics": (
         "healthy problems n_draws n_chains r_hat ess divergences e_bfmi pareto_k reruns max_width"
     ),
@@ -87,6 +95,19 @@ def test_numbers_come_back_to_the_last_bit(
             assert entry["interval"] == list(cause.probability.interval)
             assert entry["kinds"] == dict(cause.kinds)
             assert entry["explains"]["footprint"] == list(cause.explains.footprint)
+
+
+def test_shares_come_back_to_the_last_bit(
+    documents: list[tuple[Answer, dict[str, Any]]],
+) -> None:
+    assert [d["attribution"] is not None for _, d in documents] == [True, False] + 4 * [True]
+    for answer, document in documents:
+        ours, entry = answer.attribution, document["attribution"]
+        if ours is not None:
+            assert entry["footprint"] == list(ours.footprint)
+            assert (entry["excess"], entry["seed"]) == (ours.excess, ours.seed)
+            for share, row in zip(ours.shares, entry["shares"], strict=True):
+                assert row == dataclasses.asdict(share)
 
 
 def test_ranges_hold(documents: list[tuple[Answer, dict[str, Any]]]) -> None:

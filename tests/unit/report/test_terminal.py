@@ -131,3 +131,31 @@ def test_any_clock_is_shown(answer: Answer, seconds: float) -> None:
     moved = replace(cause, explains=replace(cause.explains, footprint=(seconds, seconds + 1)))
     one = replace(answer, posterior=replace(answer.posterior, causes=(moved,)))
     assert "active " in text(one)
+
+
+def test_shares_are_shown_with_their_errors_and_called_no_probability(answer: Answer) -> None:
+    assert answer.attribution is not None
+    shown = text(answer)
+    assert "Share of the target's excess (Shapley), not a probability" in shown
+    best = answer.attribution.shares[0]
+    assert best.component == "store"
+    assert re.search(rf"store +{best.share:.3f} +{best.share_std_err:.3f} ", shown)
+    assert f"front: {answer.attribution.excess:.3g} ± " in shown
+
+
+def test_what_is_negative_is_shown_and_the_small_is_summed_up(answer: Answer) -> None:
+    assert answer.attribution is not None
+    sizes = {"a": 900.0, "b": 200.0, "c": 2.0, "d": 1.0, "target": -103.0}
+    shares = tuple(
+        replace(answer.attribution.shares[0], component=name, value=size, share=max(size, 0) / 1103)
+        for name, size in sizes.items()
+    )
+    attribution = replace(answer.attribution, excess=1000.0, shares=shares)
+    block = text(replace(answer, attribution=attribution)).split("not a probability")[1]
+    block = block.split("What speaks")[0]
+    assert re.search(r"target +0\.000 .* -103 ", block)
+    assert re.search(r"2 others together +0\.003 +3\b", block)
+
+
+def test_without_shares_nothing_is_said_of_them(answer: Answer) -> None:
+    assert "Shapley" not in text(replace(answer, attribution=None))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
+from bayesrca.attribution.shares import ComponentShare, ExcessAttribution
 from bayesrca.config import LARGEST_SEED
 from bayesrca.incident import (
     Component,
@@ -146,6 +147,28 @@ DIAGNOSTICS = st.builds(
     reruns=COUNT,
     max_width=COUNT,
 )
+SHARE = st.builds(
+    ComponentShare,
+    component=TEXT,
+    value=DOUBLE,
+    value_std_err=DOUBLE,
+    share=DOUBLE,
+    share_std_err=DOUBLE,
+    observed=st.booleans(),
+)
+ATTRIBUTION = st.builds(
+    ExcessAttribution,
+    family=TEXT,
+    unit=TEXT,
+    footprint=st.tuples(DOUBLE, DOUBLE),
+    target=TEXT,
+    excess=DOUBLE,
+    excess_std_err=DOUBLE,
+    shares=st.lists(SHARE, max_size=3).map(tuple),
+    rule=TEXT,
+    n_resamples=COUNT,
+    seed=st.integers(0, 2**64 - 1),
+)
 ANSWERS = st.builds(
     Answer,
     incident=TEXT,
@@ -155,6 +178,7 @@ ANSWERS = st.builds(
         RootCausePosterior, causes=st.lists(CAUSE, max_size=3).map(tuple), none=PROBABILITY
     ),
     diagnostics=DIAGNOSTICS,
+    attribution=st.none() | ATTRIBUTION,
     notes=st.lists(TEXT, max_size=2).map(tuple),
     seed=st.integers(0, LARGEST_SEED),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),

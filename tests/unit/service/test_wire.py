@@ -81,6 +81,15 @@ def test_numbers_that_are_no_numbers_survive(answer: Answer) -> None:
     assert back.r_hat == math.inf
 
 
+@given(ANSWERS.filter(lambda answer: answer.attribution is not None))
+def test_shares_without_their_interval_are_refused(answer: Answer) -> None:
+    message = encode_answer(answer)
+    message.attribution.ClearField("footprint")
+    with pytest.raises(IncidentFormatError, match="is missing") as caught:
+        decode_answer(message)
+    assert caught.value.field == "answer.attribution.footprint"
+
+
 @given(SETTINGS)
 def test_settings_come_back_but_for_the_cores(settings: Settings) -> None:
     raw = encode_settings(settings).SerializeToString()

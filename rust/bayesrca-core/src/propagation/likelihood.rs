@@ -53,6 +53,9 @@ pub struct Workspace {
     /// Joint of each (hypothesis, footprint) over `exp(log_scale[hypothesis])`.
     by_footprint: Vec<f64>,
     log_scale: Vec<f64>,
+    /// Posterior weight of each footprint, and of each family's alarm factor standing alone.
+    footprint_weight: Vec<f64>,
+    alarm_alone: [Vec<f64>; N_FAMILIES],
 }
 
 impl Workspace {
@@ -347,9 +350,10 @@ impl Likelihood {
             w.gain_adjoint[f].clear();
             w.gain_adjoint[f].resize(n * s, 0.0);
         }
-        // Posterior weight of each footprint, and of each family's alarm factor standing alone.
-        let mut by_footprint = vec![0.0; s];
-        let mut alarm_alone = [vec![0.0; s], vec![0.0; s]];
+        for weights in w.alarm_alone.iter_mut().chain([&mut w.footprint_weight]) {
+            weights.clear();
+            weights.resize(s, 0.0);
+        }
         for v in [&mut w.vitals.d_disturbed, &mut w.vitals.d_resource] {
             v.clear();
             v.resize(n * s, 0.0);
@@ -359,37 +363,27 @@ impl Likelihood {
             if w.joint[h] - total < NEGLIGIBLE.ln() {
                 continue;
             }
-            let one = if h % N_KINDS == RESOURCE {
-                Self::resource_backward
+            if h % N_KINDS == RESOURCE {
+                self.resource_backward(theta, h, total, w, &mut gradient);
             } else {
-                Self::hypothesis_backward
-            };
-            one(
-                self,
-                theta,
-                h,
-                total,
-                w,
-                &mut by_footprint,
-                &mut alarm_alone,
-                &mut gradient,
-            );
+                self.hypothesis_backward(theta, h, total, w, &mut gradient);
+            }
         }
         let root_weight = 1.0 - (w.joint[none] - total).exp();
         self.prior_backward(theta, root_weight, &mut gradient);
         for k in 0..s {
             let r = w.by_footprint[none * s + k] * (w.log_scale[none] - total).exp();
-            by_footprint[k] += r;
-            alarm_alone[0][k] += r;
-            alarm_alone[1][k] += r;
+            w.footprint_weight[k] += r;
+            w.alarm_alone[0][k] += r;
+            w.alarm_alone[1][k] += r;
         }
         self.vitals
-            .backward(theta, &by_footprint, &w.vitals, &mut gradient);
+            .backward(theta, &w.footprint_weight, &w.vitals, &mut gradient);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
-            family.background_backward(theta, &by_footprint, x, &mut gradient);
+            family.background_backward(theta, &w.footprint_weight, x, &mut gradient);
             for k in 0..s {
-                family.alarm_backward(theta, k, alarm_alone[f][k], x, &mut gradient);
+                family.alarm_backward(theta, k, w.alarm_alone[f][k], x, &mut gradient);
             }
             for root in 0..n {
                 let g = &w.gain_adjoint[f][root * s..(root + 1) * s];
@@ -404,15 +398,12 @@ impl Likelihood {
         gradient
     }
 
-    #[allow(clippy::too_many_arguments)] // One call site, split out for length.
     fn hypothesis_backward(
         &self,
         theta: &Natural,
         h: usize,
         total: f64,
         w: &mut Workspace,
-        by_footprint: &mut [f64],
-        alarm_alone: &mut [Vec<f64>; N_FAMILIES],
         gradient: &mut Natural,
     ) {
         let s = self.s;
@@ -430,11 +421,11 @@ impl Likelihood {
             }
             let (alone, both) = (w.alarm[other][k] * rest, w.gain[other][at] * shared);
             let inner = m.alone * alone + m.both * both;
-            by_footprint[k] += r;
+            w.footprint_weight[k] += r;
             w.vitals.d_disturbed[at] += r;
             w.gain_adjoint[kind][at] += r;
             w.gain_adjoint[other][at] += r * m.both * both / inner;
-            alarm_alone[other][k] += r * m.alone * alone / inner;
+            w.alarm_alone[other][k] += r * m.alone * alone / inner;
             d_alone += r * alone / inner;
             d_both += r * both / inner;
         }
@@ -442,15 +433,12 @@ impl Likelihood {
         kind_prior_backward(theta, kind, (w.joint[h] - total).exp(), gradient);
     }
 
-    #[allow(clippy::too_many_arguments)] // As `hypothesis_backward`.
     fn resource_backward(
         &self,
         theta: &Natural,
         h: usize,
         total: f64,
         w: &mut Workspace,
-        by_footprint: &mut [f64],
-        alarm_alone: &mut [Vec<f64>; N_FAMILIES],
         gradient: &mut Natural,
     ) {
         let s = self.s;
@@ -464,7 +452,7 @@ impl Likelihood {
             if r < NEGLIGIBLE {
                 continue;
             }
-            by_footprint[k] += r;
+            w.footprint_weight[k] += r;
             w.vitals.d_resource[at] += r;
             let shown = w.shown(at, root, k);
             let mut parts = [[0.0; 2]; 2];
@@ -482,7 +470,7 @@ impl Likelihood {
                     if shows == 1 {
                         w.gain_adjoint[f][at] += share;
                     } else {
-                        alarm_alone[f][k] += share;
+                        w.alarm_alone[f][k] += share;
                     }
                 }
             }

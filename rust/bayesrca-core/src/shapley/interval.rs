@@ -23,6 +23,13 @@ pub fn sequence_half_width(t: f64, alpha: f64) -> f64 {
     (2.0 * grown / (t * rho).powi(2) * (grown.sqrt() / alpha).ln()).sqrt()
 }
 
+/// Half-width of the two-sided empirical Bernstein bound after `n >= 2` units of a given standard deviation whose values
+/// span at most `range` (Maurer & Pontil 2009, theorem 4). It holds for any `n` fixed beforehand, without a limit.
+pub(super) fn bernstein_half_width(n: u64, deviation: f64, range: f64, alpha: f64) -> f64 {
+    let log = (4.0 / alpha).ln();
+    deviation * (2.0 * log / n as f64).sqrt() + 7.0 * range * log / (3.0 * (n - 1) as f64)
+}
+
 /// Quantile of Student's t that leaves `alpha` in both tails together; infinite without degrees of freedom.
 pub(super) fn t_quantile(degrees: u64, alpha: f64) -> f64 {
     if degrees == 0 {

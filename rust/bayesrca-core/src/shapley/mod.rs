@@ -19,18 +19,26 @@
 //! # Ok::<(), bayesrca_core::Error>(())
 //! ```
 
+mod choose;
+#[cfg(test)]
+mod coverage;
 mod estimate;
 mod exact;
 pub mod games;
 mod interval;
+mod leverage;
 mod orders;
 mod permutations;
 mod units;
 
-pub use estimate::{Control, Estimate, Method, Monitor, Options, Progress, Rule, Tolerance};
+pub use choose::estimate_shapley;
+pub use estimate::{
+    Control, Estimate, Guarantee, Method, Monitor, Options, Progress, Rule, Tolerance,
+};
 pub use exact::{MAX_EXACT, compute_interactions, compute_shapley, shapley_of_table};
 pub use interval::{sequence_half_width, sequence_rho};
-pub use permutations::{MAX_SOBOL_PLAYERS, estimate_shapley};
+pub use leverage::{MAX_LEVERAGE_BUDGET, MAX_LEVERAGE_PLAYERS};
+pub use permutations::MAX_SOBOL_PLAYERS;
 
 /// A monitor that never stops the computation.
 #[must_use]

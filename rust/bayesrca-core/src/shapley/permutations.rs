@@ -4,13 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::estimate::{Control, Estimate, Method, Monitor, Options, Progress, Rule, not_finite};
-use super::exact::{check_players, compute_shapley};
+use super::estimate::{Control, Estimate, Guarantee, Monitor, Options, Progress, Rule, not_finite};
 use super::interval::{Moments, t_quantile};
-use super::orders::{SobolOrders, inner_std_err, push_pair};
-use super::units::{Outcome, Plan, TASK, Units, run};
+use super::orders::{SobolOrders, push_pair};
+use super::units::{FLOOR, Outcome, Plan, TASK, Units, run};
 use crate::error::{Error, Result};
-use crate::game::{Game, Walk};
+use crate::game::{Game, Surrogate, SurrogateValues, Walk};
 use crate::rng::{Purpose, Stream};
 
 /// Dimensions of the Sobol sequence: games with more active players are sampled with independent pairs.
@@ -18,50 +17,23 @@ pub const MAX_SOBOL_PLAYERS: usize = 256;
 /// Points of one Sobol sequence.
 const MAX_POINTS: u64 = 1 << 16;
 /// Independent scrambles.
-const SCRAMBLES: u64 = 16;
+pub(super) const SCRAMBLES: u64 = 16;
 /// Budgets beyond this many full sequences go to independent pairs, which need no state per unit.
 const MAX_SCRAMBLES: u64 = 1024;
 /// Walks when neither tolerance nor budget is given.
-const DEFAULT_WALKS: u64 = 16 * 64;
+pub(super) const DEFAULT_WALKS: u64 = 16 * 64;
 /// Points of one scramble between two calls of the monitor, unless the game prefers another number.
 const POINTS_PER_TASK: u64 = 16;
-/// Enumeration may replace sampling up to here, whatever the budget.
-const MAX_AUTOMATIC: usize = 20;
 
-/// Estimate Shapley values from random orders.
-///
-/// Only the active players are sampled; the others get exactly 0. `n_evaluations` counts the coalitions that were
-/// valued along the orders, and never exceeds the budget; the few orders along which a sampled game judges its inner
-/// error come on top. A tolerance without a budget runs until it is met: let the monitor watch the clock.
-///
-/// # Errors
-/// `InvalidEvidence` for a game without players, a budget smaller than one walk, or a tolerance or confidence outside
-/// its range; `Numerical` when a value is not finite; `Cancelled`.
-pub fn estimate_shapley<G: Game>(
+/// Estimate from walks along sampled orders of the `active` players, of which there are some, on a budget of at least
+/// one walk.
+pub(super) fn by_walks<G: Game>(
     game: &G,
+    active: Vec<u32>,
     options: &Options,
     monitor: Monitor<'_>,
 ) -> Result<Estimate> {
-    check_players(game)?;
-    options.check()?;
-    let active = game.active_players();
     let n = active.len() as u64;
-    if active.is_empty() {
-        let values = vec![0.0; game.n_players()];
-        let ends = (game.baseline(), game.grand());
-        return Estimate::exact(values, Rule::ClosedForm, ends, 0);
-    }
-    let affordable = options.budget.unwrap_or(u64::MAX);
-    if affordable < n {
-        let message = format!("{affordable} evaluations are fewer than one walk over {n} players");
-        return Err(Error::evidence("budget", message));
-    }
-    if options.method == Method::Automatic {
-        let cheap = active.len() <= MAX_AUTOMATIC && 1 << n <= affordable.min(DEFAULT_WALKS * n);
-        if game.closed_form().is_some() || cheap {
-            return compute_shapley(game, monitor);
-        }
-    }
     let sampler = Sampler::new(game, active, options);
     if !(sampler.baseline.is_finite() && sampler.grand.is_finite()) {
         return Err(not_finite());
@@ -72,8 +44,9 @@ pub fn estimate_shapley<G: Game>(
         (Some(_), None) => u64::MAX,
     };
     let enough = 2 * SCRAMBLES..=2 * MAX_SCRAMBLES * MAX_POINTS;
-    let sobol = options.tolerance.is_none() && enough.contains(&walks);
-    let mut estimate = if sobol && sampler.active.len() <= MAX_SOBOL_PLAYERS {
+    let asymptotic = options.guarantee == Guarantee::Asymptotic;
+    let sobol = asymptotic && options.tolerance.is_none() && enough.contains(&walks);
+    let estimate = if sobol && sampler.active.len() <= MAX_SOBOL_PLAYERS {
         sampler.by_scrambles(walks / 2, monitor)?
     } else {
         sampler.by_pairs(walks, sobol, monitor)?
@@ -81,7 +54,6 @@ pub fn estimate_shapley<G: Game>(
     if estimate.values.iter().any(|v| !v.is_finite()) {
         return Err(not_finite());
     }
-    estimate.inner_std_err = inner_std_err(game, options.seed)?;
     Ok(estimate)
 }
 
@@ -94,6 +66,8 @@ struct Sampler<'a, G: Game> {
     place: Vec<u32>,
     baseline: f64,
     grand: f64,
+    /// The surrogate's Shapley values, where there is a surrogate.
+    known: Option<SurrogateValues<'a>>,
     /// A single order has no reverse.
     paired: bool,
 }
@@ -111,6 +85,7 @@ impl<'a, G: Game> Sampler<'a, G> {
             place,
             baseline: game.baseline(),
             grand: game.grand(),
+            known: game.surrogate().map(Surrogate::shapley),
             paired: true,
         }
     }
@@ -141,8 +116,6 @@ impl<'a, G: Game> Sampler<'a, G> {
         let mut values = vec![0.0; orders.len()];
         let empty = self.game.walk().along(orders, n, &mut values);
         let largest = values.iter().fold(empty.abs(), |m, v| m.max(v.abs()));
-        let surrogate = self.game.surrogate();
-        let mut marginals = vec![0.0; n];
         for (k, (order, values)) in orders
             .chunks_exact(n)
             .zip(values.chunks_exact(n))
@@ -150,15 +123,48 @@ impl<'a, G: Game> Sampler<'a, G> {
         {
             let row = &mut rows[row_of(k) * n..][..n];
             self.accumulate(order, values, empty, scale, row);
-            if let Some(surrogate) = surrogate {
-                surrogate.marginals(order, &mut marginals);
-                for (&player, marginal) in order.iter().zip(&marginals) {
-                    let known = surrogate.shapley()[player as usize];
-                    row[self.place[player as usize] as usize] += scale * (known - marginal);
+            self.add_surrogate(order, -scale, row);
+            if let Some(SurrogateValues::Exact(known)) = self.known {
+                for &player in order {
+                    row[self.place[player as usize] as usize] += scale * known[player as usize];
                 }
             }
         }
         largest
+    }
+
+    /// Add `scale` times the surrogate's marginal contributions along some orders to a row of places.
+    fn add_surrogate(&self, orders: &[u32], scale: f64, row: &mut [f64]) {
+        let Some(surrogate) = self.game.surrogate() else {
+            return;
+        };
+        let mut marginals = vec![0.0; self.active.len()];
+        for order in orders.chunks_exact(self.active.len()) {
+            surrogate.marginals(order, &mut marginals);
+            for (&player, marginal) in order.iter().zip(&marginals) {
+                row[self.place[player as usize] as usize] += scale * marginal;
+            }
+        }
+    }
+
+    /// Add what the surrogate gives along independent orders of its own beside one pair of the game's: the spread over
+    /// units then holds both errors.
+    fn add_surrogate_walks(&self, purpose: Purpose, unit: u64, row: &mut [f64]) {
+        let walks = self.own_walks();
+        let mut stream = Stream::new(self.options.seed, purpose, unit);
+        let mut orders = Vec::new();
+        for _ in 0..walks {
+            push_pair(&mut stream, &self.active, &mut orders);
+        }
+        self.add_surrogate(&orders, 0.5 / walks as f64, row);
+    }
+
+    /// Orders of the surrogate's own for each order of the game.
+    fn own_walks(&self) -> u64 {
+        match self.known {
+            Some(SurrogateValues::ByWalks(walks)) => walks.into(),
+            _ => 0,
+        }
     }
 
     fn by_pairs(mut self, walks: u64, many: bool, monitor: Monitor<'_>) -> Result<Estimate> {
@@ -172,15 +178,17 @@ impl<'a, G: Game> Sampler<'a, G> {
             },
             alpha: 1.0 - self.options.confidence,
             scale: self.baseline.abs().max(self.grand.abs()),
+            guarantee: self.options.guarantee,
         };
         let rule = match (self.options.tolerance, self.paired, many) {
             (_, false, _) => Rule::SingleWalk,
+            _ if plan.guarantee == Guarantee::Bernstein => Rule::PairBernstein,
             (Some(_), true, _) => Rule::PairSequence,
             (None, true, true) => Rule::ManyPlayersPairInterval,
             (None, true, false) => Rule::PairInterval,
         };
         let outcome = run(&self, plan, monitor)?;
-        let n_evaluations = outcome.moments.count * self.cost();
+        let n_evaluations = outcome.drawn * self.cost();
         Ok(self.estimate(&outcome, rule, n_evaluations))
     }
 
@@ -191,23 +199,27 @@ impl<'a, G: Game> Sampler<'a, G> {
         let points = pairs / scrambles;
         let task = self.pairs_per_task().unwrap_or(POINTS_PER_TASK);
         let mut sums = vec![vec![0.0; n]; scrambles as usize];
+        let mut scale = self.baseline.abs().max(self.grand.abs());
         let mut done = 0;
         let mut finished = false;
         while done < points && !finished {
             let to = points.min(done + task);
-            sums.par_iter_mut().enumerate().for_each(|(scramble, sum)| {
+            let largest = sums.par_iter_mut().enumerate().map(|(scramble, sum)| {
                 let mut sequence = SobolOrders::new(self.options.seed, scramble as u64);
                 let mut orders = Vec::with_capacity(2 * n * (to - done) as usize);
                 for point in done..to {
                     sequence.push_pair(point as u32, &self.active, &mut orders);
+                    let unit = scramble as u64 * points + point;
+                    self.add_surrogate_walks(Purpose::SurrogateScrambles, unit, sum);
                 }
-                self.walk_orders(&orders, 0.5, sum, |_| 0);
+                self.walk_orders(&orders, 0.5, sum, |_| 0)
             });
+            scale = largest.reduce(|| scale, f64::max);
             done = to;
             if sums.iter().flatten().any(|s| !s.is_finite()) {
                 return Err(not_finite());
             }
-            let outcome = self.outcome_of_sums(&sums, done, points);
+            let outcome = self.outcome_of_sums(&sums, done, points, scale);
             let progress = Progress {
                 n_evaluations: done * scrambles * self.cost(),
                 planned: Some(points * scrambles * self.cost()),
@@ -220,12 +232,12 @@ impl<'a, G: Game> Sampler<'a, G> {
                 Control::Continue => {}
             }
         }
-        let outcome = self.outcome_of_sums(&sums, done, points);
+        let outcome = self.outcome_of_sums(&sums, done, points, scale);
         let n_evaluations = done * scrambles * self.cost();
         Ok(self.estimate(&outcome, Rule::ScrambleInterval, n_evaluations))
     }
 
-    fn outcome_of_sums(&self, sums: &[Vec<f64>], done: u64, points: u64) -> Outcome {
+    fn outcome_of_sums(&self, sums: &[Vec<f64>], done: u64, points: u64, scale: f64) -> Outcome {
         let mut moments = Moments::new(self.active.len());
         for sum in sums {
             let mean: Vec<f64> = sum.iter().map(|s| s / done as f64).collect();
@@ -233,9 +245,10 @@ impl<'a, G: Game> Sampler<'a, G> {
         }
         let quantile = t_quantile(moments.count - 1, 1.0 - self.options.confidence);
         let half_width = (0..self.active.len())
-            .map(|i| quantile * moments.std_err(i))
+            .map(|i| (quantile * moments.std_err(i)).max(FLOOR * scale))
             .collect();
         Outcome {
+            drawn: moments.count,
             moments,
             half_width,
             converged: done == points,
@@ -256,6 +269,11 @@ impl<'a, G: Game> Sampler<'a, G> {
             half_width: spread(&|k| outcome.half_width[k]),
             inner_std_err: None,
             n_evaluations,
+            n_surrogate_evaluations: if self.known.is_some() {
+                n_evaluations * (1 + self.own_walks())
+            } else {
+                0
+            },
             n_units: outcome.moments.count,
             converged: outcome.converged,
             baseline: self.baseline,
@@ -283,6 +301,23 @@ impl<G: Game> Units for Sampler<'_, G> {
         self.pairs_per_task().unwrap_or(TASK)
     }
 
+    /// A marginal contribution lies between minus and plus the range of the game's values; the surrogate's are taken
+    /// off and, along its own orders, put back.
+    fn range(&self) -> Result<f64> {
+        let Some((low, high)) = self.game.range() else {
+            let path = std::any::type_name::<G>();
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let message = format!("{name} states no range of its values, a finite bound needs one");
+            return Err(Error::evidence("guarantee", message));
+        };
+        let surrogate = self.game.surrogate().map_or(0.0, |surrogate| {
+            let (low, high) = surrogate.range();
+            let times = if self.own_walks() > 0 { 2.0 } else { 1.0 };
+            times * (high - low)
+        });
+        Ok(2.0 * (high - low + surrogate))
+    }
+
     fn draw(&self, units: Range<u64>, rows: &mut Vec<f64>) -> f64 {
         let n = self.active.len();
         let per_unit = if self.paired { 2 } else { 1 };
@@ -295,6 +330,9 @@ impl<G: Game> Units for Sampler<'_, G> {
             }
         }
         rows.resize((units.end - units.start) as usize * n, 0.0);
+        for (unit, row) in units.zip(rows.chunks_exact_mut(n)) {
+            self.add_surrogate_walks(Purpose::SurrogatePairs, unit, row);
+        }
         self.walk_orders(&orders, 1.0 / per_unit as f64, rows, |k| k / per_unit)
     }
 }

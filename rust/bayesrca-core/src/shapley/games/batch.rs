@@ -29,6 +29,7 @@ pub struct BatchGame {
     failed: AtomicBool,
     /// Values of nobody and of everybody.
     ends: OnceLock<[f64; 2]>,
+    range: Option<(f64, f64)>,
 }
 
 impl BatchGame {
@@ -46,6 +47,7 @@ impl BatchGame {
             samples: None,
             failed: AtomicBool::new(false),
             ends: OnceLock::new(),
+            range: None,
         })
     }
 
@@ -59,6 +61,19 @@ impl BatchGame {
             return Err(Error::evidence("n_samples", "needs at least 2"));
         }
         self.samples = Some((n_samples, evaluate));
+        Ok(self)
+    }
+
+    /// Say that every value lies between two bounds.
+    ///
+    /// # Errors
+    /// `InvalidEvidence` for bounds that are not finite and ascending.
+    pub fn with_range(mut self, low: f64, high: f64) -> Result<Self> {
+        if !(low.is_finite() && high.is_finite() && low < high) {
+            let message = format!("{low} to {high} is no range");
+            return Err(Error::evidence("range", message));
+        }
+        self.range = Some((low, high));
         Ok(self)
     }
 
@@ -138,6 +153,10 @@ impl Game for BatchGame {
 
     fn preferred_orders(&self) -> Option<usize> {
         Some(ENOUGH_ROWS.div_ceil(self.n).next_multiple_of(2))
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        self.range
     }
 
     fn baseline(&self) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::dag::check_finite;
 use crate::error::{Error, Result};
-use crate::game::{Game, Walk};
+use crate::game::{Coalition, Game, Walk};
 
 /// One span of a [`CallTreeGame`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -161,6 +161,16 @@ impl Game for CallTreeGame {
             latency: self.latency.clone(),
             longest: self.longest.clone(),
         }
+    }
+
+    /// No latency shrinks when a time grows: the extremes are those of all that got faster and of all that got slower.
+    fn range(&self) -> Option<(f64, f64)> {
+        let n = self.baseline.len();
+        let those = |slower: bool| {
+            let changed = |&i: &usize| (self.observed[i] > self.baseline[i]) == slower;
+            self.value(&Coalition::of(n, (0..n).filter(changed)))
+        };
+        Some((those(false), those(true)))
     }
 
     #[expect(

@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
+use fearless_simd::prelude::*;
+use fearless_simd::{dispatch, u64x8};
+
 use super::dag::{check_edges, check_nodes, check_probabilities};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::rng::{Purpose, Stream, Threshold, threshold};
-use crate::shapley::estimate::{Estimate, Monitor, Options, Rule};
+use crate::rng::{Purpose, Stream, Threshold, WIDE, WideStream, threshold};
+use crate::shapley::estimate::{Estimate, Guarantee, Monitor, Options, Rule};
 use crate::shapley::units::{Plan, Units, run};
+use crate::simd;
 
 /// Worlds per word.
 const WORD: u64 = 64;
@@ -20,7 +24,7 @@ const DEFAULT_WORDS: u64 = 1024;
 ///
 /// In one world the value is the indicator that S meets the set A of activated players that reach the target: a
 /// unanimity game's dual, shared equally among A. So `phi_i = E[1{i in A, no leak reaches} / |A|]`, exactly: one backward
-/// search per world gives the Shapley values of all players, without orders. 64 worlds share every operation.
+/// search per world gives the Shapley values of all players, without orders. 8 x 64 worlds share every operation.
 #[derive(Debug, Clone)]
 pub struct LiveEdgeGame {
     n: usize,
@@ -32,6 +36,8 @@ pub struct LiveEdgeGame {
     leak: Vec<Threshold>,
     activation: Vec<Threshold>,
     active: Vec<usize>,
+    /// Share of each cause in a world's part of the mean, by the number of causes.
+    share: Vec<f64>,
 }
 
 impl LiveEdgeGame {
@@ -69,6 +75,8 @@ impl LiveEdgeGame {
             .into_iter()
             .map(|block| block.into_iter().map(|p| nodes[p]).collect())
             .collect();
+        let active: Vec<usize> = nodes.into_iter().filter(|&i| activation[i] > 0.0).collect();
+        let share = |causes: usize| 1.0 / (causes.max(1) as f64 * WORD as f64);
         Ok(Self {
             n,
             target,
@@ -76,7 +84,8 @@ impl LiveEdgeGame {
             into,
             leak: leak.iter().map(|&p| threshold(p)).collect(),
             activation: activation.iter().map(|&p| threshold(p)).collect(),
-            active: nodes.into_iter().filter(|&i| activation[i] > 0.0).collect(),
+            share: (0..=active.len()).map(share).collect(),
+            active,
         })
     }
 
@@ -111,6 +120,7 @@ impl LiveEdgeGame {
             max_units,
             alpha: 1.0 - options.confidence,
             scale: 1.0,
+            guarantee: options.guarantee,
         };
         let worlds = Worlds {
             game: self,
@@ -130,92 +140,161 @@ impl LiveEdgeGame {
             std_err: spread(&|k| outcome.moments.std_err(k)),
             half_width: spread(&|k| outcome.half_width[k]),
             inner_std_err: None,
-            n_evaluations: outcome.moments.count * WORD,
+            n_evaluations: outcome.drawn * WORD,
+            n_surrogate_evaluations: 0,
             n_units: outcome.moments.count,
             converged: outcome.converged,
             baseline: outcome.moments.mean[ends],
             grand: outcome.moments.mean[ends + 1],
-            rule: if options.tolerance.is_some() {
-                Rule::WorldSequence
-            } else {
-                Rule::WorldInterval
+            rule: match (options.guarantee, options.tolerance) {
+                (Guarantee::Bernstein, _) => Rule::WorldBernstein,
+                (Guarantee::Asymptotic, Some(_)) => Rule::WorldSequence,
+                (Guarantee::Asymptotic, None) => Rule::WorldInterval,
             },
             exact: false,
         })
     }
 
-    /// Which nodes reach the target in each of 64 worlds. The edges are drawn node by node, in a fixed order.
-    fn reach(&self, stream: &mut Stream, scratch: &mut Scratch) {
+    /// Which nodes reach the target in each world. The edges are drawn node by node, in a fixed order.
+    #[inline(always)]
+    fn reach<S: Simd>(&self, simd: S, stream: &mut WideStream<S>, scratch: &mut Scratch) {
         let Scratch { reach, live, .. } = scratch;
-        reach.fill(0);
-        reach[self.target] = u64::MAX;
+        reach.fill(Words([0; WIDE]));
+        reach[self.target] = Words([u64::MAX; WIDE]);
         for block in &self.blocks {
             live.clear();
             for &to in block {
                 // Outside a cycle the node's reach is known before its edges are drawn.
-                let needed = block.len() > 1 || reach[to] != 0;
-                live.extend(
-                    self.into[to]
-                        .iter()
-                        .map(|&(_, q)| if needed { stream.events(q) } else { 0 }),
-                );
+                let needed = if block.len() > 1 {
+                    u64x8::splat(simd, u64::MAX)
+                } else {
+                    reach[to].load(simd)
+                };
+                for &(_, q) in &self.into[to] {
+                    live.push(Words::of(stream.events(q, needed)));
+                }
             }
             loop {
-                let mut changed = false;
-                let mut edge = 0;
+                let mut changed = u64x8::splat(simd, 0);
+                let mut edges = live.iter();
                 for &to in block {
-                    for &(from, _) in &self.into[to] {
-                        let more = reach[from] | (reach[to] & live[edge]);
-                        edge += 1;
-                        changed |= more != reach[from];
-                        reach[from] = more;
+                    for (&(from, _), live) in self.into[to].iter().zip(&mut edges) {
+                        let before = reach[from].load(simd);
+                        let after = before | (reach[to].load(simd) & live.load(simd));
+                        changed |= before ^ after;
+                        reach[from] = Words::of(after);
                     }
                 }
-                if block.len() == 1 || !changed {
+                if block.len() == 1 || changed.simd_eq(u64x8::splat(simd, 0)).all_true() {
                     break;
                 }
             }
         }
     }
 
-    /// Add one word's mean Shapley values, baseline and grand value to `row`.
-    fn draw_word(&self, stream: &mut Stream, scratch: &mut Scratch, row: &mut [f64]) {
-        self.reach(stream, scratch);
+    /// Write the mean Shapley values, baseline and grand value of up to 8 words of worlds to `rows`.
+    #[inline(always)]
+    fn draw_words<S: Simd>(
+        &self,
+        simd: S,
+        stream: &mut WideStream<S>,
+        scratch: &mut Scratch,
+        rows: &mut [f64],
+    ) {
+        self.reach(simd, stream, scratch);
         let reach = &scratch.reach;
-        let leaked = self.blocks.iter().flatten().fold(0, |leaked, &i| {
-            leaked | (reach[i] & stream.events(self.leak[i]))
-        });
-        let mut covered = leaked;
-        let mut count = [0u32; WORD as usize];
-        scratch.causes.clear();
-        for &i in &self.active {
-            let cause = reach[i] & stream.events(self.activation[i]);
-            covered |= cause;
-            scratch.causes.push(cause & !leaked);
-            for_each_bit(cause & !leaked, |lane| count[lane] += 1);
+        let mut leaked = u64x8::splat(simd, 0);
+        for &i in self.blocks.iter().flatten() {
+            leaked |= stream.events(self.leak[i], reach[i].load(simd) & !leaked);
         }
-        let share = count.map(|c| 1.0 / (f64::from(c.max(1)) * WORD as f64));
-        for (value, &cause) in row.iter_mut().zip(&scratch.causes) {
-            for_each_bit(cause, |lane| *value += share[lane]);
+        let mut covered = leaked;
+        scratch.causes.clear();
+        scratch.count.fill(Words([0; WIDE]));
+        for &i in &self.active {
+            let cause = stream.events(self.activation[i], reach[i].load(simd) & !leaked);
+            covered |= cause;
+            scratch.causes.push(Words::of(cause));
+            let mut carry = cause;
+            for digit in &mut scratch.count {
+                let before = digit.load(simd);
+                *digit = Words::of(before ^ carry);
+                carry &= before;
+            }
         }
         let ends = self.active.len();
-        row[ends] = f64::from(leaked.count_ones()) / WORD as f64;
-        row[ends + 1] = f64::from(covered.count_ones()) / WORD as f64;
+        for (w, row) in rows.chunks_exact_mut(ends + 2).enumerate() {
+            let sums = self.sums_of_shares(scratch.count.iter().map(|digit| digit.0[w]));
+            for (value, cause) in row.iter_mut().zip(&scratch.causes) {
+                *value = sums.of(cause.0[w]);
+            }
+            row[ends] = f64::from(leaked.as_slice()[w].count_ones()) / WORD as f64;
+            row[ends + 1] = f64::from(covered.as_slice()[w].count_ones()) / WORD as f64;
+        }
+    }
+
+    /// Sums of the shares of 64 worlds, given the binary digits of the worlds' numbers of causes.
+    #[inline(always)]
+    fn sums_of_shares(&self, digits: impl Iterator<Item = u64>) -> SumTable {
+        let mut count = [0u32; WORD as usize];
+        for (d, digit) in digits.enumerate() {
+            for (world, count) in count.iter_mut().enumerate() {
+                *count |= ((digit >> world & 1) as u32) << d;
+            }
+        }
+        let mut table = [[0.0; 16]; WORD as usize / 4];
+        for (sums, count) in table.iter_mut().zip(count.as_chunks::<4>().0) {
+            for (bit, &count) in count.iter().enumerate() {
+                let share = self.share[count as usize];
+                for set in 0..1 << bit {
+                    sums[set | 1 << bit] = sums[set] + share;
+                }
+            }
+        }
+        SumTable(table)
     }
 }
 
-fn for_each_bit(mut word: u64, mut visit: impl FnMut(usize)) {
-    while word != 0 {
-        visit(word.trailing_zeros() as usize);
-        word &= word - 1;
+/// Sums over the worlds of a word, four worlds at a time.
+struct SumTable([[f64; 16]; WORD as usize / 4]);
+
+impl SumTable {
+    /// Sum over the worlds whose bits are set.
+    #[inline(always)]
+    fn of(&self, word: u64) -> f64 {
+        let mut lanes = [0.0; 4];
+        for (four, sums) in self.0.iter().enumerate() {
+            lanes[four % 4] += sums[(word >> (4 * four) & 15) as usize];
+        }
+        lanes[0] + lanes[1] + (lanes[2] + lanes[3])
+    }
+}
+
+/// One bit for each of 8 x 64 worlds.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Words([u64; WIDE]);
+
+impl Words {
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S) -> u64x8<S> {
+        u64x8::from_slice(simd, &self.0)
+    }
+
+    #[inline(always)]
+    fn of<S: Simd>(words: u64x8<S>) -> Self {
+        let mut out = Self([0; WIDE]);
+        words.store_slice(&mut out.0);
+        out
     }
 }
 
 #[derive(Debug)]
 struct Scratch {
-    reach: Vec<u64>,
-    live: Vec<u64>,
-    causes: Vec<u64>,
+    reach: Vec<Words>,
+    live: Vec<Words>,
+    causes: Vec<Words>,
+    /// Binary digits of the number of causes.
+    count: Vec<Words>,
 }
 
 struct Worlds<'a> {
@@ -236,19 +315,33 @@ impl Units for Worlds<'_> {
         WORD
     }
 
+    /// A share of a probability.
+    fn range(&self) -> Result<f64> {
+        Ok(1.0)
+    }
+
+    /// The words of one call share a stream, seeded by the first and drawn 8 at a time.
     fn draw(&self, units: Range<u64>, rows: &mut Vec<f64>) -> f64 {
+        let none = Words([0; WIDE]);
+        let digits = usize::BITS - self.game.active.len().leading_zeros();
         let mut scratch = Scratch {
-            reach: vec![0; self.game.n],
+            reach: vec![none; self.game.n],
             live: Vec::new(),
             causes: Vec::new(),
+            count: vec![none; digits as usize],
         };
-        for unit in units {
-            let start = rows.len();
-            rows.resize(start + self.width(), 0.0);
-            let mut stream = Stream::new(self.seed, Purpose::Worlds, unit);
-            self.game
-                .draw_word(&mut stream, &mut scratch, &mut rows[start..]);
-        }
+        let start = rows.len();
+        rows.resize(
+            start + (units.end - units.start) as usize * self.width(),
+            0.0,
+        );
+        let mut seeds = Stream::new(self.seed, Purpose::Worlds, units.start);
+        dispatch!(simd::level(), simd => {
+            let mut stream = WideStream::new(simd, &mut seeds);
+            for rows in rows[start..].chunks_mut(WIDE * self.width()) {
+                self.game.draw_words(simd, &mut stream, &mut scratch, rows);
+            }
+        });
         1.0
     }
 }

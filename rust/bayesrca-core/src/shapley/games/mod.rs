@@ -4,14 +4,19 @@ mod batch;
 mod call_tree;
 mod dag;
 mod excess_flow;
+mod fixed_point;
 mod gaussian_tail;
 mod interaction;
 mod live_edge;
+mod log_tail;
 mod noisy_or;
 mod nonlinear_tail;
 mod quadrature;
+#[cfg(test)]
+mod same_bits;
 mod sampled_tail;
 mod tail;
+mod tail_surrogate;
 
 pub use batch::{BatchGame, Evaluator};
 pub use call_tree::{CallTreeGame, Span};

@@ -3,7 +3,7 @@
 use super::dag::{Dag, check_nodes, check_probabilities};
 use super::quadrature::gauss_legendre;
 use crate::error::Result;
-use crate::game::{Game, Surrogate, Walk};
+use crate::game::{Game, Surrogate, SurrogateValues, Walk};
 
 /// Most nodes of the quadrature; enough for any number of players at double precision.
 const MAX_NODES: usize = 128;
@@ -15,10 +15,22 @@ const MAX_NODES: usize = 128;
 /// has the exact semantics (and is cheaper).
 #[derive(Debug, Clone)]
 pub struct NoisyOrGame {
-    dag: Dag,
-    leak: Vec<f64>,
-    activation: Vec<f64>,
-    descendants: Vec<Vec<usize>>,
+    n: usize,
+    /// Players that can activate an ancestor of the target, ascending.
+    active: Vec<u32>,
+    /// Row of each ancestor of the target, parents before children.
+    row: Vec<Option<u32>>,
+    target: usize,
+    /// `1 - leak` of each row.
+    quiet: Vec<f64>,
+    /// `(1 - leak) (1 - activation)` of each row.
+    quiet_member: Vec<f64>,
+    /// First parent of each row; one more entry than rows.
+    first_parent: Vec<u32>,
+    /// Rows of the parents and the edges' probabilities.
+    parents: Vec<(u32, f64)>,
+    /// Rows to compute again when the player of a row joins.
+    descendants: Vec<Vec<u32>>,
     /// Probabilities in the empty coalition.
     empty: Vec<f64>,
     surrogate: IndependentCauses,
@@ -42,20 +54,45 @@ impl NoisyOrGame {
         let dag = Dag::new(n, edges, target)?;
         let q: Vec<f64> = dag.parents.iter().flatten().map(|p| p.1).collect();
         check_probabilities("edges", &q, q.len())?;
+        let mut row = vec![None; n];
+        for (r, &i) in dag.order.iter().enumerate() {
+            row[i] = Some(r as u32);
+        }
+        let rows = |nodes: &[usize]| nodes.iter().filter_map(|&i| row[i]).collect();
+        let (mut parents, mut first_parent) = (Vec::new(), vec![0]);
+        for &j in &dag.order {
+            parents.extend(
+                dag.parents[j]
+                    .iter()
+                    .filter_map(|&(i, q)| Some((row[i]?, q))),
+            );
+            first_parent.push(parents.len() as u32);
+        }
+        let descendants = dag.descendants();
+        let quiet = dag.order.iter().map(|&i| 1.0 - leak[i]);
+        let silent = |&i: &usize| (1.0 - leak[i]) * (1.0 - activation[i]);
+        let target_row = dag.order.iter().position(|&i| i == target);
         let mut game = Self {
-            leak: leak.to_vec(),
-            activation: activation.to_vec(),
-            descendants: dag.descendants(),
-            empty: vec![0.0; n],
+            n,
+            active: (0..n as u32)
+                .filter(|&i| row[i as usize].is_some() && activation[i as usize] > 0.0)
+                .collect(),
+            target: target_row.unwrap_or_default(),
+            quiet: quiet.collect(),
+            quiet_member: dag.order.iter().map(silent).collect(),
+            first_parent,
+            parents,
+            descendants: dag.order.iter().map(|&i| rows(&descendants[i])).collect(),
+            empty: vec![0.0; dag.order.len()],
             surrogate: IndependentCauses {
                 quiet: 1.0,
                 ratio: vec![0.0; n],
                 shapley: vec![0.0; n],
             },
-            dag,
+            row,
         };
-        for &j in &game.dag.order {
-            game.empty[j] = game.probability(j, false, &game.empty);
+        for j in 0..game.quiet.len() {
+            game.empty[j] = game.probability(j, &game.quiet, &game.empty);
         }
         let mut walk = game.walk();
         let alone: Vec<f64> = (0..n)
@@ -64,21 +101,20 @@ impl NoisyOrGame {
                 walk.add(i)
             })
             .collect();
-        let surrogate = IndependentCauses::new(game.empty[target], &alone);
+        let surrogate = IndependentCauses::new(game.empty[game.target], &alone);
         game.surrogate = surrogate;
         Ok(game)
     }
 
-    fn probability(&self, j: usize, active: bool, p: &[f64]) -> f64 {
-        let own = if active {
-            1.0 - self.activation[j]
-        } else {
-            1.0
-        };
-        let parents = self.dag.parents[j].iter();
-        1.0 - parents.fold((1.0 - self.leak[j]) * own, |quiet, &(i, q)| {
-            quiet * (1.0 - q * p[i])
-        })
+    /// Probability of a row, given how quiet each row is by itself and its parents' probabilities.
+    #[inline]
+    fn probability(&self, row: usize, quiet: &[f64], p: &[f64]) -> f64 {
+        let parents = self.first_parent[row] as usize..self.first_parent[row + 1] as usize;
+        1.0 - self.parents[parents]
+            .iter()
+            .fold(quiet[row], |quiet, &(i, q)| {
+                quiet * (1.0 - q * p[i as usize])
+            })
     }
 }
 
@@ -86,22 +122,24 @@ impl Game for NoisyOrGame {
     type Walk<'a> = NoisyOrWalk<'a>;
 
     fn n_players(&self) -> usize {
-        self.dag.n
+        self.n
     }
 
     fn walk(&self) -> NoisyOrWalk<'_> {
         NoisyOrWalk {
             game: self,
             p: self.empty.clone(),
-            member: vec![false; self.dag.n],
+            quiet: self.quiet.clone(),
         }
     }
 
     fn active_players(&self) -> Vec<u32> {
-        let mut active: Vec<u32> = self.dag.order.iter().map(|&i| i as u32).collect();
-        active.retain(|&i| self.activation[i as usize] > 0.0);
-        active.sort_unstable();
-        active
+        self.active.clone()
+    }
+
+    /// Nobody's joining lowers a probability.
+    fn range(&self) -> Option<(f64, f64)> {
+        Some((self.baseline(), self.grand()))
     }
 
     fn surrogate(&self) -> Option<&dyn Surrogate> {
@@ -114,27 +152,31 @@ impl Game for NoisyOrGame {
 pub struct NoisyOrWalk<'a> {
     game: &'a NoisyOrGame,
     p: Vec<f64>,
-    member: Vec<bool>,
+    /// Probability that a row is silent for all its parents can do.
+    quiet: Vec<f64>,
 }
 
 impl Walk for NoisyOrWalk<'_> {
     fn start(&mut self) -> f64 {
         self.p.copy_from_slice(&self.game.empty);
-        self.member.fill(false);
-        self.p[self.game.dag.target]
+        self.quiet.copy_from_slice(&self.game.quiet);
+        self.p[self.game.target]
     }
 
     fn add(&mut self, player: usize) -> f64 {
-        self.member[player] = true;
-        for &j in &self.game.descendants[player] {
-            self.p[j] = self.game.probability(j, self.member[j], &self.p);
+        if let Some(row) = self.game.row[player] {
+            let row = row as usize;
+            self.quiet[row] = self.game.quiet_member[row];
+            for &j in &self.game.descendants[row] {
+                self.p[j as usize] = self.game.probability(j as usize, &self.quiet, &self.p);
+            }
         }
-        self.p[self.game.dag.target]
+        self.p[self.game.target]
     }
 
     fn copy_from(&mut self, other: &Self) {
         self.p.copy_from_slice(&other.p);
-        self.member.copy_from_slice(&other.member);
+        self.quiet.copy_from_slice(&other.quiet);
     }
 }
 
@@ -185,8 +227,16 @@ impl IndependentCauses {
 }
 
 impl Surrogate for IndependentCauses {
-    fn shapley(&self) -> &[f64] {
-        &self.shapley
+    fn shapley(&self) -> SurrogateValues<'_> {
+        SurrogateValues::Exact(&self.shapley)
+    }
+
+    fn range(&self) -> (f64, f64) {
+        let all = self
+            .ratio
+            .iter()
+            .fold(self.quiet, |quiet, r| quiet * (1.0 - r));
+        (1.0 - self.quiet, 1.0 - all)
     }
 
     fn marginals(&self, order: &[u32], out: &mut [f64]) {

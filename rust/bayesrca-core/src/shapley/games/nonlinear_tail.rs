@@ -1,16 +1,30 @@
 //! Anomaly attribution in a structural model of leaky rectifiers, with the tail counted over fixed baseline samples.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{dispatch, f32x16};
+
 use super::dag::{Dag, check_finite, check_nodes};
 use super::tail::{
     LogShare, TAIL_MARGIN, Tail, count_samples, jackknife, mean_and_deviation, n_groups,
 };
 use crate::error::{Error, Result};
 use crate::game::{Game, Walk};
+use crate::simd;
 
+/// Samples computed at once: few enough for all nodes' values to stay in the nearest cache along an order, as many as a
+/// word has bits.
+const LANES: usize = 64;
+/// Samples of a vector.
+const VECTOR: usize = 16;
+/// Row of a node that cannot reach the target.
+const NO_ROW: u32 = u32::MAX;
 /// Fewest samples in a group of the jackknife.
 const GROUP: usize = 32;
-/// Samples computed at once; short enough to stay in the nearest cache.
-const LANES: usize = 128;
+
+/// One node's values in some samples, a whole number of cache lines.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Tile([f32; LANES]);
 
 /// As [`SampledTailGame`](super::SampledTailGame), for mechanisms `x_j = max(h, slope_j h) + noise_j` of the weighted
 /// parents `h = sum_i w_ij x_i`: a node that takes up an excess but not a relief of its parents. A slope of 1 is linear.
@@ -19,22 +33,24 @@ const LANES: usize = 128;
 /// coalition's value does not depend on the order of joining. Samples are single precision.
 #[derive(Debug, Clone)]
 pub struct NonlinearTailGame {
-    dag: Dag,
+    n: usize,
     samples: usize,
-    /// Chunks of samples of a row; the last one may have lanes to spare.
-    chunks: usize,
-    /// Row of each node among the target's ancestors.
-    row: Vec<usize>,
+    /// Players among the target's ancestors, ascending.
+    active: Vec<u32>,
+    /// Row of each ancestor of the target, parents before children; the others have none.
+    row: Vec<u32>,
+    target: usize,
     /// Weighted parents of each row.
-    parents: Vec<Vec<(usize, f32)>>,
+    parents: Vec<Vec<(u32, f32)>>,
     slope: Vec<f32>,
-    observed: Vec<f32>,
-    /// Baseline noise, row by row.
-    noise: Vec<[f32; LANES]>,
-    /// Rows to compute again when a player joins.
-    descendants: Vec<Vec<usize>>,
-    /// Node values in the empty coalition, row by row.
-    empty: Vec<[f32; LANES]>,
+    /// Observed noise of each row, once per lane.
+    observed: Vec<Tile>,
+    /// Baseline noise, `[tile][row][sample]`; the last tile may have lanes to spare.
+    noise: Vec<Tile>,
+    /// Rows to compute again when the player of a row joins.
+    descendants: Vec<Vec<u32>>,
+    /// Node values in the empty coalition, like the noise.
+    empty: Vec<Tile>,
     sign: f32,
     threshold: f32,
     shares: LogShare,
@@ -68,65 +84,155 @@ impl NonlinearTailGame {
         check_finite("baseline_noise", baseline_noise, baseline_noise.len())?;
         let samples = count_samples(baseline_noise, n)?;
         let dag = Dag::new(n, edges, target)?;
-        let mut row = vec![usize::MAX; n];
-        for (r, &i) in dag.order.iter().enumerate() {
-            row[i] = r;
-        }
         let rows = dag.order.len();
-        let parents = dag.order.iter().map(|&j| {
-            dag.parents[j]
-                .iter()
-                .map(|&(i, w)| (row[i], w as f32))
-                .collect()
-        });
-        let chunks = samples.div_ceil(LANES);
-        let mut noise = vec![[0.0; LANES]; rows * chunks];
+        let mut row = vec![NO_ROW; n];
+        for (r, &i) in dag.order.iter().enumerate() {
+            row[i] = r as u32;
+        }
+        let mut noise = vec![Tile([0.0; LANES]); rows * samples.div_ceil(LANES)];
         for (r, &i) in dag.order.iter().enumerate() {
             for k in 0..samples {
-                noise[r * chunks + k / LANES][k % LANES] = baseline_noise[k * n + i] as f32;
+                noise[k / LANES * rows + r].0[k % LANES] = baseline_noise[k * n + i] as f32;
             }
         }
         let descendants = dag.descendants();
+        let by_row = |of: &dyn Fn(usize) -> f64| dag.order.iter().map(|&i| of(i) as f32).collect();
+        let observed: Vec<f32> = by_row(&|i| observed_noise[i]);
         let mut game = Self {
+            n,
             samples,
-            parents: parents.collect(),
-            slope: dag.order.iter().map(|&i| slope[i] as f32).collect(),
-            observed: dag
-                .order
-                .iter()
-                .map(|&i| observed_noise[i] as f32)
+            active: (0..n as u32)
+                .filter(|&i| row[i as usize] != NO_ROW)
                 .collect(),
+            target: row[target] as usize,
+            parents: (dag.order.iter())
+                .map(|&j| {
+                    dag.parents[j]
+                        .iter()
+                        .map(|&(i, w)| (row[i], w as f32))
+                        .collect()
+                })
+                .collect(),
+            slope: by_row(&|i| slope[i]),
+            observed: observed.iter().map(|&o| Tile([o; LANES])).collect(),
+            descendants: (dag.order.iter())
+                .map(|&i| descendants[i].iter().map(|&j| row[j]).collect())
+                .collect(),
+            empty: noise.clone(),
             noise,
-            chunks,
-            descendants: descendants
-                .into_iter()
-                .map(|d| d.into_iter().map(|i| row[i]).collect())
-                .collect(),
-            empty: vec![[0.0; LANES]; rows * chunks],
             sign: tail.sign() as f32,
             threshold: 0.0,
             shares: LogShare::new(samples),
             row,
-            dag,
         };
         let mut walk = game.walk();
-        (0..rows).for_each(|r| walk.compute(r));
+        walk.compute_all();
         let empty = walk.x.clone();
         walk.member.fill(true);
-        (0..rows).for_each(|r| walk.compute(r));
-        let observed = walk.target()[0];
+        walk.compute_all();
+        let observed = walk.x[game.target].0[0];
         game.empty = empty;
-        let usual: Vec<f64> = game.walk().target().iter().map(|&y| f64::from(y)).collect();
+        let usual: Vec<f64> = (game.empty.chunks_exact(rows))
+            .flat_map(|x| x[game.target].0)
+            .take(samples)
+            .map(f64::from)
+            .collect();
         let margin = TAIL_MARGIN * mean_and_deviation(&usual).1;
         game.threshold = (f64::from(game.sign * observed) - margin) as f32;
         check_finite("edges", &[f64::from(game.threshold)], 1)?;
         Ok(game)
     }
 
-    fn count(&self, y: &[f32]) -> u32 {
-        y.iter()
-            .map(|y| u32::from(self.sign * y >= self.threshold))
-            .sum()
+    fn rows(&self) -> usize {
+        self.observed.len()
+    }
+
+    /// Compute a row of a tile again from its parents.
+    #[inline(always)]
+    fn compute<S: Simd>(
+        &self,
+        simd: S,
+        (tile, row): (usize, usize),
+        member: &[bool],
+        x: &mut [Tile],
+    ) {
+        let mut h = [f32x16::splat(simd, 0.0); LANES / VECTOR];
+        for &(parent, weight) in &self.parents[row] {
+            let x = &x[parent as usize];
+            for (h, x) in h.iter_mut().zip(x.0.as_chunks::<VECTOR>().0) {
+                *h += f32x16::from_slice(simd, x) * weight;
+            }
+        }
+        let noise = &self.noise[tile * self.rows() + row];
+        // A choice of addresses: whether a node is a member is too irregular for a branch.
+        let noise = [noise, &self.observed[row]][usize::from(member[row])];
+        let lanes = noise.0.as_chunks::<VECTOR>().0.iter();
+        for ((x, noise), h) in x[row]
+            .0
+            .as_chunks_mut::<VECTOR>()
+            .0
+            .iter_mut()
+            .zip(lanes)
+            .zip(h)
+        {
+            let bent = h.max(h * self.slope[row]);
+            (bent + f32x16::from_slice(simd, noise)).store_slice(x);
+        }
+    }
+
+    /// Let the player of a row join in one tile; returns which samples are at least as extreme as observed.
+    #[inline(always)]
+    fn join<S: Simd>(
+        &self,
+        simd: S,
+        (tile, row): (usize, usize),
+        member: &mut [bool],
+        x: &mut [Tile],
+    ) -> u64 {
+        member[row] = true;
+        for &row in &self.descendants[row] {
+            self.compute(simd, (tile, row as usize), member, x);
+        }
+        self.extreme(simd, tile, &x[self.target])
+    }
+
+    /// Which samples of a tile are at least as extreme as observed, given the target's values.
+    #[inline(always)]
+    fn extreme<S: Simd>(&self, simd: S, tile: usize, y: &Tile) -> u64 {
+        let mut bits = 0;
+        for (v, y) in y.0.as_chunks::<VECTOR>().0.iter().enumerate() {
+            let y = f32x16::from_slice(simd, y) * self.sign;
+            bits |= y.simd_ge(f32x16::splat(simd, self.threshold)).to_bitmask() << (v * VECTOR);
+        }
+        bits & u64::MAX >> (LANES - LANES.min(self.samples - tile * LANES))
+    }
+
+    /// Walk every order through every tile; `record(tile, row * length + k, extreme samples)`.
+    #[inline(always)]
+    fn through<S: Simd>(
+        &self,
+        simd: S,
+        orders: &[u32],
+        length: usize,
+        mut record: impl FnMut(usize, usize, u64),
+    ) {
+        let rows: Vec<u32> = orders.iter().map(|&i| self.row[i as usize]).collect();
+        let mut x = vec![Tile([0.0; LANES]); self.rows()];
+        let mut member = vec![false; self.rows()];
+        for (tile, empty) in self.empty.chunks_exact(self.rows()).enumerate() {
+            for (at, &row) in rows.iter().enumerate() {
+                if at % length == 0 {
+                    x.copy_from_slice(empty);
+                    member.fill(false);
+                }
+                let extreme = if row == NO_ROW {
+                    self.extreme(simd, tile, &x[self.target])
+                } else {
+                    self.join(simd, (tile, row as usize), &mut member, &mut x)
+                };
+                record(tile, at, extreme);
+            }
+        }
     }
 }
 
@@ -134,43 +240,49 @@ impl Game for NonlinearTailGame {
     type Walk<'a> = NonlinearTailWalk<'a>;
 
     fn n_players(&self) -> usize {
-        self.dag.n
+        self.n
     }
 
     fn walk(&self) -> NonlinearTailWalk<'_> {
         NonlinearTailWalk {
             game: self,
             x: self.empty.clone(),
-            member: vec![false; self.dag.order.len()],
+            member: vec![false; self.rows()],
         }
     }
 
     fn active_players(&self) -> Vec<u32> {
-        let mut active: Vec<u32> = self.dag.order.iter().map(|&i| i as u32).collect();
-        active.sort_unstable();
-        active
+        self.active.clone()
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(self.shares.range())
     }
 
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
-        let groups = n_groups(self.samples / GROUP);
+        let parts = self.samples.div_ceil(GROUP);
+        let groups = n_groups(parts);
         if groups < 2 {
             return None;
         }
-        let part = self.samples.div_ceil(groups);
-        let length = self.dag.order.len();
-        let mut walk = self.walk();
-        let mut counts = Vec::with_capacity(orders.len() * groups);
-        for order in orders.chunks_exact(length) {
-            walk.start();
-            for &player in order {
-                walk.add(player as usize);
-                counts.extend(walk.target().chunks(part).map(|y| self.count(y)));
+        let length = self.active.len();
+        let group = |part: usize| part.min(parts - 1) * groups / parts;
+        let mut counts = vec![0; orders.len() * groups];
+        let mut start = vec![0; groups];
+        dispatch!(simd::level(), simd => {
+            for (tile, x) in self.empty.chunks_exact(self.rows()).enumerate() {
+                let extreme = self.extreme(simd, tile, &x[self.target]);
+                start[group(2 * tile)] += (extreme as u32).count_ones();
+                start[group(2 * tile + 1)] += (extreme >> GROUP).count_ones();
             }
-        }
-        walk.start();
-        let start: Vec<u32> = walk.target().chunks(part).map(|y| self.count(y)).collect();
+            self.through(simd, orders, length, #[inline(always)] |tile, at, extreme| {
+                let counts = &mut counts[at * groups..(at + 1) * groups];
+                counts[group(2 * tile)] += (extreme as u32).count_ones();
+                counts[group(2 * tile + 1)] += (extreme >> GROUP).count_ones();
+            });
+        });
         Some(jackknife(
-            self.dag.n,
+            self.n,
             orders,
             length,
             &counts,
@@ -184,62 +296,61 @@ impl Game for NonlinearTailGame {
 #[derive(Debug, Clone)]
 pub struct NonlinearTailWalk<'a> {
     game: &'a NonlinearTailGame,
-    x: Vec<[f32; LANES]>,
+    x: Vec<Tile>,
     member: Vec<bool>,
 }
 
 impl NonlinearTailWalk<'_> {
-    fn compute(&mut self, row: usize) {
+    fn compute_all(&mut self) {
         let game = self.game;
-        let (chunks, slope) = (game.chunks, game.slope[row]);
-        let (observed, member) = ([game.observed[row]; LANES], self.member[row]);
-        for c in 0..chunks {
-            let mut h = [0.0; LANES];
-            for &(parent, weight) in &game.parents[row] {
-                let x = &self.x[parent * chunks + c];
-                for l in 0..LANES {
-                    h[l] += weight * x[l];
-                }
+        dispatch!(simd::level(), simd => {
+            for (tile, x) in self.x.chunks_exact_mut(game.rows()).enumerate() {
+                (0..game.rows()).for_each(|row| game.compute(simd, (tile, row), &self.member, x));
             }
-            let at = row * chunks + c;
-            let noise = if member { &observed } else { &game.noise[at] };
-            let x = &mut self.x[at];
-            for l in 0..LANES {
-                let bent = slope * h[l];
-                x[l] = if h[l] > bent { h[l] } else { bent } + noise[l];
-            }
-        }
-    }
-
-    fn target(&self) -> &[f32] {
-        let row = self.game.row[self.game.dag.target] * self.game.chunks;
-        &self.x[row..row + self.game.chunks].as_flattened()[..self.game.samples]
-    }
-
-    fn value(&self) -> f64 {
-        self.game.shares.of(self.game.count(self.target()))
+        });
     }
 }
 
 impl Walk for NonlinearTailWalk<'_> {
     fn start(&mut self) -> f64 {
-        self.x.copy_from_slice(&self.game.empty);
+        let game = self.game;
+        self.x.copy_from_slice(&game.empty);
         self.member.fill(false);
-        self.value()
+        let tiles = self.x.chunks_exact(game.rows()).enumerate();
+        let extreme = dispatch!(simd::level(), simd => tiles
+            .map(|(tile, x)| game.extreme(simd, tile, &x[game.target]).count_ones())
+            .sum());
+        game.shares.of(extreme)
     }
 
     fn add(&mut self, player: usize) -> f64 {
-        if let Some(member) = self.member.get_mut(self.game.row[player]) {
-            *member = true;
-            for &row in &self.game.descendants[player] {
-                self.compute(row);
-            }
-        }
-        self.value()
+        let (game, member) = (self.game, &mut self.member);
+        let row = game.row[player];
+        let tiles = self.x.chunks_exact_mut(game.rows()).enumerate();
+        let extreme = dispatch!(simd::level(), simd => tiles
+            .map(#[inline(always)] |(tile, x)| if row == NO_ROW {
+                game.extreme(simd, tile, &x[game.target]).count_ones()
+            } else {
+                game.join(simd, (tile, row as usize), member, x).count_ones()
+            })
+            .sum());
+        game.shares.of(extreme)
     }
 
     fn copy_from(&mut self, other: &Self) {
         self.x.copy_from_slice(&other.x);
         self.member.copy_from_slice(&other.member);
+    }
+
+    fn along(&mut self, orders: &[u32], length: usize, values: &mut [f64]) -> f64 {
+        let game = self.game;
+        let mut counts = vec![0; orders.len()];
+        dispatch!(simd::level(), simd => game.through(simd, orders, length, #[inline(always)] |_, at, extreme| {
+            counts[at] += extreme.count_ones();
+        }));
+        for (value, count) in values.iter_mut().zip(counts) {
+            *value = game.shares.of(count);
+        }
+        self.start()
     }
 }

@@ -1,11 +1,26 @@
 //! Anomaly attribution in a linear structural model, with the tail counted over fixed baseline samples.
 
+use std::ops::Range;
+
+use fearless_simd::prelude::*;
+use fearless_simd::{dispatch, i32x16};
+
 use super::dag::{Dag, check_finite, check_nodes};
 use super::tail::{
     LogShare, TAIL_MARGIN, Tail, count_samples, jackknife, mean_and_deviation, n_groups,
 };
+use super::tail_surrogate::TailSurrogate;
 use crate::error::{Error, Result};
-use crate::game::{Game, Walk};
+use crate::game::{Game, Surrogate, Walk};
+use crate::simd;
+
+/// Samples of one tile, a whole number of cache lines.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Tile([i32; TILE]);
+
+/// A tile in registers.
+type Registers<S> = (i32x16<S>, i32x16<S>);
 
 /// Samples a tile keeps in registers along an order.
 const TILE: usize = 32;
@@ -32,10 +47,11 @@ pub struct SampledTailGame {
     /// Place of each player among the active ones; the others share the last place.
     place: Vec<u32>,
     /// What a joining player adds, `[tile][place][sample]`; nothing at the last place.
-    steps: Vec<[i32; TILE]>,
+    steps: Vec<Tile>,
     /// Distance of each sample to the threshold in the empty coalition.
-    base: Vec<[i32; TILE]>,
+    base: Vec<Tile>,
     shares: LogShare,
+    surrogate: Option<TailSurrogate>,
 }
 
 impl SampledTailGame {
@@ -86,34 +102,34 @@ impl SampledTailGame {
         let threshold = (0..n).map(|i| fixed(i, observed_noise[i])).sum::<i32>() - margin;
 
         let tiles = samples.div_ceil(TILE);
-        let mut base = vec![[NEVER; TILE]; tiles];
+        let mut base = vec![Tile([NEVER; TILE]); tiles];
         for k in 0..samples {
-            base[k / TILE][k % TILE] = -threshold;
+            base[k / TILE].0[k % TILE] = -threshold;
         }
         let mut active = Vec::new();
         let mut columns = Vec::new();
         for i in 0..n {
             let joined = fixed(i, observed_noise[i]);
-            let mut rows = vec![[0; TILE]; tiles];
+            let mut rows = vec![Tile([0; TILE]); tiles];
             for (k, noise) in column(i).enumerate() {
                 let absent = fixed(i, noise);
-                base[k / TILE][k % TILE] += absent;
-                rows[k / TILE][k % TILE] = joined - absent;
+                base[k / TILE].0[k % TILE] += absent;
+                rows[k / TILE].0[k % TILE] = joined - absent;
             }
-            if rows.iter().flatten().any(|&step| step != 0) {
+            if rows.iter().any(|tile| tile.0 != [0; TILE]) {
                 active.push(i as u32);
                 columns.push(rows);
             }
         }
         let mut place = vec![active.len() as u32; n];
-        columns.push(vec![[0; TILE]; tiles]);
+        columns.push(vec![Tile([0; TILE]); tiles]);
         for (p, &i) in active.iter().enumerate() {
             place[i as usize] = p as u32;
         }
         let steps = (0..tiles)
             .flat_map(|t| columns.iter().map(move |rows| rows[t]))
             .collect();
-        Ok(Self {
+        let mut game = Self {
             n,
             samples,
             active,
@@ -121,7 +137,18 @@ impl SampledTailGame {
             steps,
             base,
             shares: LogShare::new(samples),
-        })
+            surrogate: None,
+        };
+        let moments: Vec<(f64, f64)> = (0..n)
+            .map(|i| mean_and_deviation(&column(i).map(|x| effects[i] * x).collect::<Vec<_>>()))
+            .collect();
+        let shift: Vec<f64> = (0..n)
+            .map(|i| effects[i] * observed_noise[i] - moments[i].0)
+            .collect();
+        let variance: Vec<f64> = moments.iter().map(|m| m.1 * m.1).collect();
+        let margin = TAIL_MARGIN * deviation;
+        game.surrogate = TailSurrogate::new(&game, samples, &shift, &variance, margin);
+        Ok(game)
     }
 
     /// Steps of one tile.
@@ -133,20 +160,30 @@ impl SampledTailGame {
         self.shares.of((self.base.len() * TILE) as u32 - below)
     }
 
-    /// Walk every order through one tile; `record(row * length + k, samples below the threshold)`.
-    fn through_tile(
+    /// Add the samples of some tiles that are below the threshold after each player of each order to `below`: tile by
+    /// tile, which stays in registers along an order, its steps in the nearest cache.
+    #[inline(always)]
+    fn count<S: Simd>(
         &self,
-        tile: usize,
+        simd: S,
+        tiles: Range<usize>,
         places: &[u32],
         length: usize,
-        mut record: impl FnMut(usize, u32),
+        below: &mut [u32],
     ) {
         let width = self.width();
-        let steps = &self.steps[tile * width..(tile + 1) * width];
-        for (row, order) in places.chunks_exact(length).enumerate() {
-            let mut y = self.base[tile];
-            for (k, &place) in order.iter().enumerate() {
-                record(row * length + k, advance(&mut y, &steps[place as usize]));
+        for tile in tiles {
+            let steps = &self.steps[tile * width..(tile + 1) * width];
+            let base = load(simd, &self.base[tile]);
+            for (order, below) in places
+                .chunks_exact(length)
+                .zip(below.chunks_exact_mut(length))
+            {
+                let mut y = base;
+                for (&place, below) in order.iter().zip(below) {
+                    y = advance(y, load(simd, &steps[place as usize]));
+                    *below += count_negative(simd, y);
+                }
             }
         }
     }
@@ -156,19 +193,32 @@ impl SampledTailGame {
     }
 
     fn below_at_start(&self, tile: usize) -> u32 {
-        advance(&mut self.base[tile].clone(), &[0; TILE])
+        self.base[tile]
+            .0
+            .iter()
+            .map(|y| y.cast_unsigned() >> 31)
+            .sum()
     }
 }
 
-/// Add a step to a tile and count the samples below the threshold.
-#[inline]
-fn advance(y: &mut [i32; TILE], step: &[i32; TILE]) -> u32 {
-    let mut below = 0;
-    for (y, step) in y.iter_mut().zip(step) {
-        *y += step;
-        below += *y as u32 >> 31;
-    }
-    below
+#[inline(always)]
+fn load<S: Simd>(simd: S, tile: &Tile) -> Registers<S> {
+    (
+        i32x16::from_slice(simd, &tile.0[..TILE / 2]),
+        i32x16::from_slice(simd, &tile.0[TILE / 2..]),
+    )
+}
+
+#[inline(always)]
+fn advance<S: Simd>(y: Registers<S>, step: Registers<S>) -> Registers<S> {
+    (y.0 + step.0, y.1 + step.1)
+}
+
+#[inline(always)]
+fn count_negative<S: Simd>(simd: S, y: Registers<S>) -> u32 {
+    let zero = i32x16::splat(simd, 0);
+    let (low, high) = (y.0.simd_lt(zero), y.1.simd_lt(zero));
+    (low.to_bitmask() | high.to_bitmask() << (TILE / 2)).count_ones()
 }
 
 impl Game for SampledTailGame {
@@ -189,6 +239,14 @@ impl Game for SampledTailGame {
         self.active.clone()
     }
 
+    fn surrogate(&self) -> Option<&dyn Surrogate> {
+        self.surrogate.as_ref().map(|s| s as &dyn Surrogate)
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        Some(self.shares.range())
+    }
+
     fn inner_std_err(&self, orders: &[u32]) -> Option<Vec<f64>> {
         let (tiles, length) = (self.base.len(), self.active.len());
         let groups = n_groups(tiles);
@@ -198,12 +256,15 @@ impl Game for SampledTailGame {
         let places = self.places(orders);
         let mut counts = vec![0; orders.len() * groups];
         let mut start = vec![0; groups];
-        for tile in 0..tiles {
-            let g = tile * groups / tiles;
-            start[g] += TILE as u32 - self.below_at_start(tile);
-            self.through_tile(tile, &places, length, |at, below| {
-                counts[at * groups + g] += TILE as u32 - below;
-            });
+        for g in 0..groups {
+            let part = (g * tiles).div_ceil(groups)..((g + 1) * tiles).div_ceil(groups);
+            let size = (part.len() * TILE) as u32;
+            start[g] = size - part.clone().map(|t| self.below_at_start(t)).sum::<u32>();
+            let mut below = vec![0; orders.len()];
+            dispatch!(simd::level(), simd => self.count(simd, part, &places, length, &mut below));
+            for (counts, below) in counts.chunks_exact_mut(groups).zip(below) {
+                counts[g] = size - below;
+            }
         }
         debug_assert!(start.iter().sum::<u32>() as usize <= self.samples);
         Some(jackknife(
@@ -221,7 +282,23 @@ impl Game for SampledTailGame {
 #[derive(Debug, Clone)]
 pub struct SampledTailWalk<'a> {
     game: &'a SampledTailGame,
-    y: Vec<[i32; TILE]>,
+    y: Vec<Tile>,
+}
+
+impl SampledTailWalk<'_> {
+    /// Let a player join; returns the samples below the threshold.
+    #[inline(always)]
+    fn step<S: Simd>(&mut self, simd: S, player: usize) -> u32 {
+        let steps = self.game.steps[self.game.place[player] as usize..].iter();
+        let mut below = 0;
+        for (tile, step) in self.y.iter_mut().zip(steps.step_by(self.game.width())) {
+            let y = advance(load(simd, tile), load(simd, step));
+            y.0.store_slice(&mut tile.0[..TILE / 2]);
+            y.1.store_slice(&mut tile.0[TILE / 2..]);
+            below += count_negative(simd, y);
+        }
+        below
+    }
 }
 
 impl Walk for SampledTailWalk<'_> {
@@ -232,9 +309,7 @@ impl Walk for SampledTailWalk<'_> {
     }
 
     fn add(&mut self, player: usize) -> f64 {
-        let steps = self.game.steps[self.game.place[player] as usize..].iter();
-        let tiles = self.y.iter_mut().zip(steps.step_by(self.game.width()));
-        let below = tiles.map(|(y, step)| advance(y, step)).sum();
+        let below = dispatch!(simd::level(), simd => self.step(simd, player));
         self.game.value_of(below)
     }
 
@@ -242,16 +317,14 @@ impl Walk for SampledTailWalk<'_> {
         self.y.copy_from_slice(&other.y);
     }
 
-    /// Tile by tile through all orders: a tile stays in registers, its steps in the nearest cache.
     fn along(&mut self, orders: &[u32], length: usize, values: &mut [f64]) -> f64 {
-        let places = self.game.places(orders);
+        let game = self.game;
+        let places = game.places(orders);
         let mut below = vec![0; orders.len()];
-        for tile in 0..self.y.len() {
-            self.game
-                .through_tile(tile, &places, length, |at, count| below[at] += count);
-        }
+        let tiles = 0..game.base.len();
+        dispatch!(simd::level(), simd => game.count(simd, tiles, &places, length, &mut below));
         for (value, below) in values.iter_mut().zip(below) {
-            *value = self.game.value_of(below);
+            *value = game.value_of(below);
         }
         self.start()
     }

@@ -67,6 +67,11 @@ impl LogShare {
     pub fn of(&self, count: u32) -> f64 {
         self.0[count as usize]
     }
+
+    /// The values of no and of all samples.
+    pub fn range(&self) -> (f64, f64) {
+        (self.0[0], self.0[self.0.len() - 1])
+    }
 }
 
 /// Groups for a number of tiles of samples; fewer than 2 give no error.

@@ -1,0 +1,119 @@
+"""``bayesrca backtest``: how right the answers are on incidents whose cause is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bayesrca.cli_output import check_file, say, write_file
+from bayesrca.config import LARGEST_SEED, Method, Settings
+from bayesrca.errors import KernelError
+
+if TYPE_CHECKING:
+    from bayesrca.evaluation.cases import DataSet
+    from bayesrca.evaluation.run import Plan, Results
+
+
+def backtest(  # noqa: PLR0913  one parameter per option
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders of labelled incidents, or of data sets of them."
+        ),
+    ],
+    *,
+    method: Annotated[
+        Literal["screen", "nuts"], typer.Option(help="screen: milliseconds. nuts: full sampling.")
+    ] = "screen",
+    mode: Annotated[
+        Literal["retrospective", "online"],
+        typer.Option(help="online: only what was known shortly after the incident began."),
+    ] = "retrospective",
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Also write JSON.", dir_okay=False)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Also draw a reliability diagram (.png, .pdf, .svg).", dir_okay=False),
+    ] = None,
+    no_incident: Annotated[
+        bool, typer.Option("--no-incident", help="Also give normal windows as incidents.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of every analysis.", min=0, max=LARGEST_SEED)] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes at work; never changes a score.", min=1)] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many cases of each data set.", min=1)
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Only cases whose name matches this shell pattern; may be repeated."),
+    ] = None,
+    families: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
+    ] = None,
+) -> None:
+    """Score the answers on incidents whose cause is known (docs/backtest.md)."""
+    for file, field in ((as_json, "json"), (plot, "plot")):
+        if file is not None:
+            check_file(file, field)
+    # Late, for they load SciPy, which --help does not need.
+    from bayesrca.evaluation.cases import choose_cases, find_data_sets  # noqa: PLC0415
+    from bayesrca.evaluation.plot import check_plot_file, plot_reliability  # noqa: PLC0415
+    from bayesrca.evaluation.run import Mode, Plan  # noqa: PLC0415
+    from bayesrca.evaluation.summary import backtest_document  # noqa: PLC0415
+    from bayesrca.ingest import FamilyRules  # noqa: PLC0415
+
+    if plot is not None:
+        check_plot_file(plot)
+    data_sets = choose_cases(find_data_sets(paths), case or (), limit)
+    plan = Plan(
+        settings=Settings(method=Method(method), cores=max(1, (os.cpu_count() or 1) // jobs)),
+        seed=seed,
+        mode=Mode(mode),
+        families=None if families is None else FamilyRules.from_toml(families),
+        normal_windows=no_incident,
+    )
+    results = _run(data_sets, plan, jobs)
+    _show(results)
+    if results.stopped == "interrupted":
+        raise KeyboardInterrupt
+    if results.stopped:
+        raise KernelError(results.stopped)
+    if as_json is not None:
+        document = backtest_document(results.data_sets)
+        write_file(as_json, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    if plot is not None:
+        write_file(plot, plot_reliability(results.data_sets, plot.suffix))
+
+
+def _run(data_sets: tuple[DataSet, ...], plan: Plan, jobs: int) -> Results:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from bayesrca.evaluation.run import run_backtest  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("analysing", total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{done} of {total}")
+
+        return run_backtest(data_sets, plan, jobs=jobs, tell=tell)
+
+
+def _show(results: Results) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from bayesrca.evaluation.table import render  # noqa: PLC0415
+
+    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
+    with console.capture() as text:
+        console.print(render(results), soft_wrap=False)
+    say(text.get())

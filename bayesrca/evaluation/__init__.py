@@ -1,0 +1,1 @@
+"""Backtest: how right, and how honest, were the answers on incidents whose cause is known?"""
