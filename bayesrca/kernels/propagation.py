@@ -171,6 +171,11 @@ class PreparedLikelihood:
         out: Floats = _core.vital_log_ratios(self.handle, _floats(theta, "theta"))
         return out
 
+    def compute_families_at_fault(self, theta: Floats) -> Floats:
+        """Probability [n, 6, s] of each vital family, given theta [p] and a resource fault."""
+        out: Floats = _core.families_at_fault(self.handle, _floats(theta, "theta"))
+        return out
+
     def estimate_screen(
         self,
         *,

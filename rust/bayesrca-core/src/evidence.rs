@@ -5,6 +5,8 @@ use crate::params::{N_FAMILIES, N_VITALS};
 
 /// Marks a missing entry.
 const MISSING: f64 = f64::NAN;
+/// Largest contrast of a vital; powers of it stay in range.
+const LARGEST_CONTRAST: f64 = 1e9;
 
 /// Evidence of one family. Arrays of length `n * s` are row-major by component, then footprint.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +42,7 @@ pub struct VitalEvidence {
     pub component: Vec<usize>,
     /// Family of each series, an index into `params::VITALS`, ascending within a component.
     pub family: Vec<usize>,
-    /// Standardised signed contrast of each series, length `series * s`, NaN where missing.
+    /// Standardised signed contrast of each series, length `series * s`, at most 1e9 in size, NaN where missing.
     pub z: Vec<f64>,
 }
 
@@ -66,8 +68,11 @@ impl VitalEvidence {
                 "must be sorted by component, then family",
             ));
         }
-        if self.z.iter().any(|z| z.is_infinite()) {
-            return Err(Error::evidence("vitals.z", "must be finite or NaN"));
+        if self.z.iter().any(|z| z.abs() > LARGEST_CONTRAST) {
+            return Err(Error::evidence(
+                "vitals.z",
+                format!("must be NaN or at most {LARGEST_CONTRAST:e} in size"),
+            ));
         }
         Ok(())
     }

@@ -77,11 +77,10 @@ fn vitals(r: &mut Random, n: usize, s: usize) -> VitalEvidence {
                 e.component.push(i);
                 e.family.push(v);
                 for _ in 0..s {
-                    let gap = r.next() < 0.1;
-                    e.z.push(if gap {
-                        f64::NAN
-                    } else {
-                        r.between(-20.0, 30.0)
+                    e.z.push(match (r.next() * 10.0) as u32 {
+                        0 => f64::NAN,
+                        1 => 0.0,
+                        _ => r.between(-20.0, 30.0),
                     });
                 }
             }

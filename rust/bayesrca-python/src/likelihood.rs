@@ -1,7 +1,7 @@
 //! The likelihood by handle.
 
 use bayesrca_core::{
-    Evidence, Likelihood, N_FAMILIES, N_KINDS, N_PARAMETERS, Transform, Workspace,
+    Evidence, Likelihood, N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Transform, Workspace,
 };
 use numpy::ndarray::{Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
@@ -199,6 +199,27 @@ pub(crate) fn vital_log_ratios<'py>(
     let shape = (values.len() / s, s);
     Ok(Array2::from_shape_vec(shape, values)
         .expect("m x s values")
+        .into_pyarray(py))
+}
+
+/// Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64
+/// [n, 6, s].
+#[pyfunction]
+pub(crate) fn families_at_fault<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let (values, s) = py.detach(|| {
+        with(handle, |l| {
+            let values = l.families_at_fault(&theta, &mut Workspace::default());
+            (values, l.n_footprints())
+        })
+    })?;
+    let shape = (values.len() / (N_VITALS * s), N_VITALS, s);
+    Ok(Array3::from_shape_vec(shape, values)
+        .expect("n x 6 x s values")
         .into_pyarray(py))
 }
 

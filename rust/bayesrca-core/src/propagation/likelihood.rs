@@ -218,6 +218,13 @@ impl Likelihood {
         self.vitals.log_ratios(&Natural::from_unconstrained(theta))
     }
 
+    /// Probability that each vital family is the one at fault, given theta and a resource fault at a component,
+    /// `[(component * N_VITALS + family) * s + footprint]`.
+    pub fn families_at_fault(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
+        let theta = Natural::from_unconstrained(theta);
+        self.vitals.families_at_fault(&theta, &mut w.vitals)
+    }
+
     /// Fill the joints; return the composite log quiet density.
     fn forward(&self, theta: &Natural, w: &mut Workspace) -> f64 {
         let (n, s) = (self.n, self.s);
@@ -332,7 +339,7 @@ impl Likelihood {
             .map(|h| {
                 let (root, kind) = (h / N_KINDS, h % N_KINDS);
                 let weight = if kind == RESOURCE {
-                    self.resource_modes(theta, root).total()
+                    self.resource_modes(theta, root).total() * self.vitals.prior_weight(root)
                 } else {
                     let m = self.modes(theta, root, kind);
                     m.alone + m.both
@@ -486,7 +493,8 @@ impl Likelihood {
             let p = kind_prior(theta, kind);
             if kind == RESOURCE {
                 let m = self.resource_modes(theta, root);
-                m.backward(theta, [[g * p; 2]; 2], gradient);
+                let d = g * p * self.vitals.prior_weight(root);
+                m.backward(theta, [[d; 2]; 2], gradient);
                 continue;
             }
             let m = self.modes(theta, root, kind);

@@ -12,7 +12,7 @@ use crate::params::{N_VITALS, Natural};
 
 /// Probability that a disturbed component shows it in a family it reports.
 const ECHO: f64 = 0.4;
-/// Factor of a fault in a family that its component does not report, against one whose family is seen.
+/// Prior weight of a fault in a family that its component does not report, against one whose family is seen.
 const UNREPORTED: f64 = 0.35;
 /// Probability that a component on the root's path is disturbed by the fault.
 const ON_PATH: f64 = 0.3;
@@ -26,8 +26,10 @@ const ROOT_UP: [f64; N_VITALS] = [0.4, 0.85, 0.85, 0.7, 0.5, 0.5];
 const EFFECT_UP: [f64; N_VITALS] = [0.3, 0.5, 0.5, 0.5, 0.4, 0.5];
 /// Largest density ratio of one series: products over families stay in range at a sampler's wildest theta.
 const LARGEST_RATIO: f64 = 1e40;
-/// The theta by whose quiet law footprints are told apart.
+/// The theta by whose quiet law series and footprints are told apart: scale and index.
 const REFERENCE: (f64, f64) = (0.9, 2.5);
+/// The reference's median effect on a disturbed vital, in units of the vital scale.
+const EFFECT_SIZE: f64 = 4.0;
 
 /// One (component, family) cell: the rows `start..end` of the series.
 #[derive(Debug, Clone)]
@@ -47,7 +49,7 @@ pub(crate) struct Vitals {
     /// Cells of component i are `first[i]..first[i + 1]`.
     first: Vec<usize>,
     z: Vec<f64>,
-    /// Reference quiet density of each series over its geometric mean, laid out as `z`.
+    /// Reference quiet density of each series over its geometric mean in the cell, laid out as `z`.
     reference: Vec<f64>,
     /// Components a fault at each root can reach in any family, of those that report vitals.
     path: Vec<Vec<usize>>,
@@ -116,19 +118,10 @@ impl Vitals {
                 1.0 - seen
             })
             .collect();
-        let reference =
-            e.z.chunks_exact(s)
-                .flat_map(|row| {
-                    let (scale, index) = REFERENCE;
-                    let law = |z: &f64| (1.0 + z.abs() / scale).powf(-index - 1.0);
-                    let mut mean = LogMean::default();
-                    row.iter()
-                        .filter(|z| !z.is_nan())
-                        .for_each(|z| mean.push(law(z)));
-                    let level = mean.value().exp();
-                    row.iter().map(move |z| law(z) / level).collect::<Vec<_>>()
-                })
-                .collect();
+        let reference = cells
+            .iter()
+            .flat_map(|c| reference_ratios(c, &e.z, s))
+            .collect();
         Self {
             n,
             s,
@@ -183,15 +176,22 @@ impl Vitals {
 
     /// `prod_v c_v` and `sum_v pi_v r_v / c_v` of a component.
     fn component(&self, theta: &Natural, x: &VitalScratch, i: usize, k: usize) -> (f64, f64) {
-        let visible = theta.own_visible;
         let (mut p, mut q) = (1.0, UNREPORTED * self.unreported[i]);
         for c in self.first[i]..self.first[i + 1] {
-            let shows = 1.0 - ECHO + ECHO * x.affected[c * self.s + k];
-            let fault = 1.0 - visible + visible * x.root[c * self.s + k];
+            let (shows, fault) = self.shown(theta, x, c, k);
             p *= shows;
             q += AT_FAULT[self.cells[c].family] * fault / shows;
         }
         (p, q)
+    }
+
+    /// `c_v` and `r_v` of a cell: of a disturbed component's family, and of the one at fault.
+    fn shown(&self, theta: &Natural, x: &VitalScratch, c: usize, k: usize) -> (f64, f64) {
+        let (at, visible) = (c * self.s + k, theta.own_visible);
+        (
+            1.0 - ECHO + ECHO * x.affected[at],
+            1.0 - visible + visible * x.root[at],
+        )
     }
 
     fn fill_ratios(&self, theta: &Natural, x: &mut VitalScratch) -> f64 {
@@ -209,25 +209,54 @@ impl Vitals {
         for (c, cell) in self.cells.iter().enumerate() {
             let share = 1.0 / (cell.end - cell.start) as f64;
             let (up_a, up_r) = (EFFECT_UP[cell.family], ROOT_UP[cell.family]);
+            let law = self.cell_mean(cell, theta);
+            log_quiet += law.value;
+            let level = law.value.exp();
             for row in cell.start..cell.end {
-                let law = self.quiet_mean(row, theta);
-                log_quiet += share * law.value;
-                let level = law.value.exp();
                 for k in 0..s {
                     let z = self.z[row * s + k];
                     let at = c * s + k;
-                    if z.is_nan() {
-                        x.affected[at] += share;
-                        x.root[at] += share;
+                    if !moved(z) {
+                        let still = |up, size| if z.is_nan() { 1.0 } else { unmoved(up, size) };
+                        x.affected[at] += share * still(up_a, EFFECT_SIZE);
+                        x.root[at] += share * still(up_r, ROOT_EFFECT);
                         continue;
                     }
-                    let per_quiet = self.per_quiet(row * s + k, share, level);
-                    x.affected[at] += per_quiet * sided(z, effect, up_a).0;
-                    x.root[at] += per_quiet * sided(z, root, up_r).0;
+                    let quiet = self.reference[row * s + k] * level;
+                    let over_quiet = |e: f64| share * (e / quiet).min(LARGEST_RATIO);
+                    x.affected[at] += over_quiet(sided(z, effect, up_a).0);
+                    x.root[at] += over_quiet(sided(z, root, up_r).0);
                 }
             }
         }
         log_quiet
+    }
+
+    /// Prior weight of a resource fault at component i against one at a component that reports every family.
+    pub fn prior_weight(&self, i: usize) -> f64 {
+        1.0 - (1.0 - UNREPORTED) * self.unreported[i]
+    }
+
+    /// Probability that each family is the one at fault, given a resource fault at a component,
+    /// `[(component * N_VITALS + family) * s + footprint]`.
+    pub fn families_at_fault(&self, theta: &Natural, x: &mut VitalScratch) -> Vec<f64> {
+        self.fill_ratios(theta, x);
+        let mut out = vec![0.0; self.n * N_VITALS * self.s];
+        for i in 0..self.n {
+            for k in 0..self.s {
+                let mut weight = AT_FAULT.map(|prior| UNREPORTED * prior);
+                for c in self.first[i]..self.first[i + 1] {
+                    let (shows, fault) = self.shown(theta, x, c, k);
+                    let family = self.cells[c].family;
+                    weight[family] = AT_FAULT[family] * fault / shows;
+                }
+                let total: f64 = weight.iter().sum();
+                for (v, w) in weight.into_iter().enumerate() {
+                    out[(i * N_VITALS + v) * self.s + k] = w / total;
+                }
+            }
+        }
+        out
     }
 
     /// Log ratio of "at fault" to quiet density of every series, laid out as `z`.
@@ -235,38 +264,54 @@ impl Vitals {
         let mut out = vec![f64::NAN; self.z.len()];
         let median = theta.vital_scale * ROOT_EFFECT;
         for cell in &self.cells {
+            let level = self.cell_mean(cell, theta).value.exp();
             for row in cell.start..cell.end {
-                let level = self.quiet_mean(row, theta).value.exp();
                 for at in row * self.s..(row + 1) * self.s {
+                    let (z, up) = (self.z[at], ROOT_UP[cell.family]);
                     let quiet = self.reference[at] * level;
-                    out[at] = (sided(self.z[at], median, ROOT_UP[cell.family]).0 / quiet).ln();
+                    out[at] = if z == 0.0 {
+                        unmoved(up, ROOT_EFFECT).ln()
+                    } else {
+                        (sided(z, median, up).0 / quiet).ln()
+                    };
                 }
             }
         }
         out
     }
 
-    /// `share` over the quiet density that an effect is held against.
-    fn per_quiet(&self, at: usize, share: f64, level: f64) -> f64 {
-        share * (1.0 / (self.reference[at] * level)).min(LARGEST_RATIO)
+    /// Mean of `quiet_mean` over the series of a cell that moved.
+    fn cell_mean(&self, cell: &Cell, theta: &Natural) -> QuietMean {
+        let rows = cell.start..cell.end;
+        let seen = |row: &usize| {
+            self.z[row * self.s..(row + 1) * self.s]
+                .iter()
+                .any(|&z| moved(z))
+        };
+        let share = 1.0 / (rows.clone().filter(seen).count() as f64);
+        let mut mean = QuietMean::default();
+        for row in rows.filter(seen) {
+            let one = self.quiet_mean(row, theta);
+            mean.value += share * one.value;
+            mean.d_scale += share * one.d_scale;
+            mean.d_index += share * one.d_index;
+        }
+        mean
     }
 
-    /// Mean over observed footprints of a series' log quiet density `(a / 2s) (1 + |z|/s)^-(a+1)`, with its derivatives.
+    /// Mean over a series' contrasts but zero of its log quiet density `(a / 2s) (1 + |z|/s)^-(a+1)`, with its derivatives.
     fn quiet_mean(&self, row: usize, theta: &Natural) -> QuietMean {
         let (scale, index) = (theta.vital_scale, theta.vital_index);
         let inv = 1.0 / scale;
         let mut reach = LogMean::default();
         let (mut slope, mut n) = (0.0, 0.0);
         for z in &self.z[row * self.s..(row + 1) * self.s] {
-            if !z.is_nan() {
+            if moved(*z) {
                 let u = z.abs() * inv;
                 reach.push(1.0 + u);
                 slope += u / (1.0 + u);
                 n += 1.0;
             }
-        }
-        if n == 0.0 {
-            return QuietMean::default();
         }
         let mean = reach.value();
         QuietMean {
@@ -304,10 +349,8 @@ impl Vitals {
                 self.component_backward(theta, i, k, lift, x, &mut adjoint, gradient);
             }
         }
-        for (c, cell) in self.cells.iter().enumerate() {
-            for row in cell.start..cell.end {
-                self.series_backward(theta, c, row, &adjoint, gradient);
-            }
+        for c in 0..self.cells.len() {
+            self.cell_backward(theta, c, &adjoint, gradient);
         }
     }
 
@@ -335,8 +378,7 @@ impl Vitals {
         let d_q = x.d_resource[at] / q;
         for c in self.first[i]..self.first[i + 1] {
             let cell = c * self.s + k;
-            let shows = 1.0 - ECHO + ECHO * x.affected[cell];
-            let fault = 1.0 - visible + visible * x.root[cell];
+            let (shows, fault) = self.shown(theta, x, c, k);
             let weight = AT_FAULT[self.cells[c].family] / shows;
             let d_shows = d_log_p / shows - d_q * weight * fault / shows;
             let d_fault = d_q * weight;
@@ -346,32 +388,33 @@ impl Vitals {
         }
     }
 
-    fn series_backward(
+    fn cell_backward(
         &self,
         theta: &Natural,
         c: usize,
-        row: usize,
         (d_affected, d_root): &(Vec<f64>, Vec<f64>),
         gradient: &mut Natural,
     ) {
         let (s, cell) = (self.s, &self.cells[c]);
         let share = 1.0 / (cell.end - cell.start) as f64;
         let (scale, size) = (theta.vital_scale, theta.vital_effect_size);
-        let law = self.quiet_mean(row, theta);
+        let law = self.cell_mean(cell, theta);
         let level = law.value.exp();
-        let mut d_level = share;
-        for k in 0..s {
-            let z = self.z[row * s + k];
-            if z.is_nan() {
+        let mut d_level = 1.0;
+        for at in cell.start * s..cell.end * s {
+            let (z, k) = (self.z[at], at % s);
+            if !moved(z) {
                 continue;
             }
-            let per_quiet = self.per_quiet(row * s + k, share, level);
+            let quiet = self.reference[at] * level;
             let (e, d_e) = sided(z, scale * size, EFFECT_UP[cell.family]);
             let (r, d_r) = sided(z, scale * ROOT_EFFECT, ROOT_UP[cell.family]);
-            let (g_e, g_r) = (
-                d_affected[c * s + k] * per_quiet,
-                d_root[c * s + k] * per_quiet,
-            );
+            let per_quiet = |adjoint: f64, e: f64| {
+                let inside = e / quiet < LARGEST_RATIO;
+                if inside { adjoint * share / quiet } else { 0.0 }
+            };
+            let g_e = per_quiet(d_affected[c * s + k], e);
+            let g_r = per_quiet(d_root[c * s + k], r);
             d_level -= g_e * e + g_r * r;
             gradient.vital_effect_size += g_e * d_e * scale;
             gradient.vital_scale += g_e * d_e * size + g_r * d_r * ROOT_EFFECT;
@@ -379,6 +422,39 @@ impl Vitals {
         gradient.vital_scale += d_level * law.d_scale;
         gradient.vital_index += d_level * law.d_index;
     }
+}
+
+/// Reference quiet density of the series of a cell over its geometric mean there, in the order of its rows.
+///
+/// Series and footprints are told apart by the reference law only: held against its own density at every theta, a law
+/// that is bad everywhere would pay the mean of the cell's log densities and gain by the worst of them.
+fn reference_ratios(cell: &Cell, z: &[f64], s: usize) -> Vec<f64> {
+    let (scale, index) = REFERENCE;
+    let law = |z: &f64| (-index - 1.0) * (z.abs() / scale).ln_1p();
+    let rows = z[cell.start * s..cell.end * s].chunks_exact(s);
+    let means: Vec<f64> = rows
+        .clone()
+        .filter(|row| row.iter().any(|&z| moved(z)))
+        .map(|row| {
+            let seen: Vec<f64> = row.iter().filter(|z| moved(**z)).map(law).collect();
+            seen.iter().sum::<f64>() / seen.len() as f64
+        })
+        .collect();
+    let mean = means.iter().sum::<f64>() / (means.len() as f64).max(1.0);
+    rows.flatten().map(|z| (law(z) - mean).exp()).collect()
+}
+
+/// Whether a contrast is there and not exactly zero.
+///
+/// Series that stand still give zero again and again; a law learned from them would have no width left.
+fn moved(z: f64) -> bool {
+    !z.is_nan() && z != 0.0
+}
+
+/// Ratio of an effect to quiet where a series did not move: of the densities at zero, at the reference theta.
+fn unmoved(up: f64, size: f64) -> f64 {
+    let (scale, index) = REFERENCE;
+    sided(0.0, scale * size, up).0 * 2.0 * scale / index
 }
 
 /// Mean log quiet density of a series and its derivatives.
