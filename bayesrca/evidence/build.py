@@ -33,6 +33,9 @@ MEASURES = {
     Transform.ROOT: "root of rate",
 }
 """What a contrast under each transform is."""
+STILL = {"log_quiet": 0.98, "log_wide": 0.25, "log_affected": 0.08}
+"""Probability that a series which has stood still goes on doing so, by law: all but certain when
+quiet; when affected, that of an effect (eq. 4, median 6) of less than half a null scale."""
 SHARES = "difference of shares"
 """What the contrast of a count cell is."""
 _RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)
@@ -125,6 +128,7 @@ class _Table:
     def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
         for i, name in enumerate(self.incident.topology.names):
             one(self, i, name)
+            self._settle(i)
         s = len(self.frame.first)
         unit = next(iter(self.units)) if len(self.units) == 1 else ""
         return FamilyTable(
@@ -149,6 +153,22 @@ class _Table:
             self.measure[i] = MEASURES[transform]
             self.arrays["contrast"][i] = contrast.value
             self.arrays["scale"][i] = contrast.scale
+
+    def _settle(self, i: int) -> None:
+        """Read component i as "it did not move" where all its series stood still throughout.
+
+        A contrast of exactly zero is no draw from a density: many of them would leave the noise
+        that everybody shares no width at all.
+        """
+        rows = [z for owner, z in self.series if owner == i]
+        if not rows or not np.isnan(self.arrays["dose"][i]).all():
+            return
+        if any(np.any(z[~np.isnan(z)]) for z in rows):
+            return
+        self.series = [row for row in self.series if row[0] != i]
+        seen = ~np.isnan(rows).all(axis=0)
+        for name, probability in STILL.items():
+            self.arrays[name][i] = np.where(seen, np.log(probability), np.nan)
 
     def add_dose(self, i: int, dose: Dose) -> None:
         for name, values in (

@@ -127,6 +127,22 @@ def test_error_rates_without_requests_are_compared_by_their_roots() -> None:
     np.testing.assert_allclose(table.contrast[0], 2.0)
 
 
+def test_series_that_stand_still_leave_the_noise_alone() -> None:
+    """A success ratio that never leaves one is no contrast, but speaks against a fault there."""
+    moved, still = np.where(INSIDE, 0.9, 1.0), np.where(TIME[-3] < TIME, np.nan, 1.0)
+    signals = [
+        series(name, x, Family.ERRORS, Statistic.SUCCESS_RATIO)
+        for name, x in (("front", moved), ("back", still))
+    ]
+    table = usable(build_evidence(incident(*signals))).families[1]
+    assert table.series_component.tolist() == [0]
+    assert np.isnan(table.log_quiet[0]).all()
+    seen = ~np.isnan(table.log_quiet[1])
+    assert seen.any() and not seen.all()
+    assert (table.log_quiet[1, seen] > table.log_affected[1, seen] + 2.0).all()
+    assert table.observed.all()
+
+
 def test_silence_counts_against_a_root() -> None:
     load = np.where(INSIDE & np.isin(TIME, TIME[-4:]), 0.0, 50.0)
     evidence = usable(
