@@ -20,8 +20,9 @@ ROOT_UP = (0.4, 0.85, 0.85, 0.7, 0.5, 0.5)
 EFFECT_UP = (0.3, 0.5, 0.5, 0.5, 0.4, 0.5)
 UNREPORTED = 0.35
 ROOT_EFFECT = 12.0
-ECHO = 0.4  # eq. 12
+ECHO = (0.2, 0.4, 0.4, 0.4, 0.4, 0.4)  # eq. 12
 ON_PATH = 0.3
+AT_ROOT = 0.5
 REFERENCE = (2.5, 0.9)  # eq. 11: index and scale
 QUIET_AT_ZERO = 2.5 / (2 * 0.9)
 EFFECT_SIZE = 4.0  # at the reference
@@ -42,8 +43,8 @@ class Vitals:
             self.cells[i][int(v)] = self._cell(int(i), int(v))
         self.disturbed = np.ones((self.n, s))
         for i, cells in enumerate(self.cells):
-            for shown, _ in cells.values():
-                self.disturbed[i] *= 1 - ECHO + ECHO * shown
+            for v, (shown, _) in cells.items():
+                self.disturbed[i] *= 1 - ECHO[v] + ECHO[v] * shown
         a = theta["vital_rate"]
         self.background = 1 - a + a * self.disturbed
 
@@ -67,13 +68,17 @@ class Vitals:
 
     def log_factor(self, root: int, k: int, *, at_fault: bool) -> float:
         """Log of what a fault at `root` changes in all vitals, over their background."""
-        p = self.disturbed[root, k]
+        p = AT_ROOT * self.disturbed[root, k] + (1 - AT_ROOT) * self.background[root, k]
         if at_fault:
-            p = sum(self._with_fault_in(root, v, k) * share for v, share in AT_FAULT)
+            p = sum(self.at_fault_joint(root, k))
         out = np.log(p / self.background[root, k])
         for i in self._reachable(root) - {root}:
             out += np.log1p(ON_PATH * (self.disturbed[i, k] / self.background[i, k] - 1))
         return float(out)
+
+    def at_fault_joint(self, i: int, k: int) -> list[float]:
+        """Prior times ratio of each family being the one at fault at component i."""
+        return [share * self._with_fault_in(i, v, k) for v, share in AT_FAULT]
 
     def _with_fault_in(self, i: int, at_fault: int, k: int) -> float:
         """Ratio of a disturbed component whose family `at_fault` is the one at fault."""
@@ -83,7 +88,7 @@ class Vitals:
             if v == at_fault:
                 out *= 1 - visible + visible * fault[k]
             else:
-                out *= 1 - ECHO + ECHO * shown[k]
+                out *= 1 - ECHO[v] + ECHO[v] * shown[k]
         return float(out)
 
     def _reachable(self, root: int) -> set[int]:

@@ -10,10 +10,12 @@ use crate::evidence::VitalEvidence;
 use crate::graph::Graph;
 use crate::params::{N_VITALS, Natural};
 
-/// Probability that a disturbed component shows it in a family it reports.
-const ECHO: f64 = 0.4;
+/// Probability that a disturbed component shows it in a family it reports; load is mostly its callers' affair.
+const ECHO: [f64; N_VITALS] = [0.2, 0.4, 0.4, 0.4, 0.4, 0.4];
 /// Prior weight of a fault in a family that its component does not report, against one whose family is seen.
 const UNREPORTED: f64 = 0.35;
+/// Probability that a latency or errors fault disturbs its component: one in code or on the way to it need not.
+const AT_ROOT: f64 = 0.5;
 /// Probability that a component on the root's path is disturbed by the fault.
 const ON_PATH: f64 = 0.3;
 /// Median effect on the vital at fault, in units of the vital scale.
@@ -158,7 +160,7 @@ impl Vitals {
                 x.log_resource[at] = (p * q / h).ln();
                 if self.first[i] < self.first[i + 1] {
                     background[k] += h.ln();
-                    x.log_disturbed[at] = (p / h).ln();
+                    x.log_disturbed[at] = ((1.0 - AT_ROOT) + AT_ROOT * p / h).ln();
                     on_path[at] = ((1.0 - ON_PATH) + ON_PATH * p / h).ln();
                 }
             }
@@ -188,8 +190,9 @@ impl Vitals {
     /// `c_v` and `r_v` of a cell: of a disturbed component's family, and of the one at fault.
     fn shown(&self, theta: &Natural, x: &VitalScratch, c: usize, k: usize) -> (f64, f64) {
         let (at, visible) = (c * self.s + k, theta.own_visible);
+        let echo = ECHO[self.cells[c].family];
         (
-            1.0 - ECHO + ECHO * x.affected[at],
+            1.0 - echo + echo * x.affected[at],
             1.0 - visible + visible * x.root[at],
         )
     }
@@ -369,12 +372,13 @@ impl Vitals {
         let at = i * self.s + k;
         let (p, q) = (x.disturbed[at], x.fault[at]);
         let h = 1.0 - a + a * p;
-        // ln of (1 - g) + g p / h, the factor of a component on a path.
+        // (1 - g) + g p / h, the factors of a component on a path and of the root.
         let path = (1.0 - ON_PATH) + ON_PATH * p / h;
-        let d_ratio = d_path * ON_PATH / path;
-        let d_log_h = d_background - x.d_disturbed[at] - x.d_resource[at] - d_ratio * p / h;
+        let own = (1.0 - AT_ROOT) + AT_ROOT * p / h;
+        let d_ratio = d_path * ON_PATH / path + x.d_disturbed[at] * AT_ROOT / own;
+        let d_log_h = d_background - x.d_resource[at] - d_ratio * p / h;
         gradient.vital_rate += d_log_h * (p - 1.0) / h;
-        let d_log_p = x.d_disturbed[at] + x.d_resource[at] + d_ratio * p / h + d_log_h * a * p / h;
+        let d_log_p = x.d_resource[at] + d_ratio * p / h + d_log_h * a * p / h;
         let d_q = x.d_resource[at] / q;
         for c in self.first[i]..self.first[i + 1] {
             let cell = c * self.s + k;
@@ -383,7 +387,7 @@ impl Vitals {
             let d_shows = d_log_p / shows - d_q * weight * fault / shows;
             let d_fault = d_q * weight;
             gradient.own_visible += d_fault * (x.root[cell] - 1.0);
-            adjoint.0[cell] = d_shows * ECHO;
+            adjoint.0[cell] = d_shows * ECHO[self.cells[c].family];
             adjoint.1[cell] = d_fault * visible;
         }
     }
