@@ -20,10 +20,11 @@ def reduce(*signals: Signal, alarm: str | None = None) -> Evidence:
 
 
 def compute_log_roots(evidence: Evidence) -> dict[str, float]:
-    """Log posterior odds of each component at the prior's centre, both kinds together."""
+    """Log posterior odds of each component at the prior's centre, all kinds together."""
     with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
         joint = likelihood.compute_footprint_log_joint(unconstrained_prior()[0])
-    each = np.logaddexp.reduce(np.logaddexp(joint[0:-1:2], joint[1:-1:2]), axis=1)
+    by_component = joint[:-1].reshape(len(evidence.components), -1)
+    each = np.logaddexp.reduce(by_component, axis=1)
     return dict(zip(evidence.components, each.tolist(), strict=True))
 
 
