@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "symbol_address", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "symbol_address", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -186,6 +186,22 @@ class Screen:
         Unconstrained draws, float64 [d, p], scramble by scramble.
         """
 
+@final
+class VitalEvidence:
+    """
+    Evidence of the components' own resource telemetry: m series over s footprints.
+
+    Args:
+        component: int64 [m], the component of each series, ascending.
+        family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic), ascending within a
+            component.
+        z: float64 [m, s], standardised signed contrasts, NaN where missing.
+
+    Raises:
+        InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
+    """
+    def __new__(cls, /, *, component: Incomplete, family: Incomplete, z: Incomplete) -> VitalEvidence: ...
+
 def call_tree_game(*, parent: "numpy.typing.NDArray[numpy.int64]", stage: "numpy.typing.NDArray[numpy.int64]", baseline: "numpy.typing.NDArray[numpy.float64]", observed: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
     """
     The game of a request's latency when spans take their observed instead of their usual time.
@@ -294,6 +310,12 @@ def excess_flow_weights(*, requests: "numpy.typing.NDArray[numpy.float64]", call
         InvalidGameError: an unknown component or an illegal number of requests.
     """
 
+def families_at_fault(handle: int, theta: Incomplete) -> Incomplete:
+    """
+    Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64
+    [n, 6, s].
+    """
+
 def footprint_log_joint(handle: int, theta: Incomplete) -> Incomplete:
     """
     Log joint of every hypothesis and footprint given theta: float64 [k, s].
@@ -359,7 +381,7 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
 
 def n_hypotheses(handle: int) -> int:
     """
-    Number of hypotheses: two kinds (latency, errors) per component, then "none of these".
+    Number of hypotheses: three kinds (latency, errors, resource) per component, then "none of these".
     """
 
 def noisy_or_game(*, edges: "numpy.typing.NDArray[numpy.int64]", transmission: "numpy.typing.NDArray[numpy.float64]", target: "int", leak: "numpy.typing.NDArray[numpy.float64]", activation: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
@@ -409,7 +431,7 @@ def pareto_k(log_weights: Incomplete) -> float:
     Pareto shape k-hat of importance weights given by their logarithms, float64 [d].
     """
 
-def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, root_log_factor: Incomplete, families: Sequence[FamilyEvidence], none_prior: float, max_width: int) -> int:
+def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, root_log_factor: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int) -> int:
     """
     Prepare an incident's likelihood and return its handle.
 
@@ -420,6 +442,7 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
         root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
         families: evidence of latency and errors, in this order.
+        vitals: evidence of the components' own resource telemetry.
         none_prior: prior probability of "none of these", in (0, 1).
         max_width: components that may be open at once in the exact sum over affected sets.
 
@@ -509,6 +532,11 @@ def symbol_address(name: str) -> int:
 
     Raises:
         KeyError: no such symbol.
+    """
+
+def vital_log_ratios(handle: int, theta: Incomplete) -> Incomplete:
+    """
+    Log Bayes factor of "at fault" against "quiet" of every vital series given theta: float64 [m, s].
     """
 
 def width(handle: int) -> int:

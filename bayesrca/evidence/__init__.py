@@ -2,5 +2,6 @@
 
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.vitals import VITALS, VitalTable
 
-__all__ = ["FAMILIES", "Evidence", "FamilyTable", "build_evidence"]
+__all__ = ["FAMILIES", "VITALS", "Evidence", "FamilyTable", "VitalTable", "build_evidence"]

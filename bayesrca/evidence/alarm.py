@@ -35,7 +35,7 @@ def place_alarm(
         family = next(s.family for s in signals if s.name == incident.target.signal)
         if family in FAMILIES:
             return index, FAMILIES.index(family)
-        how = f"is in {family.value}, which is not read"
+        how = f"is in {family.value}, where no alarm can be placed yet"
     if any(table.observed[index] for table in tables):
         chosen = int(np.argmax([_strength(t, index) for t in tables]))
         notes.append(
@@ -47,8 +47,9 @@ def place_alarm(
         chosen = int(np.argmax(sums))  # latency when nothing moved
         why = "where what can reach it moved most" if max(sums) > 0 else "for want of any movement"
         notes.append(
-            f"The target {name!r} has no usable latency or error series: only its place in the "
-            f"graph was used, and the alarm was taken to be in {FAMILIES[chosen].value}, {why}."
+            f"The target {name!r} has no usable latency or error series: of the alarm only its "
+            f"place in the graph was used, and it was taken to be in {FAMILIES[chosen].value}, "
+            f"{why}."
         )
     return index, chosen
 

@@ -11,7 +11,7 @@ from bayesrca.errors import NoEvidenceError
 from bayesrca.evidence.alarm import place_alarm
 from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
-from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
@@ -21,8 +21,9 @@ from bayesrca.evidence.requests import (
     compute_silence,
 )
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
-from bayesrca.evidence.sources import Sources, note_unread
+from bayesrca.evidence.sources import Sources, is_read, note_unread
 from bayesrca.evidence.units import is_time, read_failure_share
+from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
 
 Floats = NDArray[np.float64]
@@ -32,6 +33,9 @@ MEASURES = {
     Transform.ROOT: "root of rate",
 }
 """What a contrast under each transform is."""
+STILL = {"log_quiet": 0.98, "log_wide": 0.25, "log_affected": 0.08}
+"""Probability that a series which has stood still goes on doing so, by law: all but certain when
+quiet; when affected, that of an effect (eq. 4, median 6) of less than half a null scale."""
 SHARES = "difference of shares"
 """What the contrast of a count cell is."""
 _RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)
@@ -45,16 +49,17 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         max_bins: bins into which the window is cut to place onset and end (2 to 12).
 
     Raises:
-        NoEvidenceError: no latency or error series has a usable sample in the window.
+        NoEvidenceError: no series that is read has a usable sample in the window.
         InvalidIncidentError: a ratio that is no share, or counts beyond what can be counted.
     """
     notes: list[str] = []
-    used = tuple(s for s in incident.signals if s.component is not None and s.family in FAMILIES)
+    used = tuple(s for s in incident.signals if is_read(s))
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals}))
         msg = (
-            f"no latency or error series belongs to a component (families found: {found}); this "
-            "version reads these two; map metric names to families with --families"
+            f"no series of a family that is read belongs to a component (families found: {found});"
+            " this version reads neither states nor series of edges; map metric names to families "
+            "with --families"
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
@@ -64,11 +69,14 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
+    vitals = build_vitals(incident, frame, sources.remarks)
     observed = tables[0].observed | tables[1].observed
+    observed[vitals.component] = True
     if not observed.any():
         msg = (
-            "every latency and error series is missing in the incident window or has nothing to be "
-            "compared with; widen the window or give a baseline"
+            "every series of a family that is read, from latency to generic, is missing in the "
+            "incident window or has nothing to be compared with; widen the window or give a "
+            "baseline"
         )
         raise NoEvidenceError(msg, field="window")
     _note_unobserved(incident, observed, notes)
@@ -83,6 +91,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         target=target,
         alarm_family=alarm,
         families=tables,
+        vitals=vitals,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
@@ -119,6 +128,7 @@ class _Table:
     def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
         for i, name in enumerate(self.incident.topology.names):
             one(self, i, name)
+            self._settle(i)
         s = len(self.frame.first)
         unit = next(iter(self.units)) if len(self.units) == 1 else ""
         return FamilyTable(
@@ -143,6 +153,22 @@ class _Table:
             self.measure[i] = MEASURES[transform]
             self.arrays["contrast"][i] = contrast.value
             self.arrays["scale"][i] = contrast.scale
+
+    def _settle(self, i: int) -> None:
+        """Read component i as "it did not move" where all its series stood still throughout.
+
+        A contrast of exactly zero is no draw from a density: many of them would leave the noise
+        that everybody shares no width at all.
+        """
+        rows = [z for owner, z in self.series if owner == i]
+        if not rows or not np.isnan(self.arrays["dose"][i]).all():
+            return
+        if any(np.any(z[~np.isnan(z)]) for z in rows):
+            return
+        self.series = [row for row in self.series if row[0] != i]
+        seen = ~np.isnan(rows).all(axis=0)
+        for name, probability in STILL.items():
+            self.arrays[name][i] = np.where(seen, np.log(probability), np.nan)
 
     def add_dose(self, i: int, dose: Dose) -> None:
         for name, values in (
@@ -258,6 +284,6 @@ def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: lis
     missing = [n for n, seen in zip(incident.topology.names, observed, strict=True) if not seen]
     if missing:
         notes.append(
-            f"{len(missing)} of {len(observed)} components have no usable latency or error series "
-            f"in the window and cannot be ruled out by their own telemetry: {shorten(missing)}."
+            f"{len(missing)} of {len(observed)} components have no usable series in the window and "
+            f"cannot be ruled out by their own telemetry: {shorten(missing)}."
         )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
 FAMILIES: tuple[Family, ...] = (Family.LATENCY, Family.ERRORS)
-"""The families the likelihood reads, in the order of its arrays."""
+"""The families that can carry doses and the alarm, in the order of `Evidence.families`."""
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +79,7 @@ class Evidence:
         target: index of the component that raised the alarm, or None.
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
         families: one table per entry of `FAMILIES`.
+        vitals: contrasts of load, saturation and generic series; it may hold none.
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
@@ -91,6 +93,7 @@ class Evidence:
     target: int | None
     alarm_family: int | None
     families: tuple[FamilyTable, FamilyTable]
+    vitals: VitalTable
     root_log_factor: Floats
     request_rate: Floats
     notes: tuple[str, ...]

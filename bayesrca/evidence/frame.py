@@ -90,7 +90,7 @@ def build_frame(
     times = _sample_times(signals, window)
     if times.size == 0:
         msg = (
-            f"no latency or error series has a sample in the incident window "
+            f"no series that is read has a sample in the incident window "
             f"[{window.start}, {window.end}]; widen the window"
         )
         raise NoEvidenceError(msg, field="window")
@@ -138,8 +138,8 @@ def _periods(
         notes.append(f"No baseline window was given: {alone} for the noise.")
     elif not any(_normal_samples(s, baseline, window) for s in signals):
         notes.append(
-            "The baseline holds no latency or error sample outside the incident window and could "
-            f"not be used: {alone} for the noise."
+            "The baseline holds no sample outside the incident window and could not be "
+            f"used: {alone} for the noise."
         )
         baseline = None
     return window, baseline
@@ -170,7 +170,13 @@ def _normal_samples(signal: Signal, baseline: TimeWindow, window: TimeWindow) ->
 
 def _sample_times(signals: tuple[Signal, ...], window: TimeWindow | None = None) -> Floats:
     """Distinct times of the samples there are, in a window or at all."""
-    times = np.unique(np.concatenate([s.timestamps[~np.isnan(s.values)] for s in signals]))
+    # Most series share one clock, and usually the very array.
+    clocks: dict[int, tuple[Floats, NDArray[np.bool_]]] = {}
+    for signal in signals:
+        time, seen = signal.timestamps, ~np.isnan(signal.values)
+        known = clocks.get(id(time))
+        clocks[id(time)] = (time, seen if known is None else known[1] | seen)
+    times = np.unique(np.concatenate([time[seen] for time, seen in clocks.values()]))
     return times if window is None else times[window.contains(times)]
 
 

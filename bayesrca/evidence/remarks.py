@@ -33,6 +33,20 @@ class Remark(Enum):
         "The baseline holds too few samples of {who} to tell how much they change when nothing is "
         "wrong: a wide default was used.",
     )
+    COPY = (
+        "series",
+        "Left out because they repeat another series of their component and family, in the same "
+        "unit or another: {who}.",
+    )
+    TWIN = (
+        "series",
+        "Equal to a series of another component, sample by sample: {who}. One thing may have been "
+        "measured for several components and then counts for each.",
+    )
+    LARGEST = (
+        "series",
+        "Changes of more than 3000 null scales were taken as 3000 in {who}.",
+    )
 
 
 class Remarks:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from bayesrca.evidence.frame import Frame
 from bayesrca.incident import Signal
@@ -20,6 +21,8 @@ DEFAULT_SAMPLE_SD = {"log": 0.15, "share": 0.05, "root": 0.5}
 DEFAULT_WEIGHT = 4.0
 BASELINE_WEIGHT = 8.0
 """Observations a baseline scale is worth when the window's own spread exceeds it."""
+WIDEST = 3.0
+"""How much rare contrasts of the baseline may widen its scale; more would be another incident."""
 MIN_NULL_WINDOWS = 10
 """Baseline windows below which the baseline says nothing about a series."""
 
@@ -123,9 +126,14 @@ def _null_scale(frame: Frame, x: Floats, w: Floats, transform: Transform, per_bi
     """Scale of the contrast slid over the baseline, [s]; NaN where the baseline is too short."""
     slide = _slide_alone if frame.against_baseline else _slide_window
     contrasts, column = slide(frame, x, w, transform, per_bin)
-    enough = np.count_nonzero(~np.isnan(contrasts), axis=0) >= MIN_NULL_WINDOWS
+    number = np.count_nonzero(~np.isnan(contrasts), axis=0)
     scale = np.sqrt(_t4_scale(contrasts) ** 2 + FLOOR[str(transform)] ** 2)
-    return np.where(enough, scale, np.nan)[column]
+    # The fit hardly sees a few contrasts far out, and a series that rests but for rare jumps has no
+    # others: the largest of n must be where the law has one in n + 1.
+    beyond = stats.t.isf(0.5 / (np.maximum(number, MIN_NULL_WINDOWS) + 1), 4)
+    largest = np.nanmax(np.abs(contrasts), axis=0, initial=0.0) / beyond
+    scale = np.clip(largest, scale, WIDEST * scale)
+    return np.where(number >= MIN_NULL_WINDOWS, scale, np.nan)[column]
 
 
 def _slide_alone(

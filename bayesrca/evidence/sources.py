@@ -9,9 +9,13 @@ from bayesrca.evidence.evidence import FAMILIES
 from bayesrca.evidence.remarks import Remarks
 from bayesrca.evidence.requests import find_requests
 from bayesrca.evidence.units import compare_units
+from bayesrca.evidence.vitals import is_vital
 from bayesrca.incident import Family, Incident, Signal, Statistic
 
-_READ = (*FAMILIES, Family.LOAD)
+
+def is_read(signal: Signal) -> bool:
+    """Whether a series counts as evidence."""
+    return signal.component is not None and (signal.family in FAMILIES or is_vital(signal))
 
 
 class Sources:
@@ -54,13 +58,13 @@ class Sources:
 
 
 def note_unread(signals: Iterable[Signal], notes: list[str]) -> None:
-    """Note which series say nothing in this version: those of edges and of other families."""
+    """Note which series say nothing in this version: those of edges and those of states."""
     edges: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for signal in signals:
         if signal.edge is not None:
             edges[signal.family.value] += 1
-        elif signal.family not in _READ:
+        elif not is_read(signal):
             others[signal.family.value] += 1
     parts = [
         f"{counts.total()} series of {what} ({_listed(counts)})"
@@ -69,7 +73,7 @@ def note_unread(signals: Iterable[Signal], notes: list[str]) -> None:
     ]
     if parts:
         notes.append(
-            f"Not read, since this version reads latency, errors and load of components: "
+            "Not read, since this version reads neither series of edges nor discrete states: "
             f"{' and '.join(parts)}."
         )
 

@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 PARAMETER_LAYOUT: tuple[tuple[str, int, str], ...] = tuple(_core.parameter_layout())
 """Name, length and transform (``log`` or ``logit``) of each parameter, in the order of theta."""
 
+KINDS = ("latency", "errors", "resource")
+"""Kinds of fault, in the order of the hypotheses."""
+
 N_PARAMETERS = sum(length for _, length, _ in PARAMETER_LAYOUT)
 """Length of theta."""
 
@@ -87,8 +90,8 @@ class ScreenDraws:
 class PreparedLikelihood:
     """One incident's likelihood in the native core, freed on exit from its ``with`` block.
 
-    Hypotheses are numbered ``2 * component + kind`` (kind 0 latency, 1 errors); the last one is
-    "none of these". Nothing may use ``handle`` after the block ends.
+    Hypotheses are numbered ``3 * component + kind`` (kinds as in `KINDS`); the last one is "none of
+    these". Nothing may use ``handle`` after the block ends.
 
     Args:
         evidence: the incident's evidence.
@@ -109,6 +112,11 @@ class PreparedLikelihood:
                 alarm_family=evidence.alarm_family,
                 root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
                 families=[_family(t) for t in evidence.families],
+                vitals=_core.VitalEvidence(
+                    component=np.ascontiguousarray(evidence.vitals.component, dtype=np.int64),
+                    family=np.ascontiguousarray(evidence.vitals.family, dtype=np.int64),
+                    z=_floats(evidence.vitals.z, "vitals.z"),
+                ),
                 none_prior=none_prior,
                 max_width=max_width,
             )
@@ -156,6 +164,16 @@ class PreparedLikelihood:
     def compute_own_log_ratios(self, theta: Floats) -> Floats:
         """Log Bayes factors [f, n, s] of "root" against "quiet" of every cell given theta [p]."""
         out: Floats = _core.own_log_ratios(self.handle, _floats(theta, "theta"))
+        return out
+
+    def compute_vital_log_ratios(self, theta: Floats) -> Floats:
+        """Log Bayes factors [m, s] of "at fault" against "quiet" of every vital given theta [p]."""
+        out: Floats = _core.vital_log_ratios(self.handle, _floats(theta, "theta"))
+        return out
+
+    def compute_families_at_fault(self, theta: Floats) -> Floats:
+        """Probability [n, 6, s] of each vital family, given theta [p] and a resource fault."""
+        out: Floats = _core.families_at_fault(self.handle, _floats(theta, "theta"))
         return out
 
     def estimate_screen(

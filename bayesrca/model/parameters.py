@@ -53,6 +53,10 @@ PRIORS: dict[str, Prior] = {
     "error_kind": Prior((0.5,), 0.7, "prior probability that a fault is of the errors kind"),
     "unexplained_alarm": Prior((0.03,), 0.7, "weight of a cause that cannot explain the alarm"),
     "untraced_dose": Prior((0.7,), 0.7, "probability that an untraced effect carries the dose"),
+    "vital_scale": Prior((0.9,), 0.5, "scale of the quiet law of vitals, in null scales"),
+    "vital_index": Prior((2.5,), 0.4, "tail index of the quiet law of vitals"),
+    "vital_effect_size": Prior((4.0,), 0.6, "median effect on disturbed vitals, in their scale"),
+    "vital_rate": Prior((0.1,), 1.0, "rate of vitals disturbed for no traceable reason"),
 }
 """Prior of every parameter, in the order of theta."""
 

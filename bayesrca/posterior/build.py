@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import FAMILIES, Evidence
-from bayesrca.kernels.propagation import PreparedLikelihood
+from bayesrca.evidence import Evidence
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.draws import Draws
 from bayesrca.posterior.explain import Explainer
 from bayesrca.posterior.result import Cause, RootCausePosterior
@@ -51,8 +51,8 @@ def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Expla
     kind = int(np.argmax(root.by_kind[i]))
     return Cause(
         component=evidence.components[i],
-        kind=FAMILIES[kind].value,
-        kinds={f.value: float(p) for f, p in zip(FAMILIES, root.by_kind[i], strict=True)},
+        kind=KINDS[kind],
+        kinds={k: float(p) for k, p in zip(KINDS, root.by_kind[i], strict=True)},
         probability=root.probability(i),
         explains=explainer.explain(i, kind),
     )

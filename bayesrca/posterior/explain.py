@@ -7,12 +7,27 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence import FAMILIES, VITALS, Evidence, FamilyTable
 from bayesrca.incident import Family
-from bayesrca.kernels.propagation import PreparedLikelihood
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
 
 Floats = NDArray[np.float64]
+
+MEANS = "difference of means"
+"""What the contrast of a vital is (`OwnEvidence.measure`)."""
+_MOST_VITALS = 3
+"""Most vitals an explanation names."""
+_WORTH = 0.1
+"""Probability from which a second resource is named."""
+_RESOURCES = {
+    Family.LOAD: "load",
+    Family.CPU: "cpu",
+    Family.MEMORY: "memory",
+    Family.DISK: "disk",
+    Family.NETWORK: "network",
+    Family.GENERIC: "a signal of no known resource",
+}
 
 
 class Explainer:
@@ -35,21 +50,24 @@ class Explainer:
         self._evidence = evidence
         self._target = target
         joint = likelihood.compute_footprint_log_joint(theta)
-        # [n, s]: both kinds of a component together.
-        self._footprint = np.logaddexp(joint[0:-1:2], joint[1:-1:2]).argmax(axis=1)
+        # [n, s]: all kinds of a component together.
+        by_kind = joint[:-1].reshape(-1, len(KINDS), joint.shape[1])
+        self._footprint = np.logaddexp.reduce(by_kind, axis=1).argmax(axis=1)
         self._own = likelihood.compute_own_log_ratios(theta)
+        self._vital = likelihood.compute_vital_log_ratios(theta)
+        self._at_fault = likelihood.compute_families_at_fault(theta)
         # With a target known, only paths in the alarm's family lead from a symptom to a cause.
         self._family = evidence.alarm_family if evidence.alarm_family is not None else 0
         self._towards = _hops_to(evidence.families[self._family].edges, target)
 
     def explain(self, i: int, kind: int) -> Explanation:
-        """Explain component i as the root of a fault of the given kind (0 latency, 1 errors)."""
+        """Explain component i as the root of a fault of the given kind, an index into `KINDS`."""
         s = int(self._footprint[i])
         own = tuple(
             self._own_evidence(f, table, i, s)
             for f, table in enumerate(self._evidence.families)
             if np.isfinite(table.contrast[i, s])
-        )
+        ) + self._own_vitals(i, s)
         dose = self._dose(i, s, kind)
         path = self._path(i)
         reaches = None if self._target is None else bool(path)
@@ -60,7 +78,7 @@ class Explainer:
             path=path,
             reaches_target=reaches,
             footprint=(float(start), float(end)),
-            text=_sentence(own, dose, path, reaches=reaches),
+            text=_sentence(self._resource(i, s, kind), own, dose, path, reaches=reaches),
         )
 
     def _own_evidence(self, f: int, table: FamilyTable, i: int, s: int) -> OwnEvidence:
@@ -73,10 +91,45 @@ class Explainer:
             log_bayes_factor=float(self._own[f, i, s]),
         )
 
+    def _own_vitals(self, i: int, s: int) -> tuple[OwnEvidence, ...]:
+        """Return the series that speak loudest for a fault of the component's resources."""
+        table = self._evidence.vitals
+        rows = np.flatnonzero((table.component == i) & np.isfinite(table.z[:, s]))
+        loudest = rows[np.argsort(-self._vital[rows, s], kind="stable")][:_MOST_VITALS]
+        return tuple(
+            OwnEvidence(
+                family=VITALS[table.family[row]].value,
+                signal=table.signal[row],
+                measure=MEANS,
+                contrast=float(table.contrast[row, s]),
+                scale=float(table.scale[row, s]),
+                log_bayes_factor=float(self._vital[row, s]),
+            )
+            for row in loudest
+        )
+
+    def _resource(self, i: int, s: int, kind: int) -> str:
+        """Say which resource is at fault; empty for another kind of fault."""
+        if kind < len(FAMILIES):
+            return ""
+        table = self._evidence.vitals
+        reported = np.unique(table.family[table.component == i])
+        p = self._at_fault[i, reported, s]
+        named = [
+            f"{_RESOURCES[VITALS[reported[j]]]} ({p[j]:.0%})"
+            for j in np.argsort(-p, kind="stable")[:2]
+            if p[j] == p.max() or p[j] >= _WORTH
+        ]
+        unseen = 1.0 - p.sum()
+        if unseen > p.max(initial=0.0):
+            return f"resource at fault: one it does not report ({unseen:.0%})"
+        return f"resource at fault: {', else '.join(named)}"
+
     def _dose(self, i: int, s: int, kind: int) -> Dose | None:
         if self._target is None or self._target == i:
             return None
-        families = (self._family, kind) if self._evidence.alarm_family is not None else (kind,)
+        own = (kind,) if kind < len(FAMILIES) else ()
+        families = (self._family, *own) if self._evidence.alarm_family is not None else own
         for f in families:
             table = self._evidence.families[f]
             pair = table.excess[[i, self._target], s]
@@ -119,9 +172,15 @@ def _hops_to(edges: NDArray[np.int64], target: int | None) -> dict[int, int | No
 
 
 def _sentence(
-    own: tuple[OwnEvidence, ...], dose: Dose | None, path: tuple[str, ...], *, reaches: bool | None
+    resource: str,
+    own: tuple[OwnEvidence, ...],
+    dose: Dose | None,
+    path: tuple[str, ...],
+    *,
+    reaches: bool | None,
 ) -> str:
-    parts = [_own_words(e) for e in own] or ["no telemetry of its own in that interval"]
+    parts = [resource] if resource else []
+    parts += _all_own_words(own) or ["no telemetry of its own in that interval"]
     if dose is not None:
         parts.append(_dose_words(dose))
     if reaches is None:
@@ -135,8 +194,22 @@ def _sentence(
     return "; ".join(parts) + "."
 
 
+def _all_own_words(own: tuple[OwnEvidence, ...]) -> list[str]:
+    """Say each, but of the vitals only those that moved, unless none did."""
+    vitals = [e for e in own if e.measure == MEANS]
+    moved = [e for e in vitals if _size(e) >= 1.0]
+    words = [_own_words(e) for e in (*(e for e in own if e.measure != MEANS), *moved)]
+    if vitals and not moved:
+        words.append(f"{', '.join(dict.fromkeys(e.family for e in vitals))} unchanged")
+    return words
+
+
+def _size(e: OwnEvidence) -> float:
+    return abs(e.contrast) / e.scale
+
+
 def _own_words(e: OwnEvidence) -> str:
-    size = abs(e.contrast) / e.scale
+    size = _size(e)
     if size < 1.0:
         return f"{e.family} unchanged"
     way = "up" if e.contrast >= 0 else "down"
@@ -144,6 +217,8 @@ def _own_words(e: OwnEvidence) -> str:
         change = f"{e.family} {way} {abs(np.expm1(e.contrast)):.0%}"
     elif e.measure == "difference of shares":
         change = f"failing share {way} {100 * abs(e.contrast):.2f} percentage points"
+    elif e.measure == MEANS:
+        change = f"{e.family} ({e.signal}) {way}"
     else:
         change = f"{e.family} {way}"
     return f"{change} ({size:.1f} times its normal variation)"

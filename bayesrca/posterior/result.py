@@ -34,13 +34,15 @@ class OwnEvidence:
     """What one component's own telemetry in one family says.
 
     Attributes:
-        family: signal family, e.g. ``latency``.
+        family: signal family, e.g. ``latency`` or ``memory``.
         signal: name of the series that was read.
         measure: what the contrast is: ``log ratio`` of mean levels, ``difference of shares`` that
-            failed, ``arcsine of root`` of a share or ``root of rate``, each a difference.
+            failed, ``arcsine of root`` of a share or ``root of rate``, each a difference;
+            ``difference of means`` of a resource's series, in its own unit.
         contrast: change in the footprint, as ``measure`` says.
         scale: standard deviation of such a contrast when nothing is wrong (same unit).
-        log_bayes_factor: natural log of p(series | this is the root) / p(series | quiet).
+        log_bayes_factor: natural log of p(series | this is the root) / p(series | quiet); of a
+            resource's series, of p(series | this resource is at fault) / p(series | quiet).
     """
 
     family: str
@@ -73,7 +75,8 @@ class Explanation:
     """What speaks for one cause.
 
     Attributes:
-        own: own evidence, one entry per family the component reports.
+        own: own evidence: latency and errors where the component reports them, then its (at most
+            three) load, saturation and generic series that speak loudest for a resource fault.
         dose: excess work at cause and target, None when either does not report it.
         path: component names from the cause to the target along which the fault can travel,
             both ends included; empty when the graph has no such path or no target is known.
@@ -96,7 +99,7 @@ class Cause:
 
     Attributes:
         component: its name.
-        kind: most probable fault kind, ``latency`` or ``errors``.
+        kind: most probable fault kind, ``latency``, ``errors`` or ``resource``.
         kinds: posterior probability of each kind jointly with this cause; sums to the value.
         probability: posterior probability that this component is the cause.
         explains: what speaks for it.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
 from bayesrca.posterior.result import Probability
 
@@ -21,7 +22,7 @@ class RootProbabilities:
 
     Attributes:
         by_draw: [c, d, n + 1] p(component is the cause | theta), "none of these" last.
-        by_kind: [n, 2] posterior probability of (component, kind).
+        by_kind: [n, 3] posterior probability of (component, kind), kinds as in `KINDS`.
         values: [n + 1] posterior probabilities; they sum to one.
         mcse: [n + 1] their Monte Carlo standard errors.
         intervals: [n + 1, 2] central credible intervals over theta.
@@ -52,12 +53,12 @@ def compute_root_probabilities(draws: Draws, interval_mass: float) -> RootProbab
     by_hypothesis = np.exp(draws.log_root)
     kinds = by_hypothesis[..., :-1]
     c, d, k = kinds.shape
-    by_component = kinds.reshape(c, d, k // 2, 2).sum(axis=-1)
+    by_component = kinds.reshape(c, d, k // len(KINDS), len(KINDS)).sum(axis=-1)
     by_draw = np.concatenate([by_component, by_hypothesis[..., -1:]], axis=-1)
     w = draws.weights
     values = np.einsum("cd,cdn->n", w, by_draw)
     mcse = _scramble_error(w, by_draw, values) if draws.is_screen else _chain_error(by_draw, values)
-    by_kind = np.einsum("cd,cdk->k", w, kinds).reshape(k // 2, 2)
+    by_kind = np.einsum("cd,cdk->k", w, kinds).reshape(-1, len(KINDS))
     return RootProbabilities(
         by_draw=by_draw,
         by_kind=by_kind,

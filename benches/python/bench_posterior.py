@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
-from bayesrca.evidence import Evidence, build_evidence
-from bayesrca.incident import Incident
+from bayesrca.evidence import VITALS, Evidence, build_evidence
+from bayesrca.incident import Component, Incident, Signal, Statistic, TimeWindow, Topology
 from bayesrca.ingest import load_incident
 from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model import is_warm, warm
@@ -53,6 +53,25 @@ THETAS = 256
 def make_thetas(n: int = THETAS) -> Floats:
     mean, sd = unconstrained_prior()
     return np.asarray(mean + sd * np.random.default_rng(3).standard_normal((n, len(mean))))
+
+
+def make_vitals(n: int = 50, samples: int = 600) -> Incident:
+    """Components without latency or errors: noise in one series of every vital family each."""
+    rng = np.random.default_rng(4)
+    time = np.arange(samples, dtype=np.float64)
+    onset = float(time[-samples // 10])
+    components = tuple(Component(f"c{i}") for i in range(n))
+    return Incident(
+        "vitals",
+        Topology(components, ()),
+        tuple(
+            Signal(c.name, family, family, Statistic.VALUE, time, values)
+            for c in components
+            for family, values in zip(VITALS, 5.0 + rng.random((len(VITALS), samples)), strict=True)
+        ),
+        baseline=TimeWindow(0.0, onset - 1.0),
+        window=TimeWindow(onset, float(time[-1])),
+    )
 
 
 def prepare_only(evidence: Evidence) -> PreparedLikelihood:
@@ -123,6 +142,11 @@ def incident() -> Incident:
 @CPU
 def test_evidence(benchmark: Any, incident: Incident) -> None:  # noqa: ANN401
     benchmark(build_evidence, incident)
+
+
+@CPU
+def test_evidence_of_vitals(benchmark: Any) -> None:  # noqa: ANN401
+    benchmark(build_evidence, make_vitals())
 
 
 @CPU
@@ -259,6 +283,13 @@ def main() -> None:
     cold = cost_of(warm, 1)
     print(f"load PyMC and compile the model: {cold.seconds:.1f} CPU s, once per process")
     settings = Settings(draws=options.draws, tune=options.tune, cores=SETTINGS.cores)
+    vitals = make_vitals()
+    spent = cost_of(lambda: build_evidence(vitals), options.repeats)
+    n, samples = len(vitals.topology), len(vitals.signals[0])
+    print(
+        f"evidence of {len(vitals.signals)} vitals, {n} components, {samples} samples: "
+        f"{spent.seconds * 1e3:.1f} CPU ms"
+    )
     for path in options.incidents:
         measure(path, settings, options.repeats)
 

@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, Workspace};
+use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, VitalEvidence, Workspace};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 /// A small deterministic generator (`SplitMix64`).
@@ -69,6 +69,7 @@ fn incident(n: usize, s: usize) -> Evidence {
         alarm_family: Some(0),
         root_log_factor: vec![0.0; n * s],
         families,
+        vitals: VitalEvidence::default(),
     }
 }
 

@@ -1,4 +1,4 @@
-"""Random small evidence: every kind of cell, cyclic graphs, gaps, with and without an alarm."""
+"""Random small evidence: every kind of cell, cyclic graphs, gaps, alarms, vitals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import Evidence, FamilyTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable, VitalTable
+from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
 
 ARRAYS = (
@@ -41,8 +42,9 @@ def make_evidence(
     target: int | None = None,
     alarm_family: int | None = None,
     root_log_factor: NDArray[np.float64] | None = None,
+    vitals: VitalTable | None = None,
 ) -> Evidence:
-    """Evidence around two tables, with uniform footprints."""
+    """Evidence around two tables and perhaps vitals, with uniform footprints."""
     n, s = tables[0].dose.shape
     return Evidence(
         components=tuple(f"c{i}" for i in range(n)),
@@ -51,6 +53,7 @@ def make_evidence(
         target=target,
         alarm_family=alarm_family,
         families=tables,
+        vitals=VitalTable.empty(s) if vitals is None else vitals,
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
         request_rate=np.full((n, s), np.nan),
         notes=(),
@@ -77,6 +80,20 @@ def random_evidence(
         target=target,
         alarm_family=None if target is None else int(rng.integers(2)),
         root_log_factor=np.where(silent, -rng.uniform(0.0, 3.0, (n, s)), 0.0),
+        vitals=_random_vitals(rng, n, s, extreme) if rng.random() < 0.8 else None,
+    )
+
+
+def make_vitals(places: list[tuple[int, int]], z: NDArray[np.float64]) -> VitalTable:
+    """Vitals with contrasts `z`, [m, s], at `places`: ascending pairs (component, family)."""
+    index = np.array(places, dtype=np.int64).reshape(-1, 2)
+    return VitalTable(
+        component=index[:, 0].copy(),
+        family=index[:, 1].copy(),
+        z=z,
+        contrast=0.1 * z,
+        scale=np.where(np.isnan(z), np.nan, 0.1),
+        signal=tuple(f"{VITALS[v].value}_{row}" for row, (_, v) in enumerate(places)),
     )
 
 
@@ -104,6 +121,7 @@ def permute(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         target=None if evidence.target is None else int(new[evidence.target]),
         families=(table(evidence.families[0]), table(evidence.families[1])),
         root_log_factor=evidence.root_log_factor[order],
+        vitals=_permute_vitals(evidence.vitals, new),
     )
 
 
@@ -114,6 +132,30 @@ def with_edges(evidence: Evidence, *edges: list[tuple[int, int]]) -> Evidence:
         for t, e in zip(evidence.families, edges, strict=True)
     )
     return replace(evidence, families=(first, second))
+
+
+def _permute_vitals(vitals: VitalTable, new: NDArray[np.int64]) -> VitalTable:
+    component = new[vitals.component]
+    rows = np.lexsort((vitals.family, component))
+    places = list(zip(component[rows].tolist(), vitals.family[rows].tolist(), strict=True))
+    return make_vitals(places, vitals.z[rows])
+
+
+def _random_vitals(rng: np.random.Generator, n: int, s: int, extreme: bool) -> VitalTable:
+    """Cells of one to three series with gaps; some components report nothing, some everything."""
+    places = []
+    for i in range(n):
+        reported = rng.choice([0.0, 0.4, 1.0], p=[0.25, 0.6, 0.15])
+        for v in range(len(VITALS)):
+            if rng.random() < reported:
+                places += [(i, v)] * int(rng.choice([1, 2, 3], p=[0.6, 0.2, 0.2]))
+    shape = (len(places), s)
+    z = np.where(rng.random(shape) < 0.7, rng.standard_t(3, shape), rng.uniform(-25.0, 40.0, shape))
+    z[rng.random(shape) < 0.1] = 0.0
+    if extreme:
+        far = rng.choice([-1.0, 1.0], shape) * LARGEST_Z
+        z = np.where(rng.random(shape) < 0.1, far, z)
+    return make_vitals(places, np.where(rng.random(shape) < 0.1, np.nan, z))
 
 
 def _random_edges(rng: np.random.Generator, n: int) -> NDArray[np.int64]:

@@ -6,31 +6,38 @@ SciPy, dose integrals from quadrature. Only for graphs with a handful of compone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import logsumexp
 
 from bayesrca.evidence import Evidence, FamilyTable
+from tests.oracle.densities import (
+    UP,
+    effect,
+    held_against,
+    interval,
+    partial_density,
+    partial_density_beyond,
+    partial_probability,
+)
+from tests.oracle.vitals import Vitals
 
 Floats = NDArray[np.float64]
 Theta = Mapping[str, Any]
 
-UP = 0.95  # eq. 4
 ALARM_TRUE = 0.9  # eq. 9
 DEPENDENCY = 0.1  # eq. 6
 LARGE = 2.0  # eq. 8
 MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
+RESOURCE = 0.4  # eq. 13: prior of the kind, and how often it shows in latency and in errors
+RESOURCE_SHOWS = (0.6, 0.25)
 MAX_SWITCHES = 16  # live edges and spontaneous components enumerated
-
-_NODE, _WEIGHT = np.polynomial.legendre.leggauss(120)
-_SHARE = -2.5 + 2.5 * _NODE  # nodes of U(-5, 0)
-_SHARE_WEIGHT = _WEIGHT / 2.0
 
 
 @dataclass(frozen=True)
@@ -43,44 +50,54 @@ class Answer:
 
 
 def solve(evidence: Evidence, theta: Theta, none_prior: float) -> Answer:
-    """Evaluate eq. 2 to 10 at natural-scale parameters, exactly as written."""
+    """Evaluate eq. 2 to 13 at natural-scale parameters, exactly as written."""
     families = [_Family(evidence, f, theta) for f in range(2)]
     n, s = len(evidence.components), len(evidence.footprint_log_prior)
     gain = np.array([[[m.gain(r, k) for k in range(s)] for r in range(n)] for m in families])
     alarm = np.array([[m.alarm_alone(k) for k in range(s)] for m in families])
-    prior = np.zeros((n, 2, 2))  # root, kind, in one family or both
-    joint = np.zeros((2 * n + 1, s))
+    vitals = Vitals(evidence, theta)
+    prior = np.zeros((n, 3, 2, 2))  # root, kind, shows in latency, shows in errors
+    log_joint = np.full((3 * n + 1, s), -np.inf)
     with np.errstate(divide="ignore"):
-        for root in range(n):
-            for kind in range(2):
-                one, both = _mode_weights(families, theta, evidence.alarm_family, root, kind)
-                prior[root, kind] = one, both
-                factor = np.exp(evidence.root_log_factor[root])
-                joint[2 * root + kind] = (
-                    factor
-                    * gain[kind, root]
-                    * (one * alarm[1 - kind] + both * gain[1 - kind, root])
+        for root, kind in product(range(n), range(3)):
+            joint = np.zeros(s)
+            for shows in product((0, 1), repeat=2):
+                explains = evidence.alarm_family is None or (
+                    shows[evidence.alarm_family] == 1
+                    and families[evidence.alarm_family].explains(root)
                 )
-        joint[:-1] *= (1 - none_prior) / prior.sum()
-        joint[-1] = none_prior * alarm[0] * alarm[1]
-        background = sum(np.log(m.background).sum(axis=0) for m in families)
-        log_joint = np.log(joint) + background + evidence.footprint_log_prior
+                weight = _mode_weight(theta, kind, shows)
+                weight *= 1.0 if explains else theta["unexplained_alarm"]
+                prior[root, kind][shows] = weight * (vitals.weight(root) if kind == 2 else 1.0)
+                joint += weight * np.prod(
+                    [gain[f, root] if shows[f] else alarm[f] for f in range(2)], axis=0
+                )
+            log_joint[3 * root + kind] = (
+                np.log(joint)
+                + evidence.root_log_factor[root]
+                + [vitals.log_factor(root, k, at_fault=kind == 2) for k in range(s)]
+            )
+        log_joint[:-1] += np.log1p(-none_prior) - np.log(prior.sum())
+        log_joint[-1] = np.log(none_prior * alarm[0] * alarm[1])
+        for ratios in (*(m.background for m in families), vitals.background):
+            log_joint += np.log(ratios).sum(axis=0)
+        log_joint += evidence.footprint_log_prior
         total = np.logaddexp.reduce(log_joint, axis=None)
         log_root = np.logaddexp.reduce(log_joint, axis=1) - total
-    quiet = sum(m.log_quiet.sum() for m in families) / s
+    quiet = sum(m.log_quiet.sum() for m in families) / s + vitals.log_quiet
     return Answer(float(total + quiet), log_root, log_joint)
 
 
-def _mode_weights(
-    families: list[_Family], theta: Theta, alarm: int | None, root: int, kind: int
-) -> tuple[float, float]:
-    """Prior weights of a fault that stays in its family and of one that shows in both (eq. 2)."""
-    p_kind = theta["error_kind"] if kind else 1 - theta["error_kind"]
+def _mode_weight(theta: Theta, kind: int, shows: tuple[int, ...]) -> float:
+    """Prior weight of a fault of this kind that shows in these families (eq. 2 and 13)."""
+    if kind == 2:
+        each = [p if on else 1 - p for p, on in zip(RESOURCE_SHOWS, shows, strict=True)]
+        return RESOURCE * each[0] * each[1]
+    if not shows[kind]:
+        return 0.0
+    p_kind = (1 - RESOURCE) * (theta["error_kind"] if kind else 1 - theta["error_kind"])
     cross = theta["cross_family"][kind]
-    explains = alarm is None or families[alarm].explains(root)
-    mu_both = 1.0 if explains else theta["unexplained_alarm"]
-    mu_one = mu_both if alarm in {None, kind} else theta["unexplained_alarm"]
-    return p_kind * (1 - cross) * mu_one, p_kind * cross * mu_both
+    return float(p_kind * (cross if shows[1 - kind] else 1 - cross))
 
 
 class _Family:
@@ -263,54 +280,3 @@ class _Family:
 def _log_quiet(z: Floats, tail: float, scale: float) -> Floats:
     core, wide = stats.t.pdf(z, 4, scale=scale), stats.t.pdf(z, 4, scale=3 * scale)
     return np.asarray(np.log((1 - tail) * core + tail * wide))
-
-
-def held_against(
-    log_law: Callable[[float, float], Floats], tail: float, scale: float
-) -> tuple[Floats, float]:
-    """Eq. 3 over footprints: the density an effect is held against, [s], and the composite's term.
-
-    Footprints are told apart by the law at unit scale and tail .02 alone.
-    """
-    with np.errstate(invalid="ignore"):  # missing footprints are NaN and stay so
-        at, reference = log_law(tail, scale), log_law(0.02, 1.0)
-    if np.isnan(at).all():
-        return at, 0.0
-    return np.exp(reference - np.nanmean(reference) + np.nanmean(at)), float(np.nanmean(at))
-
-
-def effect(z: float, median: float) -> float:
-    """Eq. 4: a Lomax law of shape 1 on each side has the median `median` and the density wanted."""
-    side = UP if z >= 0 else 1 - UP
-    return float(side * stats.lomax.pdf(abs(z), 1, scale=median))
-
-
-def interval(law: Any, low: float, high: float) -> float:  # noqa: ANN401
-    """P(low < X < high), from the tail that keeps more digits."""
-    return float(law.sf(low) - law.sf(high) if low > 0 else law.cdf(high) - law.cdf(low))
-
-
-def partial_density(ratio: float, noise_sq: float) -> float:
-    """Eq. 7: U(-5, 0) blurred by N(0, .4^2 + noise), by quadrature over the uniform."""
-    width = np.sqrt(0.16 + noise_sq)
-    return float(_SHARE_WEIGHT @ stats.norm.pdf(ratio, loc=_SHARE, scale=width))
-
-
-def partial_density_beyond(ratio: float, low: float, noise_sq: float) -> float:
-    """The same given that it exceeds `low`; in logarithms, as both may be beyond any double."""
-    width = np.sqrt(0.16 + noise_sq)
-    # Far above the root's dose only the upper end of U(-5, 0) counts: put the nodes there.
-    reach = min(5.0, 60.0 * width**2 / low) if low > 0 else 5.0
-    share = 0.5 * reach * (_NODE - 1.0)
-    log_density = stats.norm.logpdf(max(ratio, low), loc=share, scale=width)
-    log_beyond = stats.norm.logsf(low, loc=share, scale=width)
-    log_ratio = logsumexp(log_density, b=_SHARE_WEIGHT) - logsumexp(log_beyond, b=_SHARE_WEIGHT)
-    return float(np.exp(log_ratio))
-
-
-def partial_probability(low: float, high: float, noise_sq: float) -> float:
-    """P(low < ratio < high) of a partial dose, by the same quadrature."""
-    width = np.sqrt(0.16 + noise_sq)
-    a, b = (low - _SHARE) / width, (high - _SHARE) / width
-    p = np.where(a > 0, stats.norm.sf(a) - stats.norm.sf(b), stats.norm.cdf(b) - stats.norm.cdf(a))
-    return float(_SHARE_WEIGHT @ p)

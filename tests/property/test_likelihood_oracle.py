@@ -14,12 +14,14 @@ from tests.oracle.incidents import (
     ARRAYS,
     empty_table,
     make_evidence,
+    make_vitals,
     permute,
     random_evidence,
     random_theta,
     with_edges,
 )
-from tests.oracle.likelihood import Answer, solve
+from tests.oracle.likelihood import RESOURCE, RESOURCE_SHOWS, Answer, solve
+from tests.oracle.vitals import UNREPORTED
 
 Floats = NDArray[np.float64]
 NONE_PRIOR = 0.05
@@ -92,7 +94,7 @@ def test_the_order_of_components_is_a_name(seed: int) -> None:
     evidence, theta = random_evidence(rng), random_theta(rng)
     order = rng.permutation(len(evidence.components))
     one, other = run(evidence, theta), run(permute(evidence, order), theta)
-    hypotheses = np.append((2 * order[:, None] + [0, 1]).ravel(), 2 * len(order))
+    hypotheses = np.append((3 * order[:, None] + [0, 1, 2]).ravel(), 3 * len(order))
     np.testing.assert_allclose(other.logp, one.logp, rtol=1e-10)
     np.testing.assert_allclose(other.log_root, one.log_root[hypotheses], rtol=1e-9, atol=1e-9)
 
@@ -122,7 +124,7 @@ def test_an_isolated_unobserved_component_takes_only_its_prior_share(seed: int) 
     )
     one, other = run(evidence, theta), run(wider, theta)
     # Every old (root, kind) loses the same factor; "none of these" keeps its joint.
-    change = other.log_joint[: 2 * n] - one.log_joint[: 2 * n]
+    change = other.log_joint[: 3 * n] - one.log_joint[: 3 * n]
     np.testing.assert_allclose(change, change[0, 0], rtol=1e-10, atol=1e-10)
     assert change[0, 0] < 0
     np.testing.assert_allclose(other.log_joint[-1], one.log_joint[-1], rtol=1e-12, atol=1e-12)
@@ -161,16 +163,36 @@ def test_without_telemetry_the_posterior_is_the_prior(seed: int, alarm: int) -> 
     # 0 reaches the target 1, 2 does not.
     tables = tuple(empty_table(3, 1, np.array([[0, 1], [1, 2]])) for _ in range(2))
     answer = run(make_evidence((tables[0], tables[1]), target=1, alarm_family=alarm), theta)
-    p = np.exp(answer.log_root[:-1]).reshape(3, 2)
+    p = np.exp(answer.log_root[:-1]).reshape(3, 3)
     np.testing.assert_allclose(np.exp(answer.log_root[-1]), NONE_PRIOR, rtol=1e-10)
     np.testing.assert_allclose(p[0], p[1], rtol=1e-10)
     # A component that cannot reach the target pays for the alarm it leaves unexplained.
     cross, miss = natural["cross_family"], natural["unexplained_alarm"]
-    explained = np.where(np.arange(2) == alarm, 1.0, (1 - cross) * miss + cross)
+    shows = np.where(np.arange(2) == alarm, 1.0, cross)
+    shows = np.append(shows, RESOURCE_SHOWS[alarm])
+    explained = shows + (1 - shows) * miss
     np.testing.assert_allclose(p[2] / p[0], miss / explained, rtol=1e-9)
     kinds = np.array([1 - natural["error_kind"], natural["error_kind"]])
-    expected = kinds * explained
+    expected = np.append((1 - RESOURCE) * kinds, RESOURCE * UNREPORTED) * explained
     np.testing.assert_allclose(p[0] / p[0].sum(), expected / expected.sum(), rtol=1e-9)
+
+
+@few
+@given(seed=SEEDS)
+def test_vitals_without_a_sample_leave_the_prior(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, s = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    edges = np.array([[0, 1]])
+    places = [(0, v) for v in range(6)] + [(1, 1), (1, 1), (1, 4)]
+    evidence = make_evidence(
+        (empty_table(n, s, edges), empty_table(n, s, edges)),
+        vitals=make_vitals(places, np.full((len(places), s), np.nan)),
+    )
+    answer = run(evidence, random_theta(rng))
+    np.testing.assert_allclose(np.exp(answer.log_root[-1]), NONE_PRIOR, rtol=1e-10)
+    # A family that is reported is likelier to be known for its faults than one that is not.
+    resource = np.exp(answer.log_root[:-1]).reshape(n, 3)[:, 2]
+    assert resource[0] > resource[1]
 
 
 @few
@@ -186,4 +208,4 @@ def test_cutting_the_way_to_the_target_lowers_the_prior(seed: int) -> None:
     )
     before = run(silent, theta).log_root
     after = run(with_edges(silent, [], []), theta).log_root
-    assert np.logaddexp(*after[:2]) < np.logaddexp(*before[:2])
+    assert np.logaddexp.reduce(after[:3]) < np.logaddexp.reduce(before[:3])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesrca.kernels.propagation import PreparedLikelihood
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
 from tests.statistical.simulator import Draw, simulate
 
@@ -31,12 +31,20 @@ class Replicates:
     pareto_k: Floats
 
 
-def run(seed: int, n: int, *, scrambles: int = 16, points: int = 32) -> Replicates:
+def run(
+    seed: int,
+    n: int,
+    *,
+    scrambles: int = 16,
+    points: int = 32,
+    most: int = 1,
+    correlation: float = 0.0,
+) -> Replicates:
     """Simulate and screen n incidents; replicate i depends on (seed, i) alone."""
     ranks, truth, published, shapes = [], [], [], []
     for i in range(n):
         rng = np.random.default_rng([seed, i])
-        draw = simulate(rng, NONE_PRIOR)
+        draw = simulate(rng, NONE_PRIOR, most=most, correlation=correlation)
         rank, log_p, shape = _analyse(rng, draw, scrambles, points)
         ranks.append(rank)
         truth.append(draw.hypothesis)
@@ -80,11 +88,11 @@ def reliability(replicates: Replicates, n_sets: int = 4000) -> tuple[Floats, Flo
     """Observed statistics [t], and the same [n_sets, t] if every answer were calibrated.
 
     Statistics: roots whose probability lay in each bin of `EDGES`, answers "none", faults of the
-    errors kind, and the total log score. Under calibration the truth of a replicate is a draw from
-    its own published distribution.
+    errors and of the resource kind, and the total log score. Under calibration the truth of a
+    replicate is a draw from its own published distribution.
     """
     rng = np.random.default_rng(0)
-    observed, expected = 0.0, np.zeros((n_sets, len(EDGES) + 2))
+    observed, expected = 0.0, np.zeros((n_sets, len(EDGES) + 3))
     for truth, log_p in zip(replicates.truth, replicates.log_probability, strict=True):
         p = np.exp(log_p)
         values = _statistics(p / p.sum(), log_p)
@@ -95,13 +103,14 @@ def reliability(replicates: Replicates, n_sets: int = 4000) -> tuple[Floats, Flo
 
 def _statistics(p: Floats, log_p: Floats) -> Floats:
     """[k, t] contribution of each hypothesis being true."""
-    k = len(p)
-    out = np.zeros((k, len(EDGES) + 2))
-    component = p[:-1].reshape(-1, 2).sum(axis=1)
+    k, kinds = len(p), len(KINDS)
+    out = np.zeros((k, len(EDGES) + 3))
+    component = p[:-1].reshape(-1, kinds).sum(axis=1)
     at = np.digitize(component, EDGES) - 1
-    out[np.arange(k - 1), np.repeat(at, 2)] = 1.0
-    out[-1, -3] = 1.0
-    out[1:-1:2, -2] = 1.0
+    out[np.arange(k - 1), np.repeat(at, kinds)] = 1.0
+    out[-1, -4] = 1.0
+    out[1:-1:kinds, -3] = 1.0
+    out[2:-1:kinds, -2] = 1.0
     out[:, -1] = log_p
     return out
 

@@ -1,6 +1,7 @@
 """Incidents drawn from the model of docs/concepts.md, theta from its prior.
 
-One footprint and one series per cell, where the model is exactly generative.
+One footprint and, unless more are asked for, one series per cell: there the model is exactly
+generative.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from scipy.special import ndtri_exp
 from bayesrca.evidence import Evidence, FamilyTable
 from bayesrca.model.parameters import natural_values, unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence
-from tests.oracle.likelihood import MAX_NOISE
+from tests.oracle.likelihood import MAX_NOISE, RESOURCE, RESOURCE_SHOWS
 from tests.statistical.cells import Continuous, Count, random_cells
+from tests.statistical.vitals import SimulatedVitals
 
 Floats = NDArray[np.float64]
 Cells = list[Continuous | Count | None]
@@ -24,6 +26,7 @@ Cells = list[Continuous | Count | None]
 ALARM_TRUE = 0.9
 DEPENDENCY = 0.1
 LARGE = 2.0
+KINDS = 3
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,27 @@ class Draw:
     evidence: Evidence
 
 
-def simulate(rng: np.random.Generator, none_prior: float) -> Draw:
-    """Draw one incident of 8 to 20 components."""
+def simulate(
+    rng: np.random.Generator, none_prior: float, *, most: int = 1, correlation: float = 0.0
+) -> Draw:
+    """Draw one incident of 8 to 20 components.
+
+    With up to `most` series in a cell of vitals their noise has the correlation given.
+    """
     mean, sd = unconstrained_prior()
     theta = mean + sd * rng.standard_normal(len(mean))
-    return _Simulation(rng, theta, none_prior).draw()
+    return _Simulation(rng, theta, none_prior, most, correlation).draw()
 
 
 class _Simulation:
-    def __init__(self, rng: np.random.Generator, theta: Floats, none_prior: float) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        theta: Floats,
+        none_prior: float,
+        most: int,
+        correlation: float,
+    ) -> None:
         self.rng, self.theta, self.none_prior = rng, theta, none_prior
         self.natural = natural_values(theta)
         self.n = int(rng.integers(8, 21))
@@ -52,10 +67,12 @@ class _Simulation:
         self.target = int(rng.integers(self.n)) if has_target else None
         self.alarm = int(rng.integers(2)) if has_target else None
         self.reach = [self._reachable(r) for r in range(self.n)]
+        self.vitals = SimulatedVitals(rng, self.n, most=most, correlation=correlation)
 
     def draw(self) -> Draw:
         hypothesis, families = self._hypothesis()
-        root = hypothesis // 2
+        root, kind = divmod(hypothesis, KINDS)
+        none = root == self.n
         tables = []
         for f in range(2):
             cells = random_cells(self.rng, self.n, f)
@@ -67,7 +84,13 @@ class _Simulation:
             if families[f]:
                 self._fault(cells, f, root)
             tables.append(self._table(cells))
-        evidence = make_evidence((tables[0], tables[1]), self.target, self.alarm)
+        vitals = self.vitals.draw(
+            self.natural,
+            None if none else root,
+            set() if none else self.reach[root],
+            at_fault=kind == KINDS - 1,
+        )
+        evidence = make_evidence((tables[0], tables[1]), self.target, self.alarm, vitals=vitals)
         return Draw(self.theta, hypothesis, evidence)
 
     def _reachable(self, root: int) -> set[int]:
@@ -81,25 +104,33 @@ class _Simulation:
         return seen - {root}
 
     def _hypothesis(self) -> tuple[int, tuple[bool, bool]]:
-        """The hypothesis, and the families in which it shows (eq. 2)."""
+        """The hypothesis, and the families in which it shows (eq. 2 and 13)."""
         if self.rng.random() < self.none_prior:
-            return 2 * self.n, (False, False)
-        weights = np.zeros((self.n, 2, 2))
-        miss, error = self.natural["unexplained_alarm"], self.natural["error_kind"]
+            return KINDS * self.n, (False, False)
+        weights: Floats = np.zeros((self.n, KINDS, 2, 2))
         for root in range(self.n):
             explains = self.alarm is None or self.target == root or self.target in self.reach[root]
-            for kind in range(2):
-                cross = self.natural["cross_family"][kind]
-                alone = explains and self.alarm in {None, kind}
-                weights[root, kind] = error if kind else 1 - error
-                weights[root, kind] *= (
-                    (1 - cross) * (1.0 if alone else miss),
-                    cross * (1.0 if explains else miss),
+            for kind, *shows in np.ndindex(KINDS, 2, 2):
+                missed = self.alarm is not None and not (explains and shows[self.alarm])
+                weights[root, kind, shows[0], shows[1]] = self._kind_weight(root, kind, shows) * (
+                    float(self.natural["unexplained_alarm"]) if missed else 1.0
                 )
         at = int(self.rng.choice(weights.size, p=weights.ravel() / weights.sum()))
-        root, kind, both = at // 4, at // 2 % 2, at % 2
-        shows = (bool(both or kind == 0), bool(both or kind == 1))
-        return 2 * root + kind, shows
+        root, kind, latency, errors = (int(i) for i in np.unravel_index(at, weights.shape))
+        return KINDS * root + kind, (bool(latency), bool(errors))
+
+    def _kind_weight(self, root: int, kind: int, shows: list[int]) -> float:
+        """Prior weight of a kind that shows in these families, whatever the alarm."""
+        if kind == KINDS - 1:
+            latency, errors = (
+                p if on else 1 - p for p, on in zip(RESOURCE_SHOWS, shows, strict=True)
+            )
+            return RESOURCE * latency * errors * self.vitals.weight(root)
+        if not shows[kind]:
+            return 0.0
+        error, cross = self.natural["error_kind"], self.natural["cross_family"][kind]
+        weight = (1 - RESOURCE) * (error if kind else 1 - error)
+        return float(weight * (cross if shows[1 - kind] else 1 - cross))
 
     def _is_alarm(self, f: int, i: int) -> bool:
         return self.alarm == f and self.target == i

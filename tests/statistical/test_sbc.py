@@ -31,6 +31,10 @@ LEVEL = 0.01
 def check(replicates: Replicates) -> None:
     p_ranks = uniformity(replicates.ranks)
     assert p_ranks.min() > LEVEL / len(p_ranks), p_ranks
+    check_answers(replicates)
+
+
+def check_answers(replicates: Replicates) -> None:
     observed, expected = reliability(replicates)
     p_answers = two_sided(observed, expected)
     assert p_answers.min() > LEVEL / len(p_answers), (observed, expected.mean(axis=0))
@@ -45,6 +49,14 @@ def test_the_screen_is_calibrated() -> None:
 @pytest.mark.slow
 def test_the_screen_is_calibrated_over_many_incidents() -> None:
     check(run(seed=20_251, n=2000, points=64))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_answers_hold_where_vitals_have_many_series(correlation: float) -> None:
+    """Up to twelve series in a cell, whose quiet density is a composite: theta's ranks may lean,
+    probabilities of causes may not."""
+    check_answers(run(seed=20_253, n=600, most=12, correlation=correlation))
 
 
 def test_the_test_can_fail() -> None:

@@ -121,7 +121,7 @@ class OwnEvidence(_message.Message):
     LOG_BAYES_FACTOR_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
     family: _builtins.str
-    """Signal family, e.g. `latency`."""
+    """Signal family, e.g. `latency` or `memory`."""
     signal: _builtins.str
     """Name of the series that was read."""
     contrast: _builtins.float
@@ -129,10 +129,13 @@ class OwnEvidence(_message.Message):
     scale: _builtins.float
     """Standard deviation of such a contrast when nothing is wrong, in the same unit."""
     log_bayes_factor: _builtins.float
-    """Natural log of p(series | this is the root) / p(series | quiet)."""
+    """Natural log of p(series | this is the root) / p(series | quiet); of a resource's series, of
+    p(series | this resource is at fault) / p(series | quiet).
+    """
     measure: _builtins.str
     """What the contrast is: `log ratio` of mean levels, `difference of shares` that failed,
-    `arcsine of root` of a share or `root of rate`, each a difference.
+    `arcsine of root` of a share or `root of rate`, each a difference; `difference of means` of a
+    resource's series, in its own unit.
     """
     def __init__(
         self,
@@ -204,7 +207,9 @@ class Explanation(_message.Message):
     """The same in one plain sentence."""
     @_builtins.property
     def own(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnEvidence]:
-        """Own evidence, one entry for each family the component reports; possibly none."""
+        """Own evidence: latency and errors where the component reports them, then its (at most three)
+        load, saturation and generic series that speak loudest for a resource fault; possibly none.
+        """
 
     @_builtins.property
     def dose(self) -> Global___Dose:
@@ -254,7 +259,7 @@ class KindProbability(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Fault kind, e.g. `latency` or `errors`."""
+    """Fault kind: `latency`, `errors` or `resource`."""
     probability: _builtins.float
     """Posterior probability that the component is the cause and the fault is of this kind."""
     def __init__(

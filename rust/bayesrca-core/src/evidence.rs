@@ -1,10 +1,12 @@
 //! What an incident's telemetry says, as arrays: the input of the likelihood.
 
 use crate::error::{Error, Result};
-use crate::params::N_FAMILIES;
+use crate::params::{N_FAMILIES, N_VITALS};
 
 /// Marks a missing entry.
 const MISSING: f64 = f64::NAN;
+/// Largest contrast of a vital; powers of it stay in range.
+const LARGEST_CONTRAST: f64 = 1e9;
 
 /// Evidence of one family. Arrays of length `n * s` are row-major by component, then footprint.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +35,49 @@ pub struct FamilyEvidence {
     pub dose_high: Vec<f64>,
 }
 
+/// Evidence of the components' own resource telemetry: load, cpu, memory, disk, network and anything else.
+#[derive(Debug, Clone, Default)]
+pub struct VitalEvidence {
+    /// Component of each series, ascending.
+    pub component: Vec<usize>,
+    /// Family of each series, an index into `params::VITALS`, ascending within a component.
+    pub family: Vec<usize>,
+    /// Standardised signed contrast of each series, length `series * s`, at most 1e9 in size, NaN where missing.
+    pub z: Vec<f64>,
+}
+
+impl VitalEvidence {
+    fn validate(&self, n: usize, s: usize) -> Result<()> {
+        let m = self.component.len();
+        if self.family.len() != m || self.z.len() != m * s {
+            return Err(Error::evidence(
+                "vitals",
+                format!("needs a family and {s} contrasts for each of {m} series"),
+            ));
+        }
+        if self.component.iter().any(|&i| i >= n) || self.family.iter().any(|&v| v >= N_VITALS) {
+            return Err(Error::evidence(
+                "vitals",
+                "names a component or family that does not exist",
+            ));
+        }
+        let places: Vec<_> = self.component.iter().zip(&self.family).collect();
+        if !places.is_sorted() {
+            return Err(Error::evidence(
+                "vitals",
+                "must be sorted by component, then family",
+            ));
+        }
+        if self.z.iter().any(|z| z.abs() > LARGEST_CONTRAST) {
+            return Err(Error::evidence(
+                "vitals.z",
+                format!("must be NaN or at most {LARGEST_CONTRAST:e} in size"),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Evidence of one incident.
 #[derive(Debug, Clone)]
 pub struct Evidence {
@@ -48,6 +93,8 @@ pub struct Evidence {
     pub root_log_factor: Vec<f64>,
     /// One entry per family, in the order of `params::FAMILIES`.
     pub families: [FamilyEvidence; N_FAMILIES],
+    /// The components' own resource telemetry.
+    pub vitals: VitalEvidence,
 }
 
 impl Evidence {
@@ -99,7 +146,7 @@ impl Evidence {
         for (f, family) in self.families.iter().enumerate() {
             family.validate(n, s, crate::params::FAMILIES[f])?;
         }
-        Ok(())
+        self.vitals.validate(n, s)
     }
 }
 

@@ -6,7 +6,7 @@
 //! importance sampling in milliseconds. [`shapley`] shares what a [`game`] is worth among its players.
 //!
 //! ```
-//! use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, Workspace};
+//! use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, VitalEvidence, Workspace};
 //!
 //! // Two components, one footprint: component 1 calls component 0; both are slow.
 //! let mut latency = FamilyEvidence::silent(2, 1, vec![(0, 1)]);
@@ -19,6 +19,7 @@
 //!     alarm_family: Some(0),
 //!     root_log_factor: vec![0.0; 2],
 //!     families: [latency, FamilyEvidence::silent(2, 1, vec![(0, 1)])],
+//!     vitals: VitalEvidence::default(),
 //! };
 //! let likelihood = Likelihood::new(&evidence, 0.05, 14)?;
 //! let mut log_posterior = vec![0.0; likelihood.n_hypotheses()];
@@ -40,7 +41,10 @@ pub mod shapley;
 mod simd;
 
 pub use error::{Error, Result};
-pub use evidence::{Evidence, FamilyEvidence};
+pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};
 pub use graph::Graph;
-pub use params::{ERRORS, FAMILIES, LATENCY, LAYOUT, N_FAMILIES, N_PARAMETERS, Natural, Transform};
+pub use params::{
+    ERRORS, FAMILIES, LATENCY, LAYOUT, N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Natural,
+    RESOURCE, Transform, VITALS,
+};
 pub use propagation::{Likelihood, MAX_BLOCK, Workspace};

@@ -13,6 +13,15 @@ pub const LATENCY: usize = 0;
 /// Index of the errors family and of the errors fault kind.
 pub const ERRORS: usize = 1;
 
+/// Families of a component's own resource telemetry, in this order everywhere.
+pub const VITALS: [&str; N_VITALS] = ["load", "cpu", "memory", "disk", "network", "generic"];
+/// Number of vital families.
+pub const N_VITALS: usize = 6;
+/// Index of the resource fault kind, after those of the families.
+pub const RESOURCE: usize = 2;
+/// Number of fault kinds.
+pub const N_KINDS: usize = 3;
+
 /// How a parameter is made unconstrained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transform {
@@ -23,7 +32,7 @@ pub enum Transform {
 }
 
 /// Name, length and transform of each parameter, in the order of theta.
-pub const LAYOUT: [(&str, usize, Transform); 15] = [
+pub const LAYOUT: [(&str, usize, Transform); 19] = [
     ("noise_scale", 2, Transform::Log),
     ("tail_weight", 2, Transform::Logit),
     ("effect_size", 2, Transform::Log),
@@ -39,10 +48,14 @@ pub const LAYOUT: [(&str, usize, Transform); 15] = [
     ("error_kind", 1, Transform::Logit),
     ("unexplained_alarm", 1, Transform::Logit),
     ("untraced_dose", 1, Transform::Logit),
+    ("vital_scale", 1, Transform::Log),
+    ("vital_index", 1, Transform::Log),
+    ("vital_effect_size", 1, Transform::Log),
+    ("vital_rate", 1, Transform::Logit),
 ];
 
 /// Length of theta.
-pub const N_PARAMETERS: usize = 23;
+pub const N_PARAMETERS: usize = 27;
 
 /// Theta on its natural scale, or a gradient with respect to it (same fields, same order as `LAYOUT`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -77,6 +90,14 @@ pub struct Natural {
     pub unexplained_alarm: f64,
     /// Probability that a large effect off every declared path still carries part of the root's dose.
     pub untraced_dose: f64,
+    /// Scale of the quiet density of vitals, in their null scales.
+    pub vital_scale: f64,
+    /// Tail index of the quiet density of vitals.
+    pub vital_index: f64,
+    /// Median size of the effect on a disturbed component's vitals, in units of their scale.
+    pub vital_effect_size: f64,
+    /// Rate at which a component's vitals are disturbed for no traceable reason.
+    pub vital_rate: f64,
 }
 
 impl Natural {
@@ -105,6 +126,10 @@ impl Natural {
             self.error_kind,
             self.unexplained_alarm,
             self.untraced_dose,
+            self.vital_scale,
+            self.vital_index,
+            self.vital_effect_size,
+            self.vital_rate,
         ]);
         out
     }
@@ -127,6 +152,10 @@ impl Natural {
             error_kind: x[20],
             unexplained_alarm: x[21],
             untraced_dose: x[22],
+            vital_scale: x[23],
+            vital_index: x[24],
+            vital_effect_size: x[25],
+            vital_rate: x[26],
         }
     }
 

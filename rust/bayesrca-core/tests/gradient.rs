@@ -1,6 +1,8 @@
 //! The gradient against central finite differences, on random incidents with cycles, counts, doses and gaps.
 
-use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, Workspace};
+use bayesrca_core::{
+    Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, N_VITALS, VitalEvidence, Workspace,
+};
 use proptest::prelude::*;
 
 /// A small deterministic generator, so that a failing case is a seed.
@@ -66,6 +68,27 @@ fn family(r: &mut Random, n: usize, s: usize, edges: &[(usize, usize)]) -> Famil
     e
 }
 
+fn vitals(r: &mut Random, n: usize, s: usize) -> VitalEvidence {
+    let mut e = VitalEvidence::default();
+    for i in 0..n {
+        for v in 0..N_VITALS {
+            let series = [0, 0, 1, 3][(r.next() * 4.0) as usize];
+            for _ in 0..series {
+                e.component.push(i);
+                e.family.push(v);
+                for _ in 0..s {
+                    e.z.push(match (r.next() * 10.0) as u32 {
+                        0 => f64::NAN,
+                        1 => 0.0,
+                        _ => r.between(-20.0, 30.0),
+                    });
+                }
+            }
+        }
+    }
+    e
+}
+
 fn incident(seed: u64) -> Evidence {
     let mut r = Random(seed);
     let n = 2 + (r.next() * 7.0) as usize;
@@ -98,6 +121,11 @@ fn incident(seed: u64) -> Evidence {
             })
             .collect(),
         families: [family(&mut r, n, s, &edges), family(&mut r, n, s, &edges)],
+        vitals: if r.next() < 0.7 {
+            vitals(&mut r, n, s)
+        } else {
+            VitalEvidence::default()
+        },
     }
 }
 

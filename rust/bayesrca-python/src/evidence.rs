@@ -47,9 +47,10 @@ impl FamilyEvidence {
         dose_low: PyReadonlyArray2<'_, f64>,
         dose_high: PyReadonlyArray2<'_, f64>,
     ) -> PyResult<Self> {
+        let edges = edges.as_array();
         let edges = edges
             .as_slice()
-            .map_err(|_| invalid("edges must be C-contiguous".into()))?;
+            .ok_or_else(|| invalid("edges must be C-contiguous".into()))?;
         let components = series_component
             .as_slice()
             .map_err(|_| invalid("series_component must be C-contiguous".into()))?;
@@ -80,8 +81,47 @@ fn index(i: i64) -> usize {
 }
 
 fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
-    Ok(array
+    // `PyReadonlyArray2::as_slice` would give a Fortran-ordered array, transposed.
+    let view = array.as_array();
+    let values = view
         .as_slice()
-        .map_err(|_| invalid(format!("{name} must be C-contiguous")))?
-        .to_vec())
+        .ok_or_else(|| invalid(format!("{name} must be C-contiguous")))?;
+    Ok(values.to_vec())
+}
+
+/// Evidence of the components' own resource telemetry: m series over s footprints.
+///
+/// Args:
+///     component: int64 [m], the component of each series, ascending.
+///     family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic), ascending within a
+///         component.
+///     z: float64 [m, s], standardised signed contrasts, NaN where missing.
+///
+/// Raises:
+///     InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
+#[pyclass(frozen, module = "bayesrca._core")]
+pub(crate) struct VitalEvidence {
+    pub(crate) inner: bayesrca_core::VitalEvidence,
+}
+
+#[pymethods]
+impl VitalEvidence {
+    #[new]
+    #[pyo3(signature = (*, component, family, z))]
+    fn new(
+        component: PyReadonlyArray1<'_, i64>,
+        family: PyReadonlyArray1<'_, i64>,
+        z: PyReadonlyArray2<'_, f64>,
+    ) -> PyResult<Self> {
+        if z.as_array().nrows() != component.as_array().len() {
+            return Err(invalid("vitals.z needs one row per series".into()));
+        }
+        Ok(Self {
+            inner: bayesrca_core::VitalEvidence {
+                component: component.as_array().iter().map(|&i| index(i)).collect(),
+                family: family.as_array().iter().map(|&v| index(v)).collect(),
+                z: flat(&z, "z")?,
+            },
+        })
+    }
 }

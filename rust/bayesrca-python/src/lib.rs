@@ -35,13 +35,13 @@ mod _core {
     #[pymodule_export]
     use super::capi::symbol_address;
     #[pymodule_export]
-    use super::evidence::FamilyEvidence;
+    use super::evidence::{FamilyEvidence, VitalEvidence};
     #[pymodule_export]
     use super::games::NativeGame;
     #[pymodule_export]
     use super::likelihood::{
-        footprint_log_joint, logp_grad, n_hypotheses, own_log_ratios, parameter_layout, prepare,
-        release, root_log_posterior, width,
+        families_at_fault, footprint_log_joint, logp_grad, n_hypotheses, own_log_ratios,
+        parameter_layout, prepare, release, root_log_posterior, vital_log_ratios, width,
     };
     #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};

@@ -1,13 +1,15 @@
 //! The likelihood by handle.
 
-use bayesrca_core::{Evidence, Likelihood, N_FAMILIES, N_PARAMETERS, Transform, Workspace};
+use bayesrca_core::{
+    Evidence, Likelihood, N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Transform, Workspace,
+};
 use numpy::ndarray::{Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use crate::capi::with_workspace;
 use crate::error::{KernelError, invalid, to_python};
-use crate::evidence::FamilyEvidence;
+use crate::evidence::{FamilyEvidence, VitalEvidence};
 use crate::handles;
 
 /// Prepare an incident's likelihood and return its handle.
@@ -19,6 +21,7 @@ use crate::handles;
 ///     alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
 ///     root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
 ///     families: evidence of latency and errors, in this order.
+///     vitals: evidence of the components' own resource telemetry.
 ///     none_prior: prior probability of "none of these", in (0, 1).
 ///     max_width: components that may be open at once in the exact sum over affected sets.
 ///
@@ -27,7 +30,7 @@ use crate::handles;
 ///     GraphTooWideError: the exact sum would exceed `max_width`.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, root_log_factor, families, none_prior, max_width))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, root_log_factor, families, vitals, none_prior, max_width))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -37,6 +40,7 @@ pub(crate) fn prepare(
     alarm_family: Option<usize>,
     root_log_factor: PyReadonlyArray2<'_, f64>,
     families: Vec<Py<FamilyEvidence>>,
+    vitals: Py<VitalEvidence>,
     none_prior: f64,
     max_width: usize,
 ) -> PyResult<i64> {
@@ -52,6 +56,7 @@ pub(crate) fn prepare(
         alarm_family,
         root_log_factor: root_log_factor.as_array().iter().copied().collect(),
         families,
+        vitals: vitals.get().inner.clone(),
     };
     let likelihood = py
         .detach(|| Likelihood::new(&evidence, none_prior, max_width))
@@ -75,7 +80,7 @@ pub(crate) fn release(py: Python<'_>, handle: i64) -> PyResult<()> {
     }
 }
 
-/// Number of hypotheses: two kinds (latency, errors) per component, then "none of these".
+/// Number of hypotheses: three kinds (latency, errors, resource) per component, then "none of these".
 #[pyfunction]
 pub(crate) fn n_hypotheses(handle: i64) -> PyResult<usize> {
     with(handle, Likelihood::n_hypotheses)
@@ -175,9 +180,46 @@ pub(crate) fn own_log_ratios<'py>(
             (values, l.n_hypotheses(), l.n_footprints())
         })
     })?;
-    let shape = (N_FAMILIES, k / 2, s);
+    let shape = (N_FAMILIES, k / N_KINDS, s);
     Ok(Array3::from_shape_vec(shape, values)
         .expect("f x n x s values")
+        .into_pyarray(py))
+}
+
+/// Log Bayes factor of "at fault" against "quiet" of every vital series given theta: float64 [m, s].
+#[pyfunction]
+pub(crate) fn vital_log_ratios<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let (values, s) =
+        py.detach(|| with(handle, |l| (l.vital_log_ratios(&theta), l.n_footprints())))?;
+    let shape = (values.len() / s, s);
+    Ok(Array2::from_shape_vec(shape, values)
+        .expect("m x s values")
+        .into_pyarray(py))
+}
+
+/// Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64
+/// [n, 6, s].
+#[pyfunction]
+pub(crate) fn families_at_fault<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let (values, s) = py.detach(|| {
+        with(handle, |l| {
+            let values = l.families_at_fault(&theta, &mut Workspace::default());
+            (values, l.n_footprints())
+        })
+    })?;
+    let shape = (values.len() / (N_VITALS * s), N_VITALS, s);
+    Ok(Array3::from_shape_vec(shape, values)
+        .expect("n x 6 x s values")
         .into_pyarray(py))
 }
 

@@ -127,6 +127,22 @@ def test_error_rates_without_requests_are_compared_by_their_roots() -> None:
     np.testing.assert_allclose(table.contrast[0], 2.0)
 
 
+def test_series_that_stand_still_leave_the_noise_alone() -> None:
+    """A success ratio that never leaves one is no contrast, but speaks against a fault there."""
+    moved, still = np.where(INSIDE, 0.9, 1.0), np.where(TIME[-3] < TIME, np.nan, 1.0)
+    signals = [
+        series(name, x, Family.ERRORS, Statistic.SUCCESS_RATIO)
+        for name, x in (("front", moved), ("back", still))
+    ]
+    table = usable(build_evidence(incident(*signals))).families[1]
+    assert table.series_component.tolist() == [0]
+    assert np.isnan(table.log_quiet[0]).all()
+    seen = ~np.isnan(table.log_quiet[1])
+    assert seen.any() and not seen.all()
+    assert (table.log_quiet[1, seen] > table.log_affected[1, seen] + 2.0).all()
+    assert table.observed.all()
+
+
 def test_silence_counts_against_a_root() -> None:
     load = np.where(INSIDE & np.isin(TIME, TIME[-4:]), 0.0, 50.0)
     evidence = usable(
@@ -210,7 +226,8 @@ def test_strange_series_never_make_a_nan(case: str, baseline: str) -> None:
         ((latency("front", np.nan),), {}, "widen the window"),
         ((latency("front", np.where(INSIDE, np.nan, 1.0)),), {}, "widen the window"),
         ((latency("front", 0.0),), {}, "give a baseline"),
-        ((series("front", 1.0, Family.CPU, Statistic.VALUE),), {}, "--families"),
+        ((series("front", 1.0, Family.STATE, Statistic.VALUE),), {}, "--families"),
+        ((series("front", np.nan, Family.CPU, Statistic.VALUE),), {}, "widen the window"),
         (
             (latency("front", noisy(1, 2)),),
             {"window": TimeWindow(STEP * 60, STEP * 60 + 1), "baseline": None},
@@ -237,9 +254,9 @@ def test_a_named_alarm_decides_its_family() -> None:
 
 def test_what_is_not_read_is_counted_by_family() -> None:
     unread = [
-        series("front", 1.0, Family.CPU, Statistic.VALUE, name="user"),
-        series("back", 1.0, Family.CPU, Statistic.VALUE, name="user"),
-        series("back", 1.0, Family.MEMORY, Statistic.VALUE),
+        series("front", 1.0, Family.STATE, Statistic.VALUE, name="mode"),
+        series("back", 1.0, Family.STATE, Statistic.VALUE, name="mode"),
+        series("back", 1.0, Family.CPU, Statistic.VALUE),
         Signal(
             None,
             "hop",
@@ -254,7 +271,7 @@ def test_what_is_not_read_is_counted_by_family() -> None:
     evidence = build_evidence(incident(latency("front", noisy(1, 2)), *LOADS, *unread))
     (note,) = (n for n in evidence.notes if n.startswith("Not read"))
     assert "1 series of edges (latency 1)" in note
-    assert "3 series of other families (cpu 2, memory 1)" in note
+    assert "2 series of other families (state 2)" in note
 
 
 def test_a_short_baseline_is_used_as_far_as_it_goes_and_none_is_told() -> None:
@@ -263,7 +280,7 @@ def test_a_short_baseline_is_used_as_far_as_it_goes_and_none_is_told() -> None:
     assert not any("wide default" in n for n in twelve.notes)
     eight = build_evidence(incident(slow, *LOADS, baseline=TimeWindow(52 * STEP, 59 * STEP)))
     (note,) = (n for n in eight.notes if "wide default" in n)
-    assert "1 series ('front|latency_mean')" in note
+    assert "3 series ('front|latency_mean', 'front|load_count', 'back|load_count')" in note
 
 
 def test_a_fault_as_long_as_the_window_shows_in_every_part_of_it() -> None:

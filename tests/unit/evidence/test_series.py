@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from bayesrca.evidence.frame import Frame, build_frame
-from bayesrca.evidence.series import FLOOR, Transform, _t4_scale, compute_contrast
+from bayesrca.evidence.series import FLOOR, WIDEST, Transform, _t4_scale, compute_contrast
 from bayesrca.incident import TimeWindow
 from tests.unit.evidence.kit import INSIDE, STEP, TIME, incident, latency, noisy
 
@@ -75,12 +75,24 @@ def test_a_footprint_fits_a_baseline_shorter_than_the_window_and_nine() -> None:
         total = x[46:60].sum()
         sums = np.array([x[a : a + length].sum() for a in range(46, 60 - length + 1)])
         contrasts = np.log(sums / length) - np.log((total - sums) / (14 - length))
-        expected = np.hypot(_t4_scale(contrasts[:, None])[0], FLOOR["log"])
+        fitted = np.hypot(_t4_scale(contrasts[:, None])[0], FLOOR["log"])
+        expected = max(fitted, np.abs(contrasts).max() / stats.t.isf(0.5 / (len(contrasts) + 1), 4))
         same = f.last - f.first == length // 2
         np.testing.assert_allclose(got.scale[same], expected, rtol=1e-9)
     # Six samples would fit nine times only: longer footprints take the scale of four.
     np.testing.assert_allclose(got.scale[f.last - f.first > 2], expected, rtol=1e-9)
     assert not got.default_scale
+
+
+def test_a_series_that_rests_but_for_a_rare_jump_may_jump_again() -> None:
+    """One sample in 61 of the baseline doubles, and so does one in the window."""
+    x = np.full(len(TIME), 0.2)
+    rests = compute_contrast(frame(), latency("front", x), Transform.LOG)
+    x[30] = 0.4
+    jumps = compute_contrast(frame(), latency("front", x), Transform.LOG)
+    one = int(np.argmin(frame().last - frame().first))
+    assert rests.scale[one] == pytest.approx(FLOOR["log"])
+    assert 1.2 * rests.scale[one] < jumps.scale[one] <= WIDEST * rests.scale[one]
 
 
 def test_a_default_scale_is_told() -> None:

@@ -18,6 +18,7 @@ from bayesrca.incident import (
     TimeWindow,
     Topology,
 )
+from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior
 
@@ -42,7 +43,7 @@ def make_draws(
     rng = np.random.default_rng(seed)
     mean, sd = unconstrained_prior()
     thetas = mean + sd * rng.standard_normal((chains, draws, len(mean)))
-    mixing = np.random.default_rng(99).standard_normal((len(mean), 2 * components + 1)) / 5
+    mixing = np.random.default_rng(99).standard_normal((len(mean), len(KINDS) * components + 1)) / 5
     logits = (thetas - mean) / sd @ mixing
     log_root = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     log_weights = np.zeros((chains, draws))

@@ -26,7 +26,7 @@ KEYS = {
     ),
     "none": "probability mcse interval",
     "causes": "component kind kinds probability mcse interval explains",
-    "kinds": "latency errors",
+    "kinds": "latency errors resource",
     "explains": "own dose path reaches_target footprint text",
     "own": "family signal measure contrast scale log_bayes_factor",
     "dose": "family unit cause target",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from itertools import pairwise
 
@@ -12,8 +13,12 @@ from hypothesis import strategies as st
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
-from bayesrca.incident import Family, Incident
+from bayesrca.evidence import build_evidence
+from bayesrca.incident import Family, Incident, Signal, Statistic
 from bayesrca.ingest import load_incident
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
+from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.posterior.explain import Explainer
 from bayesrca.posterior.result import Answer, Cause
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
@@ -76,8 +81,10 @@ def test_paths_are_shortest_in_any_graph(seed: int) -> None:
 
 def test_a_culprit_speaks_by_its_own_series_its_dose_and_its_path() -> None:
     told = explain(make_shop())["store"].explains
-    (own,) = told.own
+    own, load = told.own
     assert (own.family, own.signal) == ("latency", "latency")
+    assert (load.family, load.signal, load.measure) == ("load", "requests", "difference of means")
+    assert "load unchanged" in told.text
     assert own.contrast == pytest.approx(np.log(4.0), abs=0.1)
     assert own.contrast / own.scale > 5
     assert own.log_bayes_factor > 3
@@ -91,6 +98,68 @@ def test_a_culprit_speaks_by_its_own_series_its_dose_and_its_path() -> None:
     assert 30.0 * 140 <= start < end
     assert "reaches the target in 2 hops" in told.text
     assert re.search(r"latency up \d+% \(\d+\.\d times its normal variation\)", told.text)
+
+
+def make_leak(**factors: float) -> Incident:
+    """The shop with memory and cpu series everywhere; ``store_memory=4`` quadruples the store's."""
+    shop = make_shop()
+    (time,) = {s.timestamps.tobytes(): s.timestamps for s in shop.signals}.values()
+    rng = np.random.default_rng(2)
+    signals = list(shop.signals)
+    for name in ("front", "cart", "store", "search"):
+        for family, kinds in ((Family.MEMORY, ("memory", "pages")), (Family.CPU, ("cpu",))):
+            for kind in kinds:
+                values = 100.0 + rng.standard_normal(len(time))
+                values[time >= time[140]] *= factors.get(f"{name}_{kind}", 1.0)
+                signals.append(Signal(name, kind, family, Statistic.VALUE, time, values, "1"))
+    return dataclasses.replace(shop, signals=tuple(signals))
+
+
+def test_a_resource_fault_says_which_resource() -> None:
+    cause = explain(make_leak(store_memory=4.0))["store"]
+    assert cause.kind == "resource"
+    assert cause.kinds["resource"] > 0.4
+    loudest = cause.explains.own[1]
+    assert (loudest.family, loudest.signal) == ("memory", "memory")
+    assert loudest.measure == "difference of means"
+    assert loudest.contrast == pytest.approx(300.0, abs=3.0)
+    assert loudest.log_bayes_factor > 3
+    text = cause.explains.text
+    assert re.match(r"resource at fault: memory \([89]\d%\); latency up \d+%", text)
+    assert re.search(r"memory \(memory\) up \(\d+\.\d times its normal variation\)", text)
+    assert "pages" not in text  # one that stood still
+    assert "unchanged" not in text
+
+
+def test_two_resources_alike_are_both_named() -> None:
+    told = explain(make_leak(store_memory=4.0, store_pages=4.0, store_cpu=4.0))["store"].explains
+    either = r"(cpu|memory) \(\d+%\)"
+    assert re.match(f"resource at fault: {either}, else {either}; ", told.text)
+
+
+def test_the_three_loudest_vitals_are_told_loudest_first() -> None:
+    own = explain(make_leak(store_cpu=3.0))["store"].explains.own
+    vitals = [e for e in own if e.measure == "difference of means"]
+    assert len(vitals) == 3  # of cpu, memory, pages and requests
+    assert vitals[0].signal == "cpu"
+    factors = [e.log_bayes_factor for e in vitals]
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_resources_that_stand_still_are_told_once() -> None:
+    text = explain(make_leak())["search"].explains.text
+    assert "memory" in text
+    assert text.count("unchanged") == 2  # latency, and all resources together
+
+
+def test_a_resource_fault_elsewhere_than_it_reports_says_so() -> None:
+    incident = make_incident(("a", "b"), (("a", "b"),), slow=("a",), silent=("b",), target="a")
+    evidence = build_evidence(incident)
+    theta = unconstrained_prior()[0]
+    with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
+        explainer = Explainer(evidence, likelihood, theta, evidence.target)
+        told = explainer.explain(1, KINDS.index("resource"))
+    assert told.text.startswith("resource at fault: one it does not report (100%); no telemetry")
 
 
 def test_one_hop_is_singular() -> None:

@@ -32,14 +32,14 @@ def test_probabilities_of_components_kinds_and_none_add_up() -> None:
 
 
 def test_kinds_are_read_in_the_order_of_hypotheses() -> None:
-    log_root = np.log(np.array([[[0.1, 0.2, 0.3, 0.35, 0.05]]] * 4))
+    log_root = np.log(np.array([[[0.1, 0.05, 0.15, 0.3, 0.25, 0.1, 0.05]]] * 4))
     draws = replace(
         make_draws(chains=4, draws=1, components=2, screen=True),
         log_root=log_root,
         log_weights=np.zeros((4, 1)),
     )
     root = compute_root_probabilities(draws, 0.89)
-    assert_allclose(root.by_kind, [[0.1, 0.2], [0.3, 0.35]])
+    assert_allclose(root.by_kind, [[0.1, 0.05, 0.15], [0.3, 0.25, 0.1]])
     assert_allclose(root.values, [0.3, 0.65, 0.05])
     assert root.probability(-1).value == root.values[-1]
 
@@ -51,7 +51,7 @@ def test_screen_probability_is_the_self_normalised_average() -> None:
     for c in range(8):
         for d in range(32):
             weight = math.exp(draws.log_weights[c, d])
-            top += weight * (math.exp(draws.log_root[c, d, 2]) + math.exp(draws.log_root[c, d, 3]))
+            top += weight * sum(math.exp(draws.log_root[c, d, j]) for j in (3, 4, 5))
             bottom += weight
     assert root.values[1] == pytest.approx(top / bottom, rel=1e-12)
 
@@ -62,7 +62,7 @@ def by_hand(draws: Draws, column: int) -> float:
     var(A / W) ~ var(a - r w) / (B W^2), r = A / W.
     """
     weight = np.exp(draws.log_weights)
-    values = np.exp(draws.log_root)[..., 2 * column : 2 * column + 2].sum(axis=-1)
+    values = np.exp(draws.log_root)[..., 3 * column : 3 * column + 3].sum(axis=-1)
     pairs: list[tuple[float, float]] = [
         (sum(w * v for w, v in zip(ws, vs, strict=True)), sum(ws))
         for ws, vs in zip(weight.tolist(), values.tolist(), strict=True)
@@ -150,8 +150,8 @@ def test_chain_error_grows_with_autocorrelation() -> None:
 def test_a_probability_that_never_moves_has_no_error_and_a_point_interval() -> None:
     for screen in (False, True):
         draws = make_draws(5, chains=8, draws=64, screen=screen)
-        fixed = np.log(np.array([0.25, 0.25, 0.2, 0.1, 0.1, 0.1, 1e-300]))
-        constant = replace(draws, log_root=np.broadcast_to(fixed, (8, 64, 7)).copy())
+        fixed = np.log(np.array([0.25, 0.15, 0.1, 0.1, 0.05, 0.05, 0.1, 0.1, 0.1, 1e-300]))
+        constant = replace(draws, log_root=np.broadcast_to(fixed, (8, 64, 10)).copy())
         root = compute_root_probabilities(constant, 0.89)
         assert_allclose(root.mcse, 0.0, atol=1e-15)
         assert_allclose(root.intervals[0], 0.5, rtol=1e-12)
@@ -170,7 +170,7 @@ def test_the_error_of_a_few_draws_is_the_largest_there_can_be(draws: int) -> Non
 def test_an_impossible_hypothesis_has_probability_zero() -> None:
     draws = make_draws(6, screen=True)
     log_root = draws.log_root.copy()
-    log_root[..., :2] = -np.inf
+    log_root[..., :3] = -np.inf
     log_root -= np.logaddexp.reduce(log_root, axis=-1, keepdims=True)
     root = compute_root_probabilities(replace(draws, log_root=log_root), 0.89)
     assert_array_equal(root.values[0], 0.0)

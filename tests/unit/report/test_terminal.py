@@ -113,6 +113,15 @@ def test_nuts_tells_its_own_numbers(answer: Answer) -> None:
     assert "R-hat 1.0020, ESS 1234, 0 divergences, 4 chains, 4000 draws" in shown
 
 
+def test_a_resource_fault_is_named_with_its_resource(answer: Answer) -> None:
+    first, *others = answer.posterior.causes
+    words = "resource at fault: memory (97%); memory (rss) up (9.1 times its normal variation)."
+    leak = replace(first, kind="resource", explains=replace(first.explains, text=words))
+    shown = text(replace(answer, posterior=replace(answer.posterior, causes=(leak, *others))))
+    assert re.search(rf"{re.escape(leak.component)} is the most .* resource fault\)", shown)
+    assert words in shown
+
+
 def test_one_component_alone(answer: Answer) -> None:
     alone: tuple[Cause, ...] = answer.posterior.causes[:1]
     one = replace(answer, posterior=replace(answer.posterior, causes=alone))

@@ -2,22 +2,26 @@
 
 use rayon::prelude::*;
 
-use super::hypotheses::{Modes, kind_prior, kind_prior_backward, modes, modes_backward};
+use super::hypotheses::{
+    Modes, ResourceModes, kind_prior, kind_prior_backward, modes, modes_backward,
+};
 use super::range::{log_sum_exp, split_scale};
 use super::spread::{Spread, SpreadScratch};
+use super::vitals::{VitalScratch, Vitals};
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
-use crate::params::{N_FAMILIES, N_PARAMETERS, Natural};
+use crate::params::{N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE};
 
 /// Joint weights below this share of the total are left out of the gradient (never of the value).
 ///
 /// Hamiltonian dynamics with a slightly truncated gradient stay reversible and volume-preserving, and the acceptance
 /// uses the value: the sampler's target is not changed.
-const NEGLIGIBLE: f64 = 1e-8;
+const NEGLIGIBLE: f64 = 1e-10;
 
 /// The likelihood of one incident, prepared once and evaluated at many theta.
 ///
-/// Hypotheses are numbered `2 * component + kind` (kind 0 latency, 1 errors); the last one is "none of these".
+/// Hypotheses are numbered `3 * component + kind` (kind 0 latency, 1 errors, 2 resource); the last one is "none of
+/// these".
 #[derive(Debug, Clone)]
 pub struct Likelihood {
     n: usize,
@@ -27,12 +31,14 @@ pub struct Likelihood {
     alarm: Option<usize>,
     none_prior: f64,
     families: [Spread; N_FAMILIES],
+    vitals: Vitals,
 }
 
 /// Scratch memory of one thread; grows to the largest incident it has seen.
 #[derive(Debug, Default)]
 pub struct Workspace {
     families: [SpreadScratch; N_FAMILIES],
+    vitals: VitalScratch,
     /// `G_f(root, footprint)` over `exp(common)`, `[root * s + footprint]`.
     gain: [Vec<f64>; N_FAMILIES],
     common: [Vec<f64>; N_FAMILIES],
@@ -50,6 +56,17 @@ pub struct Workspace {
     /// Posterior weight of each footprint, and of each family's alarm factor standing alone.
     footprint_weight: Vec<f64>,
     alarm_alone: [Vec<f64>; N_FAMILIES],
+}
+
+impl Workspace {
+    /// Factor of each family when a fault at `root` does not show there and when it does, `[family][shows]`, each
+    /// family over `exp` of the positive part of its `common`.
+    fn shown(&self, at: usize, root: usize, k: usize) -> [[f64; 2]; N_FAMILIES] {
+        [0, 1].map(|f| {
+            let (rest, shared) = split_scale(self.common[f][root]);
+            [self.alarm[f][k] * rest, self.gain[f][at] * shared]
+        })
+    }
 }
 
 impl Likelihood {
@@ -77,6 +94,11 @@ impl Likelihood {
                 max_width,
             )
         };
+        let edges: Vec<_> = evidence
+            .families
+            .iter()
+            .flat_map(|f| f.edges.iter().copied())
+            .collect();
         Ok(Self {
             n,
             s,
@@ -85,13 +107,14 @@ impl Likelihood {
             alarm: evidence.alarm_family,
             none_prior,
             families: [family(0)?, family(1)?],
+            vitals: Vitals::new(&evidence.vitals, n, s, &edges),
         })
     }
 
-    /// Number of hypotheses: two kinds per component, and "none of these" last.
+    /// Number of hypotheses: three kinds per component, and "none of these" last.
     #[must_use]
     pub fn n_hypotheses(&self) -> usize {
-        2 * self.n + 1
+        N_KINDS * self.n + 1
     }
 
     /// Number of footprints.
@@ -188,6 +211,20 @@ impl Likelihood {
         out
     }
 
+    /// Log ratio of "at fault" to quiet density of every vital series given theta, `[series * s + footprint]`; NaN
+    /// where missing.
+    #[must_use]
+    pub fn vital_log_ratios(&self, theta: &[f64; N_PARAMETERS]) -> Vec<f64> {
+        self.vitals.log_ratios(&Natural::from_unconstrained(theta))
+    }
+
+    /// Probability that each vital family is the one at fault, given theta and a resource fault at a component,
+    /// `[(component * N_VITALS + family) * s + footprint]`.
+    pub fn families_at_fault(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
+        let theta = Natural::from_unconstrained(theta);
+        self.vitals.families_at_fault(&theta, &mut w.vitals)
+    }
+
     /// Fill the joints; return the composite log quiet density.
     fn forward(&self, theta: &Natural, w: &mut Workspace) -> f64 {
         let (n, s) = (self.n, self.s);
@@ -206,6 +243,7 @@ impl Likelihood {
                     family.forward(theta, root, x, &mut w.gain[f][root * s..(root + 1) * s]);
             }
         }
+        log_quiet += self.vitals.forward(theta, &mut w.vitals, &mut w.background);
         self.fill_joints(theta, w);
         log_quiet
     }
@@ -224,23 +262,27 @@ impl Likelihood {
             *b = (*b - highest).exp();
         }
         let log_root_prior = ((1.0 - self.none_prior) / self.prior_total(theta)).ln();
-        for h in 0..2 * self.n {
-            let (root, kind) = (h / 2, h % 2);
-            let other = 1 - kind;
-            let m = self.modes(theta, root, kind);
-            let (rest, shared) = split_scale(w.common[other][root]);
-            let lift = w.common[kind][root] + w.common[other][root].max(0.0);
-            let log_scale = log_root_prior + kind_prior(theta, kind).ln() + lift + highest;
+        for h in 0..N_KINDS * self.n {
+            let (root, kind) = (h / N_KINDS, h % N_KINDS);
+            let lift = if kind == RESOURCE {
+                self.resource_terms(theta, root, w)
+            } else {
+                self.family_terms(theta, root, kind, w)
+            };
             let row = root * s..(root + 1) * s;
-            let (own, both) = (&w.gain[kind][row.clone()], &w.gain[other][row.clone()]);
+            let vital = if kind == RESOURCE {
+                &w.vitals.log_resource[row.clone()]
+            } else {
+                &w.vitals.log_disturbed[row.clone()]
+            };
+            let most = vital.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let factor = &self.root_factor[row];
             let mut sum = 0.0;
-            for k in 0..s {
-                let inner = m.alone * rest * w.alarm[other][k] + m.both * shared * both[k];
-                let t = own[k] * inner * factor[k] * w.background[k];
-                w.by_footprint.push(t);
-                sum += t;
+            for (k, t) in w.by_footprint[h * s..].iter_mut().enumerate() {
+                *t *= (vital[k] - most).exp() * factor[k] * w.background[k];
+                sum += *t;
             }
+            let log_scale = log_root_prior + kind_prior(theta, kind).ln() + lift + most + highest;
             w.log_scale.push(log_scale);
             w.joint.push(sum.ln() + log_scale);
         }
@@ -255,20 +297,54 @@ impl Likelihood {
         w.joint.push(sum.ln() + log_scale);
     }
 
+    /// Append the terms of a latency or errors fault by footprint, over `exp` of what is returned.
+    fn family_terms(&self, theta: &Natural, root: usize, kind: usize, w: &mut Workspace) -> f64 {
+        let other = 1 - kind;
+        let m = self.modes(theta, root, kind);
+        let (rest, shared) = split_scale(w.common[other][root]);
+        for k in 0..self.s {
+            let at = root * self.s + k;
+            let inner = m.alone * rest * w.alarm[other][k] + m.both * shared * w.gain[other][at];
+            w.by_footprint.push(w.gain[kind][at] * inner);
+        }
+        w.common[kind][root] + w.common[other][root].max(0.0)
+    }
+
+    /// The same for a resource fault, which shows in each family or not.
+    fn resource_terms(&self, theta: &Natural, root: usize, w: &mut Workspace) -> f64 {
+        let m = self.resource_modes(theta, root);
+        for k in 0..self.s {
+            let [latency, errors] = w.shown(root * self.s + k, root, k);
+            let t = (0..4).map(|x| m.weight[x / 2][x % 2] * latency[x / 2] * errors[x % 2]);
+            w.by_footprint.push(t.sum());
+        }
+        w.common[0][root].max(0.0) + w.common[1][root].max(0.0)
+    }
+
     fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
-        let explains = [
-            self.families[0].explains_alarm(root),
-            self.families[1].explains_alarm(root),
-        ];
-        modes(theta, kind, self.alarm, explains)
+        modes(theta, kind, self.alarm, self.explains(root))
+    }
+
+    fn resource_modes(&self, theta: &Natural, root: usize) -> ResourceModes {
+        ResourceModes::new(theta, self.alarm, self.explains(root))
+    }
+
+    fn explains(&self, root: usize) -> [bool; 2] {
+        [0, 1].map(|f| self.families[f].explains_alarm(root))
     }
 
     /// Sum of the unnormalised prior weights of all (root, kind).
     fn prior_total(&self, theta: &Natural) -> f64 {
-        (0..2 * self.n)
+        (0..N_KINDS * self.n)
             .map(|h| {
-                let m = self.modes(theta, h / 2, h % 2);
-                kind_prior(theta, h % 2) * (m.alone + m.both)
+                let (root, kind) = (h / N_KINDS, h % N_KINDS);
+                let weight = if kind == RESOURCE {
+                    self.resource_modes(theta, root).total() * self.vitals.prior_weight(root)
+                } else {
+                    let m = self.modes(theta, root, kind);
+                    m.alone + m.both
+                };
+                kind_prior(theta, kind) * weight
             })
             .sum()
     }
@@ -285,20 +361,31 @@ impl Likelihood {
             weights.clear();
             weights.resize(s, 0.0);
         }
-        for h in 0..2 * n {
+        for v in [&mut w.vitals.d_disturbed, &mut w.vitals.d_resource] {
+            v.clear();
+            v.resize(n * s, 0.0);
+        }
+        let none = N_KINDS * n;
+        for h in 0..none {
             if w.joint[h] - total < NEGLIGIBLE.ln() {
                 continue;
             }
-            self.hypothesis_backward(theta, h, total, w, &mut gradient);
+            if h % N_KINDS == RESOURCE {
+                self.resource_backward(theta, h, total, w, &mut gradient);
+            } else {
+                self.hypothesis_backward(theta, h, total, w, &mut gradient);
+            }
         }
-        let root_weight = 1.0 - (w.joint[2 * n] - total).exp();
+        let root_weight = 1.0 - (w.joint[none] - total).exp();
         self.prior_backward(theta, root_weight, &mut gradient);
         for k in 0..s {
-            let r = w.by_footprint[2 * n * s + k] * (w.log_scale[2 * n] - total).exp();
+            let r = w.by_footprint[none * s + k] * (w.log_scale[none] - total).exp();
             w.footprint_weight[k] += r;
             w.alarm_alone[0][k] += r;
             w.alarm_alone[1][k] += r;
         }
+        self.vitals
+            .backward(theta, &w.footprint_weight, &w.vitals, &mut gradient);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
             family.background_backward(theta, &w.footprint_weight, x, &mut gradient);
@@ -327,7 +414,7 @@ impl Likelihood {
         gradient: &mut Natural,
     ) {
         let s = self.s;
-        let (root, kind) = (h / 2, h % 2);
+        let (root, kind) = (h / N_KINDS, h % N_KINDS);
         let other = 1 - kind;
         let m = self.modes(theta, root, kind);
         let (rest, shared) = split_scale(w.common[other][root]);
@@ -342,6 +429,7 @@ impl Likelihood {
             let (alone, both) = (w.alarm[other][k] * rest, w.gain[other][at] * shared);
             let inner = m.alone * alone + m.both * both;
             w.footprint_weight[k] += r;
+            w.vitals.d_disturbed[at] += r;
             w.gain_adjoint[kind][at] += r;
             w.gain_adjoint[other][at] += r * m.both * both / inner;
             w.alarm_alone[other][k] += r * m.alone * alone / inner;
@@ -352,13 +440,64 @@ impl Likelihood {
         kind_prior_backward(theta, kind, (w.joint[h] - total).exp(), gradient);
     }
 
+    fn resource_backward(
+        &self,
+        theta: &Natural,
+        h: usize,
+        total: f64,
+        w: &mut Workspace,
+        gradient: &mut Natural,
+    ) {
+        let s = self.s;
+        let root = h / N_KINDS;
+        let m = self.resource_modes(theta, root);
+        let weight = (w.log_scale[h] - total).exp();
+        let mut d_weight = [[0.0; 2]; 2];
+        for k in 0..s {
+            let at = root * s + k;
+            let r = w.by_footprint[h * s + k] * weight;
+            if r < NEGLIGIBLE {
+                continue;
+            }
+            w.footprint_weight[k] += r;
+            w.vitals.d_resource[at] += r;
+            let shown = w.shown(at, root, k);
+            let mut parts = [[0.0; 2]; 2];
+            for x in 0..4 {
+                parts[x / 2][x % 2] = shown[0][x / 2] * shown[1][x % 2];
+            }
+            let inner: f64 = (0..4)
+                .map(|x| m.weight[x / 2][x % 2] * parts[x / 2][x % 2])
+                .sum();
+            for x in 0..4 {
+                let part = r * parts[x / 2][x % 2] / inner;
+                d_weight[x / 2][x % 2] += part;
+                let share = part * m.weight[x / 2][x % 2];
+                for (f, shows) in [x / 2, x % 2].into_iter().enumerate() {
+                    if shows == 1 {
+                        w.gain_adjoint[f][at] += share;
+                    } else {
+                        w.alarm_alone[f][k] += share;
+                    }
+                }
+            }
+        }
+        m.backward(theta, d_weight, gradient);
+    }
+
     /// Gradient of `-root_weight * ln prior_total`.
     fn prior_backward(&self, theta: &Natural, root_weight: f64, gradient: &mut Natural) {
         let g = -root_weight / self.prior_total(theta);
-        for h in 0..2 * self.n {
-            let (root, kind) = (h / 2, h % 2);
-            let m = self.modes(theta, root, kind);
+        for h in 0..N_KINDS * self.n {
+            let (root, kind) = (h / N_KINDS, h % N_KINDS);
             let p = kind_prior(theta, kind);
+            if kind == RESOURCE {
+                let m = self.resource_modes(theta, root);
+                let d = g * p * self.vitals.prior_weight(root);
+                m.backward(theta, [[d; 2]; 2], gradient);
+                continue;
+            }
+            let m = self.modes(theta, root, kind);
             modes_backward(theta, kind, &m, g * p, g * p, gradient);
             kind_prior_backward(theta, kind, g * p * (m.alone + m.both), gradient);
         }

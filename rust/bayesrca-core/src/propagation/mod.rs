@@ -11,6 +11,7 @@ mod plan;
 mod range;
 mod spread;
 mod untraced;
+mod vitals;
 
 pub use likelihood::{Likelihood, Workspace};
 pub use plan::MAX_BLOCK;
