@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::estimate::{Control, Estimate, Guarantee, Monitor, Options, Progress, Rule, not_finite};
 use super::interval::{Moments, t_quantile};
-use super::orders::{SobolOrders, push_pair};
+use super::orders::{Directions, SobolOrders, push_pair};
 use super::units::{FLOOR, Outcome, Plan, TASK, Units, run};
 use crate::error::{Error, Result};
 use crate::game::{Game, Surrogate, SurrogateValues, Walk};
@@ -198,6 +198,7 @@ impl<'a, G: Game> Sampler<'a, G> {
         let scrambles = SCRAMBLES.max(pairs.div_ceil(MAX_POINTS));
         let points = pairs / scrambles;
         let task = self.pairs_per_task().unwrap_or(POINTS_PER_TASK);
+        let directions = Directions::new(n);
         let mut sums = vec![vec![0.0; n]; scrambles as usize];
         let mut scale = self.baseline.abs().max(self.grand.abs());
         let mut done = 0;
@@ -205,7 +206,8 @@ impl<'a, G: Game> Sampler<'a, G> {
         while done < points && !finished {
             let to = points.min(done + task);
             let largest = sums.par_iter_mut().enumerate().map(|(scramble, sum)| {
-                let mut sequence = SobolOrders::new(self.options.seed, scramble as u64);
+                let seed = self.options.seed;
+                let mut sequence = SobolOrders::new(&directions, seed, scramble as u64);
                 let mut orders = Vec::with_capacity(2 * n * (to - done) as usize);
                 for point in done..to {
                     sequence.push_pair(point as u32, &self.active, &mut orders);
