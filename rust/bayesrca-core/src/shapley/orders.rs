@@ -10,8 +10,10 @@ use crate::game::Game;
 use crate::rng::{Purpose, Stream};
 use crate::simd;
 
-/// Orders (pairs of a random order and its reverse) over which the inner error is averaged.
-const INNER_PAIRS: u64 = 16;
+/// Most and least pairs (of a random order and its reverse) over which the inner error is averaged.
+const INNER_PAIRS: (u64, u64) = (16, 2);
+/// Share of an estimate's walks that go into its inner error.
+const INNER_SHARE: u64 = 16;
 /// Bits of a point's index.
 const INDEX_BITS: usize = 16;
 /// Constants of the scrambles of `sobol_burley::sample_4d`, to which a test compares.
@@ -40,11 +42,18 @@ fn push_reverse(orders: &mut Vec<u32>, n: usize) {
     orders[start + n..].reverse();
 }
 
-/// The error a sampled game judges itself to have along some antithetic orders, where it is one.
-pub(super) fn inner_std_err<G: Game>(game: &G, seed: u64) -> Result<Option<Vec<f64>>> {
+/// The error a sampled game judges itself to have along some antithetic orders, where it is one; as many orders as an
+/// estimate of so many evaluations makes worth while. Of few orders it comes out too large rather than too small.
+pub(super) fn inner_std_err<G: Game>(
+    game: &G,
+    n_evaluations: u64,
+    seed: u64,
+) -> Result<Option<Vec<f64>>> {
     let players = game.active_players();
+    let walks = n_evaluations / players.len().max(1) as u64;
+    let (most, least) = INNER_PAIRS;
     let mut orders = Vec::new();
-    for unit in 0..INNER_PAIRS {
+    for unit in 0..(walks / INNER_SHARE / 2).clamp(least, most) {
         push_pair(
             &mut Stream::new(seed, Purpose::Inner, unit),
             &players,
