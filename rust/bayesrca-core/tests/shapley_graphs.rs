@@ -69,16 +69,45 @@ fn call_trees_match_their_recursion_and_enumeration() {
 }
 
 #[test]
-fn five_thousand_players_are_sampled_with_independent_pairs() {
+fn calls_that_are_never_the_longest_are_null() {
+    let span = |parent, stage, baseline, observed| Span {
+        parent,
+        stage,
+        baseline,
+        observed,
+    };
+    // Calls 1 and 2 race; 3 and its own call 4 take at most 3, less than 1 at its fastest; 5 is alone in its stage.
+    let game = CallTreeGame::new(&[
+        span(None, 0, 1.0, 2.0),
+        span(Some(0), 7, 4.0, 6.0),
+        span(Some(0), 7, 5.0, 3.0),
+        span(Some(0), 7, 1.0, 2.0),
+        span(Some(3), 0, 1.0, 0.5),
+        span(Some(0), 9, 1.0, 0.5),
+        span(Some(0), 9, 0.4, 0.4),
+    ])
+    .unwrap();
+    assert_eq!(game.active_players(), [0, 1, 2, 5]);
+    for s in 0..1usize << 7 {
+        let value = |s: usize| game.value(&Coalition::of(7, (0..7).filter(|i| s >> i & 1 == 1)));
+        assert_eq!(value(s).to_bits(), value(s & 0b10_0111).to_bits());
+    }
+    assert_close(&by_definition(&game), &exact(&game).values, 1e-12);
+}
+
+#[test]
+fn a_thousand_players_are_sampled_with_independent_pairs() {
     let game = CallTreeGame::new(&call_tree(5, 5000)).unwrap();
+    let players = game.active_players().len() as u64;
+    assert!((1000..3000).contains(&players), "{players}");
     let options = Options {
-        budget: Some(64 * 5000),
+        budget: Some(64 * players),
         ..Options::new(1)
     };
     let e = sampled(&game, options);
     assert_eq!(
         (e.rule, e.n_units, e.n_evaluations),
-        (Rule::ManyPlayersPairInterval, 32, 320_000)
+        (Rule::ManyPlayersPairInterval, 32, 64 * players)
     );
     assert!(e.efficiency_gap().abs() < 1e-9 * e.grand);
 }

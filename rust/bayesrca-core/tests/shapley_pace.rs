@@ -68,3 +68,25 @@ fn dear_evaluations_do_not_keep_the_monitor_waiting() {
         "the same bits, however the clock cuts the work"
     );
 }
+
+#[test]
+fn an_estimate_on_a_budget_is_watched_in_parts() {
+    let calls = |budget| {
+        let options = Options {
+            budget,
+            method: Method::Sampled,
+            ..Options::new(3)
+        };
+        let mut calls = 0;
+        let count = &mut |_: &_| {
+            calls += 1;
+            Control::Continue
+        };
+        estimate_shapley(&Slow(Duration::ZERO), &options, count).unwrap();
+        calls
+    };
+    // 32, 8 and 1,024 points of each scramble.
+    assert_eq!(calls(None), 4);
+    assert_eq!(calls(Some(256 * 10)), 2);
+    assert_eq!(calls(Some(32 * 1024 * 10)), 64);
+}

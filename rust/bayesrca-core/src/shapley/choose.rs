@@ -24,9 +24,9 @@ const PILOT_MARGIN: f64 = 1.5;
 /// Estimate Shapley values by sampling, or exactly where that costs no more.
 ///
 /// Only the active players are sampled; the others get exactly 0. `n_evaluations` counts the coalitions that were
-/// valued, and never exceeds the budget; the empty coalition and that of all players outside a walk, and the few orders
-/// along which a sampled game judges its inner error, come on top. A tolerance without a budget runs until it is met:
-/// let the monitor watch the clock.
+/// valued, and never exceeds the budget; the empty coalition and that of all players outside a walk, and the orders along
+/// which a sampled game judges its inner error (a sixteenth of the walks, but 4 to 32), come on top. A tolerance without
+/// a budget runs until it is met: let the monitor watch the clock.
 ///
 /// # Errors
 /// `InvalidEvidence` for a game without players, a budget smaller than one walk or than the regression of
@@ -80,7 +80,7 @@ pub fn estimate_shapley<G: Game>(
         Method::Sampled => by_walks(game, active, options, monitor)?,
         Method::Automatic => by_the_better(game, active, options, budget, monitor)?,
     };
-    estimate.inner_std_err = inner_std_err(game, options.seed)?;
+    estimate.inner_std_err = inner_std_err(game, estimate.n_evaluations, options.seed)?;
     Ok(estimate)
 }
 

@@ -36,7 +36,7 @@ pub fn compute_shapley<G: Game>(game: &G, monitor: Monitor<'_>) -> Result<Estima
         let ends = (table[0], table[table.len() - 1]);
         Estimate::exact(values, Rule::Enumeration, ends, table.len() as u64)?
     };
-    estimate.inner_std_err = inner_std_err(game, 0)?;
+    estimate.inner_std_err = inner_std_err(game, u64::MAX, 0)?;
     Ok(estimate)
 }
 

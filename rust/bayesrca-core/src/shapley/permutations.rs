@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::estimate::{Control, Estimate, Guarantee, Monitor, Options, Progress, Rule, not_finite};
 use super::interval::{Moments, t_quantile};
-use super::orders::{SobolOrders, push_pair};
+use super::orders::{Directions, SobolOrders, push_pair};
 use super::units::{FLOOR, Outcome, Plan, TASK, Units, run};
 use crate::error::{Error, Result};
 use crate::game::{Game, Surrogate, SurrogateValues, Walk};
@@ -22,8 +22,13 @@ pub(super) const SCRAMBLES: u64 = 16;
 const MAX_SCRAMBLES: u64 = 1024;
 /// Walks when neither tolerance nor budget is given.
 pub(super) const DEFAULT_WALKS: u64 = 16 * 64;
-/// Points of one scramble between two calls of the monitor, unless the game prefers another number.
-const POINTS_PER_TASK: u64 = 16;
+/// Points of one scramble between two calls of the monitor, unless the game prefers another number: fewest, for walks
+/// that pay together, and most.
+const POINTS_PER_TASK: (u64, u64) = (4, 16);
+/// Most evaluations of one scramble between two calls of the monitor, above the fewest points.
+const EVALUATIONS_PER_TASK: u64 = 2048;
+/// Calls of the monitor that an estimate has at least, above the fewest points.
+const TASKS: u64 = 4;
 
 /// Estimate from walks along sampled orders of the `active` players, of which there are some, on a budget of at least
 /// one walk.
@@ -197,7 +202,12 @@ impl<'a, G: Game> Sampler<'a, G> {
         let n = self.active.len();
         let scrambles = SCRAMBLES.max(pairs.div_ceil(MAX_POINTS));
         let points = pairs / scrambles;
-        let task = self.pairs_per_task().unwrap_or(POINTS_PER_TASK);
+        // A game may be dear: its size and the budget say how many points are many, not the clock nor the threads.
+        let many = (EVALUATIONS_PER_TASK / self.cost()).min(points / TASKS);
+        let (fewest, most) = POINTS_PER_TASK;
+        let task = self.pairs_per_task().unwrap_or(many.clamp(fewest, most));
+        let directions = Directions::new(n);
+        let quantile = t_quantile(scrambles - 1, 1.0 - self.options.confidence);
         let mut sums = vec![vec![0.0; n]; scrambles as usize];
         let mut scale = self.baseline.abs().max(self.grand.abs());
         let mut done = 0;
@@ -205,7 +215,8 @@ impl<'a, G: Game> Sampler<'a, G> {
         while done < points && !finished {
             let to = points.min(done + task);
             let largest = sums.par_iter_mut().enumerate().map(|(scramble, sum)| {
-                let mut sequence = SobolOrders::new(self.options.seed, scramble as u64);
+                let seed = self.options.seed;
+                let mut sequence = SobolOrders::new(&directions, seed, scramble as u64);
                 let mut orders = Vec::with_capacity(2 * n * (to - done) as usize);
                 for point in done..to {
                     sequence.push_pair(point as u32, &self.active, &mut orders);
@@ -219,7 +230,7 @@ impl<'a, G: Game> Sampler<'a, G> {
             if sums.iter().flatten().any(|s| !s.is_finite()) {
                 return Err(not_finite());
             }
-            let outcome = self.outcome_of_sums(&sums, done, points, scale);
+            let outcome = self.outcome_of_sums(&sums, done, quantile, scale);
             let progress = Progress {
                 n_evaluations: done * scrambles * self.cost(),
                 planned: Some(points * scrambles * self.cost()),
@@ -232,18 +243,18 @@ impl<'a, G: Game> Sampler<'a, G> {
                 Control::Continue => {}
             }
         }
-        let outcome = self.outcome_of_sums(&sums, done, points, scale);
+        let mut outcome = self.outcome_of_sums(&sums, done, quantile, scale);
+        outcome.converged = done == points;
         let n_evaluations = done * scrambles * self.cost();
         Ok(self.estimate(&outcome, Rule::ScrambleInterval, n_evaluations))
     }
 
-    fn outcome_of_sums(&self, sums: &[Vec<f64>], done: u64, points: u64, scale: f64) -> Outcome {
+    fn outcome_of_sums(&self, sums: &[Vec<f64>], done: u64, quantile: f64, scale: f64) -> Outcome {
         let mut moments = Moments::new(self.active.len());
         for sum in sums {
             let mean: Vec<f64> = sum.iter().map(|s| s / done as f64).collect();
             moments.push(&mean);
         }
-        let quantile = t_quantile(moments.count - 1, 1.0 - self.options.confidence);
         let half_width = (0..self.active.len())
             .map(|i| (quantile * moments.std_err(i)).max(FLOOR * scale))
             .collect();
@@ -251,7 +262,7 @@ impl<'a, G: Game> Sampler<'a, G> {
             drawn: moments.count,
             moments,
             half_width,
-            converged: done == points,
+            converged: false,
         }
     }
 

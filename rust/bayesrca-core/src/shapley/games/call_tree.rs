@@ -20,19 +20,25 @@ pub struct Span {
 /// The players are spans; a coalition's spans take their observed own time, the others their usual one. `v(S)` is the
 /// latency of the root: `latency = own + sum over stages of the longest call`, the length of the critical path.
 ///
-/// Spans outside the root's tree do not exist here: every span must reach the root.
+/// Spans outside the root's tree do not exist here: every span must reach the root. A call that is shorter than another
+/// one of its stage in every coalition is a null player, with all it calls; so is a span that takes its usual time.
 #[derive(Debug, Clone)]
 pub struct CallTreeGame {
     root: usize,
     baseline: Vec<f64>,
     observed: Vec<f64>,
-    /// For each span, its parent and the stage, numbered through.
+    /// For each span, its parent and the stage, numbered through; `None` where its latency never matters.
     above: Vec<Option<(usize, usize)>>,
     /// First stage of each span; one more entry than spans.
     stages: Vec<usize>,
     /// First call of each stage in `calls`; one more entry than stages.
     first_call: Vec<usize>,
+    /// Calls, those that matter before the others of their stage.
     calls: Vec<usize>,
+    /// End of the calls of each stage that matter.
+    last_call: Vec<usize>,
+    /// Spans in an order in which callers come before their calls.
+    order: Vec<usize>,
     /// Latencies and longest calls in the empty coalition.
     latency: Vec<f64>,
     longest: Vec<f64>,
@@ -80,6 +86,8 @@ impl CallTreeGame {
             stages: vec![0; n + 1],
             first_call: Vec::new(),
             calls,
+            last_call: Vec::new(),
+            order: vec![roots[0]],
             latency: vec![0.0; n],
             longest: Vec::new(),
         };
@@ -104,39 +112,70 @@ impl CallTreeGame {
         for i in 0..n {
             game.stages[i + 1] += game.stages[i];
         }
-        game.fill_empty()?;
+        game.sort_spans()?;
+        game.last_call = game.first_call[1..].to_vec();
+        (game.latency, game.longest) = game.latencies(&game.baseline);
+        game.drop_short_calls();
         Ok(game)
     }
 
-    /// Latencies in the empty coalition, callees before callers.
-    fn fill_empty(&mut self) -> Result<()> {
-        let mut order = vec![self.root];
+    fn sort_spans(&mut self) -> Result<()> {
         let mut next = 0;
-        while next < order.len() {
-            let i = order[next];
+        while next < self.order.len() {
+            let i = self.order[next];
             next += 1;
-            order.extend(
+            self.order.extend(
                 &self.calls[self.first_call[self.stages[i]]..self.first_call[self.stages[i + 1]]],
             );
         }
-        if order.len() != self.calls.len() + 1 {
+        if self.order.len() != self.calls.len() + 1 {
             return Err(Error::evidence(
                 "parent",
                 "some spans call each other in a cycle",
             ));
         }
-        self.longest = vec![0.0; self.first_call.len() - 1];
-        for &i in order.iter().rev() {
-            for stage in self.stages[i]..self.stages[i + 1] {
-                self.longest[stage] = self.longest_call(stage, &self.latency);
-            }
-            self.latency[i] = self.latency_of(i, self.baseline[i], &self.longest);
-        }
         Ok(())
     }
 
+    /// Latency of each span and longest call of each stage, given the spans' own times.
+    fn latencies(&self, own: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let mut latency = vec![0.0; own.len()];
+        let mut longest = vec![0.0; self.last_call.len()];
+        for &i in self.order.iter().rev() {
+            for stage in self.stages[i]..self.stages[i + 1] {
+                longest[stage] = self.longest_call(stage, &latency);
+            }
+            latency[i] = self.latency_of(i, own[i], &longest);
+        }
+        (latency, longest)
+    }
+
+    /// Cut off the calls that are never the longest of their stage. No latency shrinks when a time grows, not even by
+    /// rounding, so that a call's bounds are those of all spans fast and of all spans slow.
+    fn drop_short_calls(&mut self) {
+        let own = |bound: fn(f64, f64) -> f64| {
+            let times = self.baseline.iter().zip(&self.observed);
+            times.map(|(&b, &o)| bound(b, o)).collect::<Vec<f64>>()
+        };
+        let floor = self.latencies(&own(f64::min)).1;
+        let most = self.latencies(&own(f64::max)).0;
+        for stage in 0..floor.len() {
+            let calls = &mut self.calls[self.first_call[stage]..self.last_call[stage]];
+            calls.sort_by_key(|&call| most[call] < floor[stage]);
+            let short = calls.iter().filter(|&&call| most[call] < floor[stage]);
+            self.last_call[stage] -= short.count();
+        }
+        for k in 1..self.order.len() {
+            let i = self.order[k];
+            let matters = |&(parent, stage): &(usize, usize)| {
+                most[i] >= floor[stage] && (parent == self.root || self.above[parent].is_some())
+            };
+            self.above[i] = self.above[i].filter(matters);
+        }
+    }
+
     fn longest_call(&self, stage: usize, latency: &[f64]) -> f64 {
-        let calls = &self.calls[self.first_call[stage]..self.first_call[stage + 1]];
+        let calls = &self.calls[self.first_call[stage]..self.last_call[stage]];
         calls.iter().map(|&i| latency[i]).fold(0.0, f64::max)
     }
 
@@ -179,6 +218,7 @@ impl Game for CallTreeGame {
     )]
     fn active_players(&self) -> Vec<u32> {
         (0..self.baseline.len())
+            .filter(|&i| i == self.root || self.above[i].is_some())
             .filter(|&i| self.observed[i] != self.baseline[i])
             .map(|i| i as u32)
             .collect()
