@@ -45,7 +45,11 @@ def place_alarm(
     else:
         sums = [sum(max(_strength(t, i), 0.0) for i in _reaching(t, index)) for t in tables]
         chosen = int(np.argmax(sums))  # latency when nothing moved
-        why = "where what can reach it moved most" if max(sums) > 0 else "for want of any movement"
+        why = (
+            "where what can reach it moved most"
+            if max(sums) > 0
+            else "as no latency or error series that can reach it moved"
+        )
         notes.append(
             f"The target {name!r} has no usable latency or error series: of the alarm only its "
             f"place in the graph was used, and it was taken to be in {FAMILIES[chosen].value}, "

@@ -102,7 +102,7 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
     else:
         square = _slide_window(frame, normal, good, batch.offsets)
         rows = np.diff(batch.offsets).astype(np.float64)
-        full = 1.0 / (inside @ rows) + 1.0 / ((1.0 - inside) @ rows)
+        full = _ratio(1.0, inside @ rows) + _ratio(1.0, (1.0 - inside) @ rows)
         # Missing samples leave a mean over fewer than the baseline's windows had.
         square = square * np.maximum(_ratio(1.0, n_in) + _ratio(1.0, n_out), full) / full
     value = _ratio(total @ inside.T, n_in) - level_out

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence import FAMILIES, VITALS, Evidence, FamilyTable
+from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.incident import Family
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
@@ -26,7 +27,7 @@ _RESOURCES = {
     Family.MEMORY: "memory",
     Family.DISK: "disk",
     Family.NETWORK: "network",
-    Family.GENERIC: "a signal of no known resource",
+    Family.GENERIC: "another signal",
 }
 
 
@@ -78,7 +79,13 @@ class Explainer:
             path=path,
             reaches_target=reaches,
             footprint=(float(start), float(end)),
-            text=_sentence(self._resource(i, s, kind), own, dose, path, reaches=reaches),
+            text=_sentence(
+                self._resource(i, s, kind) or self._silent(own, kind),
+                own,
+                dose,
+                path,
+                reaches=reaches,
+            ),
         )
 
     def _own_evidence(self, f: int, table: FamilyTable, i: int, s: int) -> OwnEvidence:
@@ -123,7 +130,18 @@ class Explainer:
         unseen = 1.0 - p.sum()
         if unseen > p.max(initial=0.0):
             return f"resource at fault: one it does not report ({unseen:.0%})"
+        if unseen >= _WORTH:
+            named.append(f"one it does not report ({unseen:.0%})")
         return f"resource at fault: {', else '.join(named)}"
+
+    def _silent(self, own: tuple[OwnEvidence, ...], kind: int) -> str:
+        """Say so where a component reports nothing of the kind that it is taken to be."""
+        family = FAMILIES[kind].value
+        if not own or any(e.family == family for e in own):
+            return ""
+        alarm = self._evidence.alarm_family
+        rests = "; the kind rests on where the alarm was" if alarm == kind else ""
+        return f"no {family} series of its own{rests}"
 
     def _dose(self, i: int, s: int, kind: int) -> Dose | None:
         if self._target is None or self._target == i:
@@ -172,14 +190,14 @@ def _hops_to(edges: NDArray[np.int64], target: int | None) -> dict[int, int | No
 
 
 def _sentence(
-    resource: str,
+    first: str,
     own: tuple[OwnEvidence, ...],
     dose: Dose | None,
     path: tuple[str, ...],
     *,
     reaches: bool | None,
 ) -> str:
-    parts = [resource] if resource else []
+    parts = [first] if first else []
     parts += _all_own_words(own) or ["no telemetry of its own in that interval"]
     if dose is not None:
         parts.append(_dose_words(dose))
@@ -221,6 +239,8 @@ def _own_words(e: OwnEvidence) -> str:
         change = f"{e.family} ({e.signal}) {way}"
     else:
         change = f"{e.family} {way}"
+    if size > LARGEST_Z:
+        return f"{change} (more than {LARGEST_Z:.0f} times its normal variation)"
     return f"{change} ({size:.1f} times its normal variation)"
 
 

@@ -52,7 +52,7 @@ def verdict(answer: Answer) -> str:
     else:
         first = (
             f"{best.component} is the most probable cause ({best.probability.value:.0%}, "
-            f"{best.kind} fault)."
+            f"{_kind_words(best)})."
         )
     n = smallest_set(answer)
     if n == 1:
@@ -62,6 +62,14 @@ def verdict(answer: Answer) -> str:
     if not answer.healthy:
         second += " DO NOT ACT on this: the computation failed its health checks."
     return first + second
+
+
+def _kind_words(cause: Cause) -> str:
+    """Name the kind where it holds most of the cause's probability, else say how it divides."""
+    if cause.kinds[cause.kind] > 0.5 * cause.probability.value:
+        return f"{cause.kind} fault"
+    parts = sorted(cause.kinds.items(), key=lambda item: -item[1])
+    return f"kind unclear: {', '.join(f'{kind} {p:.0%}' for kind, p in parts)}"
 
 
 def smallest_set(answer: Answer) -> int:

@@ -242,3 +242,27 @@ def test_screen_ess_counts_equal_weights_fully_and_a_single_heavy_one_as_one() -
     heavy = np.full((16, 64), -500.0)
     heavy[3, 3] = 0.0
     assert diagnose(replace(draws, log_weights=heavy)).ess == pytest.approx(1.0)
+
+
+def test_lighter_tails_of_vitals_are_harmless_and_heavier_ones_are_not() -> None:
+    """Calm vitals drive the index and the scale of their law up together."""
+    from bayesrca.model.parameters import parameter_names, unconstrained_prior
+    from bayesrca.posterior.diagnostics import PRIOR_DISTANCE_LIMIT, _prior_distances
+
+    centre, sd = unconstrained_prior()
+    scale, index = (parameter_names().index(n) for n in ("vital_scale", "vital_index"))
+
+    def distances(of_scale: float, of_index: float) -> tuple[float, float]:
+        mean = centre.copy()
+        mean[scale] += of_scale
+        mean[index] += of_index
+        found = _prior_distances(mean)
+        others = np.delete(found, [scale, index])
+        np.testing.assert_array_equal(others, 0.0)
+        return found[scale], found[index]
+
+    assert max(distances(2.8, 2.7)) < 1.0
+    assert distances(0.0, -2.7)[1] > PRIOR_DISTANCE_LIMIT
+    assert distances(4.0, 0.0)[0] > PRIOR_DISTANCE_LIMIT
+    assert distances(-2.0, 2.7)[0] > PRIOR_DISTANCE_LIMIT
+    assert sd[index] > 0

@@ -116,10 +116,28 @@ def test_nuts_tells_its_own_numbers(answer: Answer) -> None:
 def test_a_resource_fault_is_named_with_its_resource(answer: Answer) -> None:
     first, *others = answer.posterior.causes
     words = "resource at fault: memory (97%); memory (rss) up (9.1 times its normal variation)."
-    leak = replace(first, kind="resource", explains=replace(first.explains, text=words))
+    p = first.probability.value
+    leak = replace(
+        first,
+        kind="resource",
+        kinds={"latency": 0.2 * p, "errors": 0.1 * p, "resource": 0.7 * p},
+        explains=replace(first.explains, text=words),
+    )
     shown = text(replace(answer, posterior=replace(answer.posterior, causes=(leak, *others))))
     assert re.search(rf"{re.escape(leak.component)} is the most .* resource fault\)", shown)
     assert words in shown
+
+
+def test_a_kind_that_holds_less_than_half_is_not_named(answer: Answer) -> None:
+    first, *others = answer.posterior.causes
+    p = first.probability.value
+    torn = replace(
+        first, kind="latency", kinds={"latency": 0.4 * p, "errors": 0.25 * p, "resource": 0.35 * p}
+    )
+    shown = text(replace(answer, posterior=replace(answer.posterior, causes=(torn, *others))))
+    assert "fault)" not in shown
+    assert "kind unclear: latency" in shown
+    assert shown.index("latency 4") < shown.index("resource 3") < shown.index("errors 2")
 
 
 def test_one_component_alone(answer: Answer) -> None:

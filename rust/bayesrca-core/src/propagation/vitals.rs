@@ -67,7 +67,7 @@ pub(crate) struct VitalScratch {
     root: Vec<f64>,
     /// Probability ratio of all families of a disturbed component, over quiet.
     disturbed: Vec<f64>,
-    /// `sum_v pi_v r_v / c_v` of eq. 12.
+    /// `sum_v pi_v r_v / c_v` of eq. 13, with what is not reported.
     fault: Vec<f64>,
     /// Log factor of "the fault disturbs its component" and of "its resource is at fault", over the background.
     pub log_disturbed: Vec<f64>,
