@@ -16,6 +16,8 @@ from bayesrca.kernels import shapley as kernel
 
 Method = Literal["automatic", "sampled", "leverage"]
 
+CONFIDENCE = 0.95
+"""Coverage that half-widths aim at where nobody says."""
 _LARGEST_SEED = 2**64 - 1
 _WORDS = {
     "method": ("automatic", "sampled", "leverage"),
@@ -49,7 +51,7 @@ def estimate_shapley(
     seed: SupportsIndex,
     threads: SupportsIndex | None = None,
     tolerance_kind: Literal["relative", "absolute"] = "relative",
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     method: Method = "automatic",
     guarantee: Literal["asymptotic", "bernstein"] = "asymptotic",
     deadline: float | None = None,
@@ -148,7 +150,7 @@ def compute_shapley(
     raw = kernel.compute_shapley(
         game.native, threads=_threads(threads), progress=_report(progress), cancelled=cancelled
     )
-    return _labelled(game, raw, 0.95, None)
+    return _labelled(game, raw, CONFIDENCE, None)
 
 
 def compute_interactions(

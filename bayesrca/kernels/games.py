@@ -46,8 +46,7 @@ def build_python_game(
 ) -> _core.NativeGame:
     """Build a game whose coalitions, rows of a matrix [b, n], Python values; see ``_core``.
 
-    Raises:
-        InvalidGameError: no players, or fewer than two samples.
+    What cannot be played (no players, fewer than two samples) is refused when it is.
     """
     return _core.python_game(n_players, values, samples=samples, n_samples=n_samples)
 

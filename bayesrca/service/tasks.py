@@ -15,15 +15,13 @@ from bayesrca.attribution import (
     compute_shapley,
     estimate_shapley,
 )
-from bayesrca.attribution.shapley import Method
+from bayesrca.attribution.shapley import CONFIDENCE, Method
 from bayesrca.errors import CancelledError, InvalidGameError, InvalidSettingsError
 from bayesrca.service.messages import Call
 from bayesrca.wire import AttributionSettings, ShapleyMethod, decode_incident, encode_answer
 from bayesrca.wire.attribution import decode_game, encode_estimate, encode_shares
 from bayesrca.wire.attribution_settings import MAX_ATTRIBUTION_SECONDS
 from bayesrca.wire.paths import join
-
-_CONFIDENCE = 0.95
 
 Cancelled = Callable[[], bool]
 Task = Callable[[Call, Cancelled], bytes]
@@ -91,7 +89,7 @@ def _estimate(
         threads=settings.threads,
         tolerance_kind=settings.tolerance_kind.value,
         guarantee=settings.guarantee.value,
-        confidence=_CONFIDENCE if settings.confidence is None else settings.confidence,
+        confidence=CONFIDENCE if settings.confidence is None else settings.confidence,
         method=cast("Method", settings.method.value),  # the exact one goes another way
         deadline=max(ends - time.monotonic(), 1e-3),
         cancelled=cancelled,

@@ -25,7 +25,8 @@ from bayesrca.attribution import (
     SampledTailGame,
     ShapleyEstimate,
 )
-from bayesrca.errors import IncidentFormatError, InvalidGameError, InvalidSettingsError
+from bayesrca.attribution.shapley import checked_seed
+from bayesrca.errors import IncidentFormatError, InvalidGameError
 from bayesrca.wire.attribution_arrays import (
     GAME_PARTS,
     TAIL_SIDES,
@@ -38,7 +39,6 @@ from bayesrca.wire.paths import located
 from bayesrca.wire.tensors import decode_vector, encode_tensor
 
 Floats = NDArray[np.float64]
-LARGEST_SEED = 2**64 - 1
 
 _CLASSES: Mapping[str, type[Game]] = {
     "sampled_tail": SampledTailGame,
@@ -69,7 +69,7 @@ def encode_attribution_request(
     """
     return pb.AttributeAnomalyRequest(
         game=encode_game(game),
-        seed=_checked_seed(seed),
+        seed=checked_seed(seed),
         settings=encode_attribution_settings(settings),
     )
 
@@ -195,13 +195,6 @@ def decode_shares(
         _decode(getattr(message, name), f"{where}.{name}", n) for name in _SHARE_ARRAYS
     )
     return shares, share_std_err, value_std_err
-
-
-def _checked_seed(seed: object) -> int:
-    if isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= LARGEST_SEED:
-        return seed
-    msg = f"the seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r}"
-    raise InvalidSettingsError(msg, field="seed")
 
 
 def _encode(values: ArrayLike) -> tensor_pb2.Tensor:

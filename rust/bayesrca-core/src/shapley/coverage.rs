@@ -176,9 +176,10 @@ fn stopping_rules_cover_as_often_as_they_say() {
     );
 }
 
-/// `cargo test --release -p bayesrca-core --lib coverage -- --ignored --nocapture` (some minutes).
+/// `cargo test --release -p bayesrca-core --lib coverage -- --ignored --nocapture`: seconds when
+/// optimised, minutes when not.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "minutes without optimisation"]
 fn stopping_rules_cover_in_large_pools() {
     check(
         "noisy-or, 50 players",
