@@ -93,6 +93,9 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         families=tables,
         vitals=vitals,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
+        root_log_prior=np.zeros(len(incident.topology)),
+        crash_log_ratio=np.zeros((len(incident.topology), n_footprints)),
+        demand=incident.topology.propagation_edges(Family.LOAD),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
     )
