@@ -9,6 +9,7 @@ mod hypotheses;
 mod likelihood;
 mod plan;
 mod range;
+mod source;
 mod spread;
 mod untraced;
 mod vitals;
