@@ -313,6 +313,9 @@ impl Spread {
     ) {
         x.active.clear();
         x.active.extend((0..self.s).filter(|&k| g[k] > 0.0));
+        if x.active.is_empty() {
+            return;
+        }
         self.sum_sets(theta, source, x);
         self.factors_backward(theta, source, g, x, gradient);
         let (source, plan) = self.source(source);
