@@ -270,7 +270,8 @@ class _Run:
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         with self.step("diagnose"):
-            root = compute_root_probabilities(draws, self.settings.interval_mass)
+            sets = getattr(likelihood, "sets", ())
+            root = compute_root_probabilities(draws, self.settings.interval_mass, sets)
             diagnostics = compute_diagnostics(
                 draws, root, reruns=reruns, max_width=likelihood.width
             )

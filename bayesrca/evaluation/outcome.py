@@ -31,16 +31,13 @@ class Prediction:
 
 
 def read_answer(answer: Answer) -> Prediction:
-    """Return the part of an answer that can be scored.
-
-    The posterior is over single causes, so the only sets it gives a probability hold one component.
-    """
+    """Return the part of an answer that can be scored."""
     causes = answer.posterior.causes
     return Prediction(
         components=tuple(c.component for c in causes),
         probabilities=tuple(c.probability.value for c in causes),
         none=answer.posterior.none.value,
-        sets={frozenset({c.component}): c.probability.value for c in causes},
+        sets={frozenset(s.components): s.probability.value for s in answer.posterior.sets},
         healthy=answer.healthy,
     )
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence import Evidence
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.draws import Draws
+from bayesrca.posterior.ambiguity import compute_ambiguity
 from bayesrca.posterior.explain import Explainer
-from bayesrca.posterior.result import Cause, RootCausePosterior
+from bayesrca.posterior.result import Cause, CauseSet, RootCausePosterior
 from bayesrca.posterior.summary import RootProbabilities
+
+LISTED_SETS = 10
+"""Sets that are listed however improbable they are."""
+LEAST_SET = 1e-6
+"""Sets at least this probable are all listed; scores of a backtest do not look below it."""
 
 
 def build_posterior(
@@ -29,11 +37,16 @@ def build_posterior(
         likelihood: the same, prepared.
         target: index of the target, or None.
     """
-    explainer = Explainer(evidence, likelihood, _mean_theta(draws), target)
+    explainer = Explainer(evidence, likelihood, _mean_theta(draws), target, root.members)
     ranked = np.argsort(-root.values[:-1], kind="stable")
+    names = evidence.components
+    exclusive = [*((name,) for name in names), *_named(root, names), ()]
+    values = np.concatenate([root.only.values, root.sets.values, root.values[-1:]])
     return RootCausePosterior(
         causes=tuple(_cause(int(i), root, evidence, explainer) for i in ranked),
         none=root.probability(-1),
+        sets=_sets(root, names),
+        ambiguity=compute_ambiguity(exclusive, values, n_components=len(names)),
     )
 
 
@@ -47,6 +60,26 @@ def _mean_theta(draws: Draws) -> NDArray[np.float64]:
     return np.asarray(np.einsum("cd,cdp->p", draws.weights, draws.thetas))
 
 
+def _named(root: RootProbabilities, names: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(names[i] for i in members) for members in root.members]
+
+
+def _sets(root: RootProbabilities, names: Sequence[str]) -> tuple[CauseSet, ...]:
+    """Return every considered set worth listing, single components included."""
+    n = len(names)
+    members = [*((name,) for name in names), *_named(root, names)]
+    values = np.concatenate([root.only.values, root.sets.values])
+    ranked = np.argsort(-values, kind="stable")
+    size = max(LISTED_SETS, int((values >= LEAST_SET).sum()))
+    return tuple(
+        CauseSet(
+            components=members[i],
+            probability=root.only.probability(i) if i < n else root.sets.probability(i - n),
+        )
+        for i in ranked[:size].tolist()
+    )
+
+
 def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer) -> Cause:
     kind = int(np.argmax(root.by_kind[i]))
     return Cause(
@@ -54,5 +87,6 @@ def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Expla
         kind=KINDS[kind],
         kinds={k: float(p) for k, p in zip(KINDS, root.by_kind[i], strict=True)},
         probability=root.probability(i),
+        only=root.only.probability(i),
         explains=explainer.explain(i, kind),
     )

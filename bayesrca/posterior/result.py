@@ -99,9 +99,12 @@ class Cause:
 
     Attributes:
         component: its name.
-        kind: most probable fault kind, ``latency``, ``errors`` or ``resource``.
-        kinds: posterior probability of each kind jointly with this cause; sums to the value.
-        probability: posterior probability that this component is the cause.
+        kind: most probable fault kind of the component as the only cause, a key of ``kinds``.
+        kinds: posterior probability that the component is the only cause and its fault of this
+            kind, for each kind of `bayesrca.kernels.propagation.KINDS`; they sum to ``only``. The
+            model sums the kinds of several causes out.
+        probability: posterior probability that this component is a cause, alone or with others.
+        only: posterior probability that it is the only cause, at most ``probability``.
         explains: what speaks for it.
     """
 
@@ -109,7 +112,48 @@ class Cause:
     kind: str
     kinds: Mapping[str, float]
     probability: Probability
+    only: Probability
     explains: Explanation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseSet:
+    """Exactly these components as the causes, no other.
+
+    Attributes:
+        components: their names, in topology order; one or more.
+        probability: posterior probability that they and only they are the causes.
+    """
+
+    components: tuple[str, ...]
+    probability: Probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguity:
+    """How far the posterior decides between its exclusive hypotheses.
+
+    Those are "exactly this component", "exactly this set of several" and "none of these"; kinds of
+    fault are not told apart. Their probabilities sum to one.
+
+    Attributes:
+        entropy: of their probabilities, in nats (>= 0).
+        effective: ``exp(entropy)``: as undecided as this many equally probable ones (>= 1).
+        credible: the fewest of them that together hold at least `credible_mass`, most probable
+            first, each by the names of its components; an empty name list is "none of these".
+        credible_mass: the mass they had to reach, .9.
+        word: ``clear`` (one holds the mass), ``two candidates`` (two do), ``no idea``
+            (``effective`` is above 10, or above nine tenths of the number of components plus one)
+            or ``ambiguous``.
+        text: the same in one plain sentence.
+    """
+
+    entropy: float
+    effective: float
+    credible: tuple[tuple[str, ...], ...]
+    credible_mass: float
+    word: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,15 +193,24 @@ class Diagnostics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootCausePosterior:
-    """Posterior over "this component is the cause" and "none of these".
+    """Posterior over sets of components as the causes, and "none of these".
+
+    A component is a cause alone or in a set, so the probabilities of ``causes`` may sum to more
+    than one; those of every considered set, single components included, and ``none`` sum to one.
 
     Attributes:
         causes: every component of the topology, most probable first (ties by topology order).
-        none: probability that no listed component is the cause.
+        none: probability that no listed component is a cause.
+        sets: the sets of one or more components that may be the causes, most probable first (ties:
+            single components first, in topology order): the first 10 and all others of 1e-6 or
+            more. A set that the model did not consider has no probability.
+        ambiguity: how far this decides.
     """
 
     causes: tuple[Cause, ...]
     none: Probability
+    sets: tuple[CauseSet, ...]
+    ambiguity: Ambiguity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

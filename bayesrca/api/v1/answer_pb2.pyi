@@ -252,16 +252,18 @@ Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
 
 @_typing.final
 class KindProbability(_message.Message):
-    """Share of a cause's probability that belongs to one kind of fault."""
+    """Share of the probability of being the only cause that belongs to one kind of fault."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Fault kind: `latency`, `errors` or `resource`."""
+    """Fault kind: `latency`, `errors`, `resource` or, where the server's model knows them, `load`,
+    `link` or `crash`. A string, because versions may add kinds.
+    """
     probability: _builtins.float
-    """Posterior probability that the component is the cause and the fault is of this kind."""
+    """Posterior probability that the component is the only cause and its fault of this kind."""
     def __init__(
         self,
         *,
@@ -287,21 +289,26 @@ class Cause(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     EXPLAINS_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
     component: _builtins.str
     """Its name."""
     kind: _builtins.str
-    """Most probable fault kind; one of `kinds`."""
+    """Most probable fault kind of the component as the only cause; one of `kinds`."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindProbability]:
-        """Probability by fault kind, each kind once; they add up to `probability.value`."""
+        """Probability by fault kind, each kind once; they add up to `only.value`."""
 
     @_builtins.property
     def probability(self) -> Global___Probability:
-        """Posterior probability that this component is the cause."""
+        """Posterior probability that this component is a cause, alone or together with others."""
 
     @_builtins.property
     def explains(self) -> Global___Explanation:
         """What speaks for it."""
+
+    @_builtins.property
+    def only(self) -> Global___Probability:
+        """Posterior probability that it is the only cause; at most `probability`."""
 
     def __init__(
         self,
@@ -311,40 +318,157 @@ class Cause(_message.Message):
         kinds: _abc.Iterable[Global___KindProbability] | None = ...,
         probability: Global___Probability | None = ...,
         explains: Global___Explanation | None = ...,
+        only: Global___Probability | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["explains", b"explains", "probability", b"probability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explains", b"explains", "only", b"only", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "explains", b"explains", "kind", b"kind", "kinds", b"kinds", "probability", b"probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "explains", b"explains", "kind", b"kind", "kinds", b"kinds", "only", b"only", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Cause: _TypeAlias = Cause  # noqa: Y015
 
 @_typing.final
+class CauseSet(_message.Message):
+    """Exactly these components as the causes, no other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their names, in topology order; one or more."""
+
+    @_builtins.property
+    def probability(self) -> Global___Probability:
+        """Posterior probability that they, and only they, are the causes."""
+
+    def __init__(
+        self,
+        *,
+        components: _abc.Iterable[_builtins.str] | None = ...,
+        probability: Global___Probability | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["probability", b"probability"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CauseSet: _TypeAlias = CauseSet  # noqa: Y015
+
+@_typing.final
+class Hypothesis(_message.Message):
+    """One of the exclusive hypotheses whose probabilities add up to 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The components that are the causes, and the only ones; empty: none of those listed."""
+
+    def __init__(
+        self,
+        *,
+        components: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hypothesis: _TypeAlias = Hypothesis  # noqa: Y015
+
+@_typing.final
+class Ambiguity(_message.Message):
+    """How far the posterior decides between its exclusive hypotheses: exactly one component, exactly
+    one set of several, none of these. Kinds of fault are not told apart.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTROPY_NATS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    CREDIBLE_FIELD_NUMBER: _builtins.int
+    CREDIBLE_MASS_FIELD_NUMBER: _builtins.int
+    WORD_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    entropy_nats: _builtins.float
+    """Entropy of their probabilities, in nats, >= 0."""
+    effective: _builtins.float
+    """e to the entropy, >= 1: as undecided as this many equally probable hypotheses."""
+    credible_mass: _builtins.float
+    """The mass they had to reach, in (0, 1)."""
+    word: _builtins.str
+    """`clear`, `two candidates`, `ambiguous` or `no idea`."""
+    text: _builtins.str
+    """The same in one plain sentence."""
+    @_builtins.property
+    def credible(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hypothesis]:
+        """The fewest hypotheses that together hold `credible_mass`, most probable first."""
+
+    def __init__(
+        self,
+        *,
+        entropy_nats: _builtins.float = ...,
+        effective: _builtins.float = ...,
+        credible: _abc.Iterable[Global___Hypothesis] | None = ...,
+        credible_mass: _builtins.float = ...,
+        word: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credible", b"credible", "credible_mass", b"credible_mass", "effective", b"effective", "entropy_nats", b"entropy_nats", "text", b"text", "word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ambiguity: _TypeAlias = Ambiguity  # noqa: Y015
+
+@_typing.final
 class RootCausePosterior(_message.Message):
-    """Posterior over "this component is the cause" and "none of these"."""
+    """Posterior over sets of components as the causes, and "none of these". A component is a cause alone
+    or in a set, so the probabilities of `causes` may add up to more than 1.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAUSES_FIELD_NUMBER: _builtins.int
     NONE_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
+    AMBIGUITY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cause]:
         """Every component of the topology, most probable first; ties in topology order."""
 
     @_builtins.property
     def none(self) -> Global___Probability:
-        """Probability that no listed component is the cause."""
+        """Probability that no listed component is a cause."""
+
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___CauseSet]:
+        """Sets of one or more components, most probable first: the first 10 and all others with a
+        probability of at least 1e-6. All considered sets and `none` add up to 1.
+        """
+
+    @_builtins.property
+    def ambiguity(self) -> Global___Ambiguity:
+        """How far this decides."""
 
     def __init__(
         self,
         *,
         causes: _abc.Iterable[Global___Cause] | None = ...,
         none: Global___Probability | None = ...,
+        sets: _abc.Iterable[Global___CauseSet] | None = ...,
+        ambiguity: Global___Ambiguity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["none", b"none"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "none", b"none"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "none", b"none"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "causes", b"causes", "none", b"none", "sets", b"sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

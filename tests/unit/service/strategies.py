@@ -24,8 +24,10 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.posterior.result import (
+    Ambiguity,
     Answer,
     Cause,
+    CauseSet,
     Diagnostics,
     Dose,
     Explanation,
@@ -131,7 +133,27 @@ CAUSE = st.builds(
     kind=TEXT,
     kinds=st.dictionaries(TEXT, DOUBLE, max_size=3),
     probability=PROBABILITY,
+    only=PROBABILITY,
     explains=EXPLANATION,
+)
+NAMES = st.lists(TEXT, max_size=3).map(tuple)
+AMBIGUITY = st.builds(
+    Ambiguity,
+    entropy=DOUBLE,
+    effective=DOUBLE,
+    credible=st.lists(NAMES, max_size=3).map(tuple),
+    credible_mass=DOUBLE,
+    word=TEXT,
+    text=TEXT,
+)
+POSTERIOR = st.builds(
+    RootCausePosterior,
+    causes=st.lists(CAUSE, max_size=3).map(tuple),
+    none=PROBABILITY,
+    sets=st.lists(st.builds(CauseSet, components=NAMES, probability=PROBABILITY), max_size=3).map(
+        tuple
+    ),
+    ambiguity=AMBIGUITY,
 )
 DIAGNOSTICS = st.builds(
     Diagnostics,
@@ -174,9 +196,7 @@ ANSWERS = st.builds(
     incident=TEXT,
     method=st.sampled_from(["screen", "nuts"]),
     interval_mass=DOUBLE,
-    posterior=st.builds(
-        RootCausePosterior, causes=st.lists(CAUSE, max_size=3).map(tuple), none=PROBABILITY
-    ),
+    posterior=POSTERIOR,
     diagnostics=DIAGNOSTICS,
     attribution=st.none() | ATTRIBUTION,
     notes=st.lists(TEXT, max_size=2).map(tuple),
