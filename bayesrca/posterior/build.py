@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence import Evidence
+from bayesrca.incident import Topology
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.draws import Draws
 from bayesrca.posterior.ambiguity import compute_ambiguity
 from bayesrca.posterior.explain import Explainer
+from bayesrca.posterior.levels import compute_levels
 from bayesrca.posterior.result import Cause, CauseSet, RootCausePosterior
 from bayesrca.posterior.summary import RootProbabilities
 
@@ -26,7 +28,10 @@ def build_posterior(
     root: RootProbabilities,
     evidence: Evidence,
     likelihood: PreparedLikelihood,
+    *,
+    topology: Topology,
     target: int | None,
+    interval_mass: float,
 ) -> RootCausePosterior:
     """Rank the components and say what speaks for each.
 
@@ -35,7 +40,9 @@ def build_posterior(
         root: their probabilities.
         evidence: what the draws were made from.
         likelihood: the same, prepared.
+        topology: the incident's.
         target: index of the target, or None.
+        interval_mass: mass of the credible intervals, in (0, 1).
     """
     explainer = Explainer(evidence, likelihood, _mean_theta(draws), target, root.members)
     ranked = np.argsort(-root.values[:-1], kind="stable")
@@ -47,6 +54,7 @@ def build_posterior(
         none=root.probability(-1),
         sets=_sets(root, names),
         ambiguity=compute_ambiguity(exclusive, values, n_components=len(names)),
+        levels=compute_levels(draws, root, topology.components, interval_mass),
     )
 
 

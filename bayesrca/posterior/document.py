@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from bayesrca.attribution.shares import ExcessAttribution
-from bayesrca.posterior.result import Answer, Cause, CauseSet, Probability
+from bayesrca.posterior.result import Answer, Cause, CauseSet, Level, Probability
 
 SCHEMA = 2
 """Number of the document's form; grows when a key is removed or changes its meaning."""
@@ -28,6 +28,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "none": _probability(answer.posterior.none),
         "causes": [_cause(c) for c in answer.posterior.causes],
         "sets": [_set(s) for s in answer.posterior.sets],
+        "levels": [_level(level) for level in answer.posterior.levels],
         "attribution": _attribution(answer.attribution),
         "diagnostics": _plain(asdict(answer.diagnostics)),
         "notes": list(answer.notes),
@@ -54,6 +55,11 @@ def _cause(cause: Cause) -> dict[str, Any]:
 
 def _set(cause_set: CauseSet) -> dict[str, Any]:
     return {"components": list(cause_set.components), **_probability(cause_set.probability)}
+
+
+def _level(level: Level) -> dict[str, Any]:
+    nodes = [{"component": n.component, **_probability(n.probability)} for n in level.nodes]
+    return {"kind": level.kind, "nodes": nodes}
 
 
 def _attribution(attribution: ExcessAttribution | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayesrca.attribution.shares import ExcessAttribution
+from bayesrca.errors import UnknownComponentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,35 @@ class CauseSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProbability:
+    """A component with all that it contains, as one place.
+
+    Attributes:
+        component: its name.
+        probability: posterior probability that it, or a component inside it at any depth, is a
+            cause; two causes in one place count once.
+    """
+
+    component: str
+    probability: Probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Probabilities at one level of the component hierarchy.
+
+    Attributes:
+        kind: kind of the components on it, e.g. ``host``.
+        nodes: every component of that kind, most probable first (ties by topology order). Causes
+            outside all of them are not counted here; nodes may share a set of causes, so the
+            probabilities may sum to more than one.
+    """
+
+    kind: str
+    nodes: tuple[NodeProbability, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguity:
     """How far the posterior decides between its exclusive hypotheses.
 
@@ -205,12 +235,28 @@ class RootCausePosterior:
             single components first, in topology order): the first 10 and all others of 1e-6 or
             more. A set that the model did not consider has no probability.
         ambiguity: how far this decides.
+        levels: one for each kind of component of which one contains another, in the order of
+            `bayesrca.incident.ComponentKind`. Other kinds are places only of themselves.
     """
 
     causes: tuple[Cause, ...]
     none: Probability
     sets: tuple[CauseSet, ...]
     ambiguity: Ambiguity
+    levels: tuple[Level, ...]
+
+    def by_level(self, kind: str) -> tuple[NodeProbability, ...]:
+        """Return the places of one level, e.g. ``host``, most probable first.
+
+        Raises:
+            UnknownComponentError: no component of this kind contains another.
+        """
+        for level in self.levels:
+            if level.kind == kind:
+                return level.nodes
+        known = ", ".join(level.kind for level in self.levels) or "none"
+        msg = f"no {kind!r} component contains another; levels of this answer: {known}"
+        raise UnknownComponentError(msg, field="kind")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

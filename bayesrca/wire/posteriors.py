@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from bayesrca.api.v1 import answer_pb2
-from bayesrca.posterior.result import Ambiguity, Cause, CauseSet, RootCausePosterior
+from bayesrca.incident import ComponentKind
+from bayesrca.posterior.result import (
+    Ambiguity,
+    Cause,
+    CauseSet,
+    Level,
+    NodeProbability,
+    RootCausePosterior,
+)
 from bayesrca.wire.explanations import decode_explanation, encode_explanation
 from bayesrca.wire.parts import decode_probability, encode_probability, require, unique
+from bayesrca.wire.vocabulary import COMPONENT_KINDS
 
 
 def encode_posterior(posterior: RootCausePosterior) -> answer_pb2.RootCausePosterior:
@@ -20,6 +29,7 @@ def encode_posterior(posterior: RootCausePosterior) -> answer_pb2.RootCausePoste
             for s in posterior.sets
         ],
         ambiguity=_encode_ambiguity(posterior.ambiguity),
+        levels=[_encode_level(level) for level in posterior.levels],
     )
 
 
@@ -37,6 +47,9 @@ def decode_posterior(message: answer_pb2.RootCausePosterior, field: str) -> Root
         none=decode_probability(message.none, f"{field}.none"),
         sets=tuple(_decode_set(s, f"{field}.sets[{i}]") for i, s in enumerate(message.sets)),
         ambiguity=_decode_ambiguity(message.ambiguity),
+        levels=tuple(
+            _decode_level(level, f"{field}.levels[{i}]") for i, level in enumerate(message.levels)
+        ),
     )
 
 
@@ -72,6 +85,28 @@ def _decode_set(message: answer_pb2.CauseSet, field: str) -> CauseSet:
         components=tuple(message.components),
         probability=decode_probability(message.probability, f"{field}.probability"),
     )
+
+
+def _encode_level(level: Level) -> answer_pb2.Level:
+    return answer_pb2.Level(
+        kind=COMPONENT_KINDS.number(ComponentKind(level.kind)),
+        nodes=[
+            answer_pb2.NodeProbability(
+                component=n.component, probability=encode_probability(n.probability)
+            )
+            for n in level.nodes
+        ],
+    )
+
+
+def _decode_level(message: answer_pb2.Level, field: str) -> Level:
+    nodes = []
+    for i, node in enumerate(message.nodes):
+        require(node, f"{field}.nodes[{i}]", "probability")
+        probability = decode_probability(node.probability, f"{field}.nodes[{i}].probability")
+        nodes.append(NodeProbability(component=node.component, probability=probability))
+    kind = COMPONENT_KINDS.word(message.kind, f"{field}.kind")
+    return Level(kind=kind.value, nodes=tuple(nodes))
 
 
 def _encode_ambiguity(ambiguity: Ambiguity) -> answer_pb2.Ambiguity:

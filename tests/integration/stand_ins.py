@@ -80,6 +80,7 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
                 word="two candidates",
                 text="made up",
             ),
+            levels=(),
         ),
         interval_mass=settings.interval_mass,
         diagnostics=Diagnostics(

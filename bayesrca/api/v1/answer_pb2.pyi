@@ -359,6 +359,66 @@ class CauseSet(_message.Message):
 Global___CauseSet: _TypeAlias = CauseSet  # noqa: Y015
 
 @_typing.final
+class NodeProbability(_message.Message):
+    """A component with all that it contains, as one place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def probability(self) -> Global___Probability:
+        """Posterior probability that it, or a component inside it at any depth, is a cause. Two causes in
+        one place count once.
+        """
+
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        probability: Global___Probability | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["probability", b"probability"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeProbability: _TypeAlias = NodeProbability  # noqa: Y015
+
+@_typing.final
+class Level(_message.Message):
+    """Probabilities at one level of the component hierarchy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    kind: _incident_pb2.ComponentKind.ValueType
+    """Kind of the components on it."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeProbability]:
+        """Every component of that kind, most probable first; ties in topology order. Causes outside all
+        of them are not counted here, and a set of causes may lie in several.
+        """
+
+    def __init__(
+        self,
+        *,
+        kind: _incident_pb2.ComponentKind.ValueType = ...,
+        nodes: _abc.Iterable[Global___NodeProbability] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Level: _TypeAlias = Level  # noqa: Y015
+
+@_typing.final
 class Hypothesis(_message.Message):
     """One of the exclusive hypotheses whose probabilities add up to 1."""
 
@@ -440,6 +500,7 @@ class RootCausePosterior(_message.Message):
     NONE_FIELD_NUMBER: _builtins.int
     SETS_FIELD_NUMBER: _builtins.int
     AMBIGUITY_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cause]:
         """Every component of the topology, most probable first; ties in topology order."""
@@ -458,6 +519,10 @@ class RootCausePosterior(_message.Message):
     def ambiguity(self) -> Global___Ambiguity:
         """How far this decides."""
 
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]:
+        """One for each kind of component of which one contains another; each kind once."""
+
     def __init__(
         self,
         *,
@@ -465,10 +530,11 @@ class RootCausePosterior(_message.Message):
         none: Global___Probability | None = ...,
         sets: _abc.Iterable[Global___CauseSet] | None = ...,
         ambiguity: Global___Ambiguity | None = ...,
+        levels: _abc.Iterable[Global___Level] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "none", b"none"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "causes", b"causes", "none", b"none", "sets", b"sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "causes", b"causes", "levels", b"levels", "none", b"none", "sets", b"sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

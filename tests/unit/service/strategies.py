@@ -31,6 +31,8 @@ from bayesrca.posterior.result import (
     Diagnostics,
     Dose,
     Explanation,
+    Level,
+    NodeProbability,
     OwnEvidence,
     Probability,
     RootCausePosterior,
@@ -146,6 +148,13 @@ AMBIGUITY = st.builds(
     word=TEXT,
     text=TEXT,
 )
+LEVEL = st.builds(
+    Level,
+    kind=st.sampled_from(ComponentKind).map(str),
+    nodes=st.lists(
+        st.builds(NodeProbability, component=TEXT, probability=PROBABILITY), max_size=2
+    ).map(tuple),
+)
 POSTERIOR = st.builds(
     RootCausePosterior,
     causes=st.lists(CAUSE, max_size=3).map(tuple),
@@ -154,6 +163,7 @@ POSTERIOR = st.builds(
         tuple
     ),
     ambiguity=AMBIGUITY,
+    levels=st.lists(LEVEL, max_size=2).map(tuple),
 )
 DIAGNOSTICS = st.builds(
     Diagnostics,
