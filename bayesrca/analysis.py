@@ -30,7 +30,12 @@ from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.model.screen import estimate_by_screen
-from bayesrca.posterior.build import build_posterior, most_probable_footprint
+from bayesrca.posterior.build import (
+    build_posterior,
+    most_probable_footprint,
+    read_alarm,
+    read_onsets,
+)
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.levels import compute_level
@@ -182,6 +187,8 @@ def analyze(
         interval_mass=settings.interval_mass,
         diagnostics=diagnostics,
         attribution=attribution,
+        alarm=read_alarm(evidence),
+        onsets=read_onsets(evidence),
         notes=(*evidence.notes, *run.notes),
         seed=seed,
         versions=library_versions(),

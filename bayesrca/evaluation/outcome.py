@@ -21,6 +21,7 @@ class Prediction:
         none: p(no listed component is a cause).
         sets: p(exactly this set of components is the cause); a set that is absent has 0.
         healthy: whether the answer passed its health gates.
+        anomalous: whether anything moved more than normal telemetry does (`Answer.alarm`).
     """
 
     components: tuple[str, ...]
@@ -28,6 +29,7 @@ class Prediction:
     none: float
     sets: Mapping[frozenset[str], float]
     healthy: bool
+    anomalous: bool = True
 
 
 def read_answer(answer: Answer) -> Prediction:
@@ -39,6 +41,7 @@ def read_answer(answer: Answer) -> Prediction:
         none=answer.posterior.none.value,
         sets={frozenset(s.components): s.probability.value for s in answer.posterior.sets},
         healthy=answer.healthy,
+        anomalous=answer.alarm is None or answer.alarm.anomalous,
     )
 
 

@@ -14,7 +14,8 @@ from bayesrca.model.draws import Draws
 from bayesrca.posterior.ambiguity import compute_ambiguity
 from bayesrca.posterior.explain import Explainer
 from bayesrca.posterior.levels import compute_levels
-from bayesrca.posterior.result import Cause, CauseSet, RootCausePosterior
+from bayesrca.posterior.onsets import rank_onsets
+from bayesrca.posterior.result import Alarm, Cause, CauseSet, Onset, RootCausePosterior
 from bayesrca.posterior.summary import RootProbabilities
 
 LISTED_SETS = 10
@@ -55,6 +56,33 @@ def build_posterior(
         sets=_sets(root, names),
         ambiguity=compute_ambiguity(exclusive, values, n_components=len(names)),
         levels=compute_levels(draws, root, topology.components, interval_mass),
+    )
+
+
+def read_alarm(evidence: Evidence) -> Alarm | None:
+    """Whether anything is anomalous at all, where the evidence tests that."""
+    test = getattr(evidence, "alarm", None)
+    if test is None:
+        return None
+    return Alarm(
+        target_p=test.target_p,
+        incident_p=test.incident_p,
+        anomalous=test.anomalous,
+        text=test.text,
+    )
+
+
+def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
+    """When components began to move, where the evidence tells."""
+    onsets = getattr(evidence, "onsets", None)
+    if onsets is None:
+        return ()
+    return rank_onsets(
+        evidence.components,
+        time=onsets.time,
+        lower=onsets.lower,
+        upper=onsets.upper,
+        signal=onsets.signal,
     )
 
 

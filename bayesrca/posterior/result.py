@@ -260,6 +260,46 @@ class RootCausePosterior:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Onset:
+    """When one component's telemetry began to move.
+
+    Attributes:
+        component: its name.
+        signal: name of the series it was read from.
+        time: the most probable moment, in seconds on the incident's clock.
+        lower: earliest moment within its uncertainty, at most ``time``.
+        upper: latest moment within its uncertainty, at least ``time``.
+        rank: 1 plus the number of components that moved earlier beyond all doubt, their ``upper``
+            before this ``lower``. Equal ranks are ties.
+    """
+
+    component: str
+    signal: str
+    time: float
+    lower: float
+    upper: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Whether anything moved more than normal telemetry does, asked before any cause is ranked.
+
+    Attributes:
+        target_p: how extreme the target's own telemetry is, in (0, 1], small when it is; None
+            without a target, or where it reports nothing.
+        incident_p: the same of all telemetry together.
+        anomalous: whether something is anomalous at all.
+        text: the same in one plain sentence.
+    """
+
+    target_p: float | None
+    incident_p: float
+    anomalous: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One analysis, without its draws.
 
@@ -272,6 +312,8 @@ class Answer:
         attribution: Shapley shares of the target's excess, None where it has none that can be told
             (a note says why). A share is not a probability: read it beside the posterior, never
             as it.
+        alarm: whether anything is anomalous at all; None where that was not tested.
+        onsets: when components began to move, earliest first; those whose moment is known.
         notes: what was absent or assumed, one plain sentence each.
         seed: the seed that reproduces every number.
         versions: library name to version.
@@ -284,6 +326,8 @@ class Answer:
     interval_mass: float
     diagnostics: Diagnostics
     attribution: ExcessAttribution | None
+    alarm: Alarm | None
+    onsets: tuple[Onset, ...]
     notes: tuple[str, ...]
     seed: int
     versions: Mapping[str, str]
@@ -293,3 +337,12 @@ class Answer:
     def healthy(self) -> bool:
         """Whether every health gate passed; nothing may act on an unhealthy answer."""
         return self.diagnostics.healthy
+
+    @property
+    def may_act(self) -> bool:
+        """Whether automation may act on a probability of this answer at all.
+
+        Every health gate passed, and something is anomalous: where nothing is, the most probable
+        cause of nothing is no reason to act.
+        """
+        return self.healthy and (self.alarm is None or self.alarm.anomalous)

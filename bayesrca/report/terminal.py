@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bayesrca.posterior.onsets import say_first
 from bayesrca.posterior.result import Answer, Cause, CauseSet, Probability
 
 SHOWN = 5
@@ -35,6 +36,7 @@ def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
         *_sets(answer, shown),
         *_shares(answer, shown),
         _reasons(answer, shown),
+        *_order(answer, shown),
         Text(),
         _health(answer),
     ]
@@ -46,6 +48,10 @@ def verdict(answer: Answer) -> str:
     """Return the answer in one or two plain sentences."""
     causes, none = answer.posterior.causes, answer.posterior.none
     best = causes[0]
+    if answer.alarm is not None and not answer.alarm.anomalous:
+        return (
+            f"{answer.alarm.text} What follows ranks the causes there would be: do not act on it."
+        )
     if none.value > best.probability.value:
         first = (
             f'Most probably "none of these" ({none.value:.0%}): no listed component explains it. '
@@ -157,6 +163,20 @@ def _reasons(answer: Answer, shown: int) -> RenderableType:
         lines.append(Text(f"    {cause.explains.text}"))
         lines.append(Text(f"    {_where(cause)}"))
     return Group(*lines)
+
+
+def _order(answer: Answer, shown: int) -> list[RenderableType]:
+    """Say who moved first, and set out the order."""
+    first = say_first(answer.onsets, _clock)
+    if not first:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("order", "component", "series", "moved at", "between"):
+        table.add_column(head, overflow="fold")
+    for o in answer.onsets[:shown]:
+        between = f"{_clock(o.lower)} and {_clock(o.upper)}"
+        table.add_row(str(o.rank), o.component, o.signal, _clock(o.time), between)
+    return [Text(), Text("Order of onset", style="bold"), Text(f"  {first}"), table]
 
 
 def _where(cause: Cause) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bayesrca.api.v1 import answer_pb2
 from bayesrca.config import Method
 from bayesrca.errors import IncidentFormatError
-from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.result import Alarm, Answer, Diagnostics, Onset
 from bayesrca.wire.excess import decode_excess, encode_excess
 from bayesrca.wire.parts import require, unique
 from bayesrca.wire.posteriors import decode_posterior, encode_posterior
@@ -21,6 +21,8 @@ def encode_answer(answer: Answer) -> answer_pb2.Answer:
         interval_mass=answer.interval_mass,
         diagnostics=_encode_diagnostics(answer.diagnostics),
         attribution=None if answer.attribution is None else encode_excess(answer.attribution),
+        alarm=None if answer.alarm is None else _encode_alarm(answer.alarm),
+        onsets=[_encode_onset(onset) for onset in answer.onsets],
         notes=answer.notes,
         seed=answer.seed,
         versions=[
@@ -57,10 +59,52 @@ def decode_answer(message: answer_pb2.Answer, field: str = "answer") -> Answer:
         attribution=decode_excess(message.attribution, f"{field}.attribution")
         if message.HasField("attribution")
         else None,
+        alarm=_decode_alarm(message.alarm) if message.HasField("alarm") else None,
+        onsets=tuple(_decode_onset(onset) for onset in message.onsets),
         notes=tuple(message.notes),
         seed=message.seed,
         versions=unique(((v.library, v.version) for v in message.versions), f"{field}.versions"),
         timings=unique(((t.step, t.duration_seconds) for t in message.timings), f"{field}.timings"),
+    )
+
+
+def _encode_alarm(alarm: Alarm) -> answer_pb2.Alarm:
+    return answer_pb2.Alarm(
+        target_p=alarm.target_p,
+        incident_p=alarm.incident_p,
+        anomalous=alarm.anomalous,
+        text=alarm.text,
+    )
+
+
+def _decode_alarm(message: answer_pb2.Alarm) -> Alarm:
+    return Alarm(
+        target_p=message.target_p if message.HasField("target_p") else None,
+        incident_p=message.incident_p,
+        anomalous=message.anomalous,
+        text=message.text,
+    )
+
+
+def _encode_onset(onset: Onset) -> answer_pb2.Onset:
+    return answer_pb2.Onset(
+        component=onset.component,
+        signal=onset.signal,
+        time_seconds=onset.time,
+        lower_seconds=onset.lower,
+        upper_seconds=onset.upper,
+        rank=onset.rank,
+    )
+
+
+def _decode_onset(message: answer_pb2.Onset) -> Onset:
+    return Onset(
+        component=message.component,
+        signal=message.signal,
+        time=message.time_seconds,
+        lower=message.lower_seconds,
+        upper=message.upper_seconds,
+        rank=message.rank,
     )
 
 

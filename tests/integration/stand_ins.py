@@ -97,6 +97,8 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             max_width=2,
         ),
         attribution=None,
+        alarm=None,
+        onsets=(),
         notes=(repr(settings),),
         seed=seed,
         versions={"worker": str(os.getpid())},

@@ -739,6 +739,86 @@ class Diagnostics(_message.Message):
 Global___Diagnostics: _TypeAlias = Diagnostics  # noqa: Y015
 
 @_typing.final
+class Onset(_message.Message):
+    """When one component's telemetry began to move."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    TIME_SECONDS_FIELD_NUMBER: _builtins.int
+    LOWER_SECONDS_FIELD_NUMBER: _builtins.int
+    UPPER_SECONDS_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    signal: _builtins.str
+    """Name of the series it was read from."""
+    time_seconds: _builtins.float
+    """Most probable moment, in seconds on the incident's clock."""
+    lower_seconds: _builtins.float
+    """Earliest moment within its uncertainty, in seconds; <= `time_seconds`."""
+    upper_seconds: _builtins.float
+    """Latest moment within its uncertainty, in seconds; >= `time_seconds`."""
+    rank: _builtins.int
+    """1 plus the number of components that moved earlier beyond all doubt. Equal ranks are ties."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        signal: _builtins.str = ...,
+        time_seconds: _builtins.float = ...,
+        lower_seconds: _builtins.float = ...,
+        upper_seconds: _builtins.float = ...,
+        rank: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "lower_seconds", b"lower_seconds", "rank", b"rank", "signal", b"signal", "time_seconds", b"time_seconds", "upper_seconds", b"upper_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Onset: _TypeAlias = Onset  # noqa: Y015
+
+@_typing.final
+class Alarm(_message.Message):
+    """Whether anything moved more than normal telemetry does, asked before any cause is ranked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_P_FIELD_NUMBER: _builtins.int
+    INCIDENT_P_FIELD_NUMBER: _builtins.int
+    ANOMALOUS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    target_p: _builtins.float
+    """How extreme the target's own telemetry is, in (0, 1], small when it is. Absent without a target,
+    or where it reports nothing.
+    """
+    incident_p: _builtins.float
+    """The same of all telemetry together."""
+    anomalous: _builtins.bool
+    """Whether something is anomalous at all. Nothing may act on an answer where nothing is."""
+    text: _builtins.str
+    """The same in one plain sentence."""
+    def __init__(
+        self,
+        *,
+        target_p: _builtins.float | None = ...,
+        incident_p: _builtins.float = ...,
+        anomalous: _builtins.bool = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_target_p", b"_target_p", "target_p", b"target_p"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_target_p", b"_target_p", "anomalous", b"anomalous", "incident_p", b"incident_p", "target_p", b"target_p", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__target_p: _TypeAlias = _typing.Literal["target_p"]  # noqa: Y015
+    _WhichOneofArgType__target_p: _TypeAlias = _typing.Literal["_target_p", b"_target_p"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_p) -> _WhichOneofReturnType__target_p | None: ...
+
+Global___Alarm: _TypeAlias = Alarm  # noqa: Y015
+
+@_typing.final
 class LibraryVersion(_message.Message):
     """Version of one library behind the answer."""
 
@@ -806,6 +886,8 @@ class Answer(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     INTERVAL_MASS_FIELD_NUMBER: _builtins.int
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    ALARM_FIELD_NUMBER: _builtins.int
+    ONSETS_FIELD_NUMBER: _builtins.int
     incident: _builtins.str
     """Name of the incident."""
     method: Global___Method.ValueType
@@ -840,6 +922,14 @@ class Answer(_message.Message):
         where there is no excess that can be told; a note says why.
         """
 
+    @_builtins.property
+    def alarm(self) -> Global___Alarm:
+        """Whether anything is anomalous at all. Absent where that was not tested."""
+
+    @_builtins.property
+    def onsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Onset]:
+        """When components began to move, earliest first; those whose moment is known."""
+
     def __init__(
         self,
         *,
@@ -853,13 +943,20 @@ class Answer(_message.Message):
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
         interval_mass: _builtins.float = ...,
         attribution: Global___ExcessAttribution | None = ...,
+        alarm: Global___Alarm | None = ...,
+        onsets: _abc.Iterable[Global___Onset] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alarm", b"_alarm", "_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alarm", b"_alarm", "_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alarm: _TypeAlias = _typing.Literal["alarm"]  # noqa: Y015
+    _WhichOneofArgType__alarm: _TypeAlias = _typing.Literal["_alarm", b"_alarm"]  # noqa: Y015
     _WhichOneofReturnType__attribution: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
     _WhichOneofArgType__attribution: _TypeAlias = _typing.Literal["_attribution", b"_attribution"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alarm) -> _WhichOneofReturnType__alarm | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__attribution) -> _WhichOneofReturnType__attribution | None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015

@@ -22,8 +22,8 @@ from tests.unit.posterior.synthetic import make_incident, make_shop
 FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
 KEYS = {
     "": (
-        "schema incident method healthy interval_mass ambiguity none causes sets levels "
-        "attribution diagnostics notes seed versions timings"
+        "schema incident method healthy may_act alarm interval_mass ambiguity none causes sets "
+        "levels onsets attribution diagnostics notes seed versions timings"
     ),
     "none": "probability mcse interval",
     "ambiguity": "entropy effective credible credible_mass word text",
@@ -31,6 +31,8 @@ KEYS = {
     "kinds": " ".join(KINDS),
     "only": "probability mcse interval",
     "sets": "components probability mcse interval",
+    "alarm": "target_p incident_p anomalous text",
+    "onsets": "component signal time lower upper rank",
     "levels": "kind nodes",
     "nodes": "component probability mcse interval",
     "explains": "own dose path reaches_target footprint text",

@@ -13,7 +13,8 @@ from rich.console import Console
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.posterior.ambiguity import compute_ambiguity
-from bayesrca.posterior.result import Answer, Cause, CauseSet, Probability
+from bayesrca.posterior.onsets import rank_onsets
+from bayesrca.posterior.result import Alarm, Answer, Cause, CauseSet, Probability
 from bayesrca.report.terminal import render, verdict
 from tests.unit.posterior.synthetic import make_shop
 
@@ -115,6 +116,36 @@ def test_nothing_may_act_on_an_unhealthy_answer(answer: Answer) -> None:
     assert "DO NOT ACT" in verdict(sick)
     assert "NOT HEALTHY: k-hat is bad" in text(sick)
     assert "DO NOT ACT" not in verdict(replace(answer))
+
+
+def test_nothing_anomalous_comes_first_and_forbids_acting(answer: Answer) -> None:
+    said = "Nothing here is anomalous: p = 0.6."
+    calm = Alarm(target_p=None, incident_p=0.6, anomalous=False, text=said)
+    assert answer.healthy
+    quiet = replace(answer, alarm=calm)
+    assert not quiet.may_act
+    assert verdict(quiet).startswith(said)
+    assert "do not act" in verdict(quiet)
+    loud = replace(answer, alarm=replace(calm, anomalous=True))
+    assert loud.may_act
+    assert "anomalous" not in verdict(loud)
+    sick = replace(loud, diagnostics=replace(answer.diagnostics, healthy=False))
+    assert not sick.may_act
+
+
+def test_the_order_of_onsets_is_shown(answer: Answer) -> None:
+    assert "Order of onset" not in text(replace(answer, onsets=()))
+    onsets = rank_onsets(
+        ["a", "b"],
+        time=np.array([160.0, 100.0]),
+        lower=np.array([150.0, 95.0]),
+        upper=np.array([170.0, 105.0]),
+        signal=["x", "y"],
+    )
+    shown = text(replace(answer, onsets=onsets))
+    assert "b moved first, at 1970-01-01 00:01:40 UTC, 60 s before a." in shown
+    assert re.search(r"1 +b +y +1970-01-01 00:01:40 UTC", shown)
+    assert re.search(r"2 +a +x +1970-01-01 00:02:40 UTC", shown)
 
 
 def test_everything_shown_is_there(answer: Answer) -> None:

@@ -24,6 +24,7 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.posterior.result import (
+    Alarm,
     Ambiguity,
     Answer,
     Cause,
@@ -33,6 +34,7 @@ from bayesrca.posterior.result import (
     Explanation,
     Level,
     NodeProbability,
+    Onset,
     OwnEvidence,
     Probability,
     RootCausePosterior,
@@ -201,6 +203,12 @@ ATTRIBUTION = st.builds(
     n_resamples=COUNT,
     seed=st.integers(0, 2**64 - 1),
 )
+ALARM = st.builds(
+    Alarm, target_p=st.none() | DOUBLE, incident_p=DOUBLE, anomalous=st.booleans(), text=TEXT
+)
+ONSET = st.builds(
+    Onset, component=TEXT, signal=TEXT, time=DOUBLE, lower=DOUBLE, upper=DOUBLE, rank=COUNT
+)
 ANSWERS = st.builds(
     Answer,
     incident=TEXT,
@@ -209,6 +217,8 @@ ANSWERS = st.builds(
     posterior=POSTERIOR,
     diagnostics=DIAGNOSTICS,
     attribution=st.none() | ATTRIBUTION,
+    alarm=st.none() | ALARM,
+    onsets=st.lists(ONSET, max_size=3).map(tuple),
     notes=st.lists(TEXT, max_size=2).map(tuple),
     seed=st.integers(0, LARGEST_SEED),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
