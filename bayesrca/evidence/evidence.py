@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -97,3 +98,8 @@ class Evidence:
     root_log_factor: Floats
     request_rate: Floats
     notes: tuple[str, ...]
+
+    @property
+    def alarm(self) -> AlarmTest:
+        """Whether anything here is anomalous at all; computed when asked for."""
+        return compute_alarm_test(self)
