@@ -3,6 +3,7 @@
 from bayesrca.evidence.alarm_test import AlarmTest
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "AlarmTest",
     "Evidence",
     "FamilyTable",
+    "OnsetTable",
     "VitalTable",
     "build_evidence",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -85,6 +86,7 @@ class Evidence:
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
+        onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
     """
 
@@ -97,6 +99,7 @@ class Evidence:
     vitals: VitalTable
     root_log_factor: Floats
     request_rate: Floats
+    onsets: OnsetTable
     notes: tuple[str, ...]
 
     @property
