@@ -16,7 +16,7 @@ N_BEFORE, N_IN = 100, 40
 
 
 def framed(values: NDArray[np.float64], *, adjacent: bool = True) -> tuple[Frame, Signal]:
-    time = 60.0 * np.arange(len(values))
+    time = np.arange(len(values), dtype=np.float64) * 60.0
     signal = Signal("a", "x", Family.CPU, Statistic.VALUE, time, values)
     whole = Incident(
         "shift",
