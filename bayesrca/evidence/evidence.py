@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -88,6 +90,7 @@ class Evidence:
             component's telemetry, 0 where nothing can be said.
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
+        onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
     """
 
@@ -103,4 +106,10 @@ class Evidence:
     crash_log_ratio: Floats
     demand: NDArray[np.int64]
     request_rate: Floats
+    onsets: OnsetTable
     notes: tuple[str, ...]
+
+    @property
+    def alarm(self) -> AlarmTest:
+        """Whether anything here is anomalous at all; computed when asked for."""
+        return compute_alarm_test(self)
