@@ -353,7 +353,6 @@ impl Likelihood {
         let (n, s) = (self.n, self.s);
         let mut gradient = Natural::default();
         for f in 0..N_FAMILIES {
-            w.families[f].adjoint.reset(n * s, 0.0);
             w.gain_adjoint[f].clear();
             w.gain_adjoint[f].resize(n * s, 0.0);
         }
@@ -388,7 +387,7 @@ impl Likelihood {
             .backward(theta, &w.footprint_weight, &w.vitals, &mut gradient);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
-            family.background_backward(theta, &w.footprint_weight, x, &mut gradient);
+            family.background_backward(&w.footprint_weight, x);
             for k in 0..s {
                 family.alarm_backward(theta, k, w.alarm_alone[f][k], x, &mut gradient);
             }
@@ -398,9 +397,7 @@ impl Likelihood {
                     family.backward(theta, root, g, x, &mut gradient);
                 }
             }
-            family
-                .cells
-                .backward(theta, f, &x.ratios, &x.adjoint, &mut gradient);
+            family.finish(theta, x, &mut gradient);
         }
         gradient
     }

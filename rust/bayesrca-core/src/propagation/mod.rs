@@ -6,6 +6,7 @@ mod cells;
 mod density;
 mod doses;
 mod hypotheses;
+mod knot;
 mod likelihood;
 mod plan;
 mod range;
