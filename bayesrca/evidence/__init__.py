@@ -2,6 +2,15 @@
 
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
-__all__ = ["FAMILIES", "VITALS", "Evidence", "FamilyTable", "VitalTable", "build_evidence"]
+__all__ = [
+    "FAMILIES",
+    "VITALS",
+    "Evidence",
+    "FamilyTable",
+    "StateTable",
+    "VitalTable",
+    "build_evidence",
+]

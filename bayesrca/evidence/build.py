@@ -22,6 +22,7 @@ from bayesrca.evidence.requests import (
 )
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
+from bayesrca.evidence.states import build_states
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -58,8 +59,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         found = ", ".join(sorted({s.family.value for s in incident.signals}))
         msg = (
             f"no series of a family that is read belongs to a component (families found: {found});"
-            " this version reads neither states nor series of edges; map metric names to families "
-            "with --families"
+            " this version reads no series of edges; map metric names to families with --families"
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
@@ -69,9 +69,11 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
-    vitals = build_vitals(incident, frame, sources.remarks)
+    states, read = build_states(incident, frame, notes)
+    vitals = build_vitals(incident, frame, sources.remarks, read)
     observed = tables[0].observed | tables[1].observed
     observed[vitals.component] = True
+    observed[states.component] = True
     if not observed.any():
         msg = (
             "every series of a family that is read, from latency to generic, is missing in the "
@@ -92,6 +94,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         alarm_family=alarm,
         families=tables,
         vitals=vitals,
+        states=states,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),

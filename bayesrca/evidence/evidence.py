@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -80,6 +81,7 @@ class Evidence:
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
         families: one table per entry of `FAMILIES`.
         vitals: contrasts of load, saturation and generic series; it may hold none.
+        states: novelty of states and of readings outside their range; it may hold none.
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
@@ -94,6 +96,7 @@ class Evidence:
     alarm_family: int | None
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
+    states: StateTable
     root_log_factor: Floats
     request_rate: Floats
     notes: tuple[str, ...]

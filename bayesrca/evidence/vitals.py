@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,16 +71,24 @@ def is_vital(signal: Signal) -> bool:
     return signal.component is not None and signal.family in _PLACE
 
 
-def build_vitals(incident: Incident, frame: Frame, remarks: Remarks) -> VitalTable:
+def build_vitals(
+    incident: Incident,
+    frame: Frame,
+    remarks: Remarks,
+    states: Container[tuple[str, str]] = frozenset(),
+) -> VitalTable:
     """Contrast every load, saturation and generic series of a component with its reference.
 
     Args:
         incident: whose series.
         frame: its time.
         remarks: receives what was assumed or left out.
+        states: component and name of the series that are read as states instead.
     """
     index = {name: i for i, name in enumerate(incident.topology.names)}
-    signals = [s for s in incident.signals if is_vital(s)]
+    signals = [
+        s for s in incident.signals if is_vital(s) and (str(s.component), s.name) not in states
+    ]
     cell = np.array(
         [index[str(s.component)] * len(VITALS) + _PLACE[s.family] for s in signals], dtype=np.int64
     )
