@@ -13,6 +13,7 @@ from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
+from bayesrca.evidence.presence import compute_crash_ratio
 from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
@@ -97,6 +98,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         vitals=vitals,
         states=states,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
+        crash_log_ratio=compute_crash_ratio(incident, frame, requests),
         root_log_prior=compute_root_log_prior(incident.topology),
         unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),

@@ -85,6 +85,8 @@ class Evidence:
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
+        crash_log_ratio: [n, s] log density of a component's being silent in a footprint or not,
+            when it crashed, less that when nothing is wrong; 0 where nothing is known.
         root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
         unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
@@ -100,6 +102,7 @@ class Evidence:
     vitals: VitalTable
     states: StateTable
     root_log_factor: Floats
+    crash_log_ratio: Floats
     root_log_prior: Floats
     unconnected: NDArray[np.bool_]
     request_rate: Floats
