@@ -4,6 +4,7 @@ from bayesrca.evidence.alarm_test import AlarmTest
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Evidence",
     "FamilyTable",
     "OnsetTable",
+    "StateTable",
     "VitalTable",
     "build_evidence",
 ]

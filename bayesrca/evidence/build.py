@@ -14,6 +14,8 @@ from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dos
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.onsets import find_onsets
+from bayesrca.evidence.presence import compute_crash_ratio
+from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -23,6 +25,7 @@ from bayesrca.evidence.requests import (
 )
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
+from bayesrca.evidence.states import build_states
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -59,8 +62,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         found = ", ".join(sorted({s.family.value for s in incident.signals}))
         msg = (
             f"no series of a family that is read belongs to a component (families found: {found});"
-            " this version reads neither states nor series of edges; map metric names to families "
-            "with --families"
+            " this version reads no series of edges; map metric names to families with --families"
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
@@ -70,9 +72,11 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
-    vitals = build_vitals(incident, frame, sources.remarks)
+    states, read = build_states(incident, frame, notes)
+    vitals = build_vitals(incident, frame, sources.remarks, read)
     observed = tables[0].observed | tables[1].observed
     observed[vitals.component] = True
+    observed[states.component] = True
     if not observed.any():
         msg = (
             "every series of a family that is read, from latency to generic, is missing in the "
@@ -93,10 +97,12 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         alarm_family=alarm,
         families=tables,
         vitals=vitals,
+        states=states,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
-        root_log_prior=np.zeros(len(incident.topology)),
-        crash_log_ratio=np.zeros((len(incident.topology), n_footprints)),
         demand=incident.topology.propagation_edges(Family.LOAD),
+        crash_log_ratio=compute_crash_ratio(incident, frame, requests),
+        root_log_prior=compute_root_log_prior(incident.topology),
+        unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         onsets=find_onsets(incident, frame, tables, vitals),
         notes=tuple(notes),

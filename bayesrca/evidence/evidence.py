@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -82,13 +83,15 @@ class Evidence:
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
         families: one table per entry of `FAMILIES`.
         vitals: contrasts of load, saturation and generic series; it may hold none.
+        states: novelty of states and of readings outside their range; it may hold none.
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
-        root_log_prior: [n] log prior weight of each component as a root, against the others.
-        crash_log_ratio: [n, s] log ratio of "crashed" to "as usual" for the presence of the
-            component's telemetry, 0 where nothing can be said.
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
+        crash_log_ratio: [n, s] log density of a component's being silent in a footprint or not,
+            when it crashed, less that when nothing is wrong; 0 where nothing is known.
+        root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
+        unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
@@ -101,10 +104,12 @@ class Evidence:
     alarm_family: int | None
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
+    states: StateTable
     root_log_factor: Floats
-    root_log_prior: Floats
-    crash_log_ratio: Floats
     demand: NDArray[np.int64]
+    crash_log_ratio: Floats
+    root_log_prior: Floats
+    unconnected: NDArray[np.bool_]
     request_rate: Floats
     onsets: OnsetTable
     notes: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +50,6 @@ class VitalTable:
         z: [m, s], signed contrast in units of its null scale, at most `LARGEST_Z` in size.
         contrast: [m, s], change of the mean, in the series' own unit.
         scale: [m, s], standard deviation of such a change when nothing is wrong (> 0).
-        log_fault: [m, s], of discrete states the log density ratio "at fault" to quiet; else NaN.
-        log_disturbed: [m, s], the same for "disturbed".
         signal: name of each series.
     """
 
@@ -60,8 +58,6 @@ class VitalTable:
     z: Floats
     contrast: Floats
     scale: Floats
-    log_fault: Floats
-    log_disturbed: Floats
     signal: tuple[str, ...]
 
     @classmethod
@@ -74,8 +70,6 @@ class VitalTable:
             z=values,
             contrast=values,
             scale=values,
-            log_fault=values,
-            log_disturbed=values,
             signal=(),
         )
 
@@ -85,16 +79,24 @@ def is_vital(signal: Signal) -> bool:
     return signal.component is not None and signal.family in _PLACE
 
 
-def build_vitals(incident: Incident, frame: Frame, remarks: Remarks) -> VitalTable:
+def build_vitals(
+    incident: Incident,
+    frame: Frame,
+    remarks: Remarks,
+    states: Container[tuple[str, str]] = frozenset(),
+) -> VitalTable:
     """Contrast every load, saturation and generic series of a component with its reference.
 
     Args:
         incident: whose series.
         frame: its time.
         remarks: receives what was assumed or left out.
+        states: component and name of the series that are read as states instead.
     """
     index = {name: i for i, name in enumerate(incident.topology.names)}
-    signals = [s for s in incident.signals if is_vital(s)]
+    signals = [
+        s for s in incident.signals if is_vital(s) and (str(s.component), s.name) not in states
+    ]
     cell = np.array(
         [index[str(s.component)] * len(VITALS) + _PLACE[s.family] for s in signals], dtype=np.int64
     )
@@ -177,7 +179,5 @@ def _tabulate(
         z=np.clip(z, -LARGEST_Z, LARGEST_Z),
         contrast=contrast,
         scale=np.where(np.isnan(contrast), np.nan, scale),
-        log_fault=np.full_like(z, np.nan),
-        log_disturbed=np.full_like(z, np.nan),
         signal=tuple(signals[i].name for i in order),
     )
