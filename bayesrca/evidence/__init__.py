@@ -4,6 +4,7 @@ from bayesrca.evidence.alarm_test import AlarmTest
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.table import EvidenceRow, EvidenceTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "VITALS",
     "AlarmTest",
     "Evidence",
+    "EvidenceRow",
+    "EvidenceTable",
     "FamilyTable",
     "OnsetTable",
     "VitalTable",

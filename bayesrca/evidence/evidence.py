@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.table import EvidenceTable, build_table
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -44,6 +45,7 @@ class FamilyTable:
         signal: per component the name of the series read, empty where there is none.
         measure: per component what its contrast is (`OwnEvidence.measure`), empty where none is.
         unit: unit of ``excess``.
+        samples: [n, s] samples in the footprint of the series read; None where none were read.
     """
 
     edges: NDArray[np.int64]
@@ -63,6 +65,7 @@ class FamilyTable:
     signal: tuple[str, ...]
     measure: tuple[str, ...]
     unit: str
+    samples: Floats | None = None
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -86,8 +89,9 @@ class Evidence:
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
-        onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
+        reference: what contrasts are taken against, in words; empty where no series were read.
+        onsets: when each component began to change; None where no series were read.
     """
 
     components: tuple[str, ...]
@@ -99,10 +103,26 @@ class Evidence:
     vitals: VitalTable
     root_log_factor: Floats
     request_rate: Floats
-    onsets: OnsetTable
     notes: tuple[str, ...]
+    reference: str = ""
+    onsets: OnsetTable | None = None
 
     @property
     def alarm(self) -> AlarmTest:
         """Whether anything here is anomalous at all; computed when asked for."""
         return compute_alarm_test(self)
+
+    def table(
+        self, footprint: int | None = None, *, log_ratios: tuple[Floats, Floats] | None = None
+    ) -> EvidenceTable:
+        """Return one row per component and family that says what was seen and how far it moved.
+
+        Args:
+            footprint: index of the footprint to show; None shows each cell where it moved most.
+            log_ratios: as the likelihood computes them, log ratios of "root" to "quiet" of the
+                families' cells, [f, n, s], and of "at fault" to "quiet" of the vitals, [m, s].
+
+        Raises:
+            IndexError: there is no such footprint.
+        """
+        return build_table(self, FAMILIES, footprint, log_ratios)
