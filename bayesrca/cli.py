@@ -1,4 +1,4 @@
-"""The command line: ``bayesrca analyze``, ``bayesrca backtest`` and ``bayesrca serve``.
+"""The command line: ``bayesrca analyze``, ``backtest``, ``evidence`` and ``serve``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
 healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesrca.cli_backtest import backtest
+from bayesrca.cli_evidence import evidence
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -144,6 +145,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(evidence)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.states import StateTable
+from bayesrca.evidence.table import EvidenceRow, EvidenceTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "VITALS",
     "AlarmTest",
     "Evidence",
+    "EvidenceRow",
+    "EvidenceTable",
     "FamilyTable",
     "OnsetTable",
     "StateTable",

@@ -104,8 +104,9 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         root_log_prior=compute_root_log_prior(incident.topology),
         unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
-        onsets=find_onsets(incident, frame, tables, vitals),
         notes=tuple(notes),
+        reference=frame.reference,
+        onsets=find_onsets(incident, frame, tables, vitals),
     )
 
 
@@ -129,6 +130,7 @@ class _Table:
                 "contrast",
                 "scale",
                 "excess",
+                "samples",
             ]
         }
         self.series: list[tuple[int, Floats]] = []
@@ -164,6 +166,7 @@ class _Table:
             self.measure[i] = MEASURES[transform]
             self.arrays["contrast"][i] = contrast.value
             self.arrays["scale"][i] = contrast.scale
+            self.arrays["samples"][i] = contrast.samples
 
     def _settle(self, i: int) -> None:
         """Read component i as "it did not move" where all its series stood still throughout.
@@ -225,9 +228,9 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
     requests, remarks = table.sources.requests(name), table.sources.remarks
     if requests is not None and requests.statistic is Statistic.COUNT:
         for signal in signals:
-            laws = _count_laws(table.frame, signal, requests, remarks)
-            if laws is not None:
-                _add_counts(table, i, signal, laws)
+            found = _count_laws(table.frame, signal, requests, remarks)
+            if found is not None:
+                _add_counts(table, i, signal, *found)
                 return
     for signal in signals:
         if signal.statistic in _RATIOS:
@@ -247,13 +250,14 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
             table.add_series(i, signal, contrast, Transform.ROOT)
 
 
-def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
+def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws, samples: Floats) -> None:
     table.signal[i] = signal.name
     table.measure[i] = SHARES
     table.arrays["log_quiet"][i] = laws.log_quiet
     table.arrays["log_wide"][i] = laws.log_wide
     table.arrays["log_affected"][i] = laws.log_affected
     table.arrays["contrast"][i] = laws.failed / laws.requests - laws.reference
+    table.arrays["samples"][i] = samples
     table.arrays["scale"][i] = (
         np.sqrt(2.0 * laws.requests * laws.reference * (1 - laws.reference) + 0.5) / laws.requests
     )
@@ -263,8 +267,8 @@ def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
 
 def _count_laws(
     frame: Frame, signal: Signal, requests: Signal, remarks: Remarks
-) -> CountLaws | None:
-    """Count laws of an error series, or None when nothing of it can be read in the window."""
+) -> tuple[CountLaws, Floats] | None:
+    """Count laws of an error series and its samples by footprint; None if none is in the window."""
     n = align_requests(requests, signal, remarks)
     if n is None:
         return None
@@ -288,7 +292,8 @@ def _count_laws(
         return np.bincount(bins[keep], values[keep], minlength=frame.n_bins)
 
     normal = frame.baseline_mask(signal) & good
-    return compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
+    laws = compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
+    return laws, per_bin(good.astype(np.float64)) @ frame.inside.T
 
 
 def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:

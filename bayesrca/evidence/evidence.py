@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.states import StateTable
+from bayesrca.evidence.table import EvidenceTable, build_table
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -45,6 +46,7 @@ class FamilyTable:
         signal: per component the name of the series read, empty where there is none.
         measure: per component what its contrast is (`OwnEvidence.measure`), empty where none is.
         unit: unit of ``excess``.
+        samples: [n, s] samples in the footprint of the series read; None where none were read.
     """
 
     edges: NDArray[np.int64]
@@ -64,6 +66,7 @@ class FamilyTable:
     signal: tuple[str, ...]
     measure: tuple[str, ...]
     unit: str
+    samples: Floats | None = None
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -93,8 +96,9 @@ class Evidence:
         root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
         unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
-        onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
+        reference: what contrasts are taken against, in words; empty where no series were read.
+        onsets: when each component began to change; None where no series were read.
     """
 
     components: tuple[str, ...]
@@ -111,10 +115,26 @@ class Evidence:
     root_log_prior: Floats
     unconnected: NDArray[np.bool_]
     request_rate: Floats
-    onsets: OnsetTable
     notes: tuple[str, ...]
+    reference: str = ""
+    onsets: OnsetTable | None = None
 
     @property
     def alarm(self) -> AlarmTest:
         """Whether anything here is anomalous at all; computed when asked for."""
         return compute_alarm_test(self)
+
+    def table(
+        self, footprint: int | None = None, *, log_ratios: tuple[Floats, Floats] | None = None
+    ) -> EvidenceTable:
+        """Return one row per component and family that says what was seen and how far it moved.
+
+        Args:
+            footprint: index of the footprint to show; None shows each cell where it moved most.
+            log_ratios: as the likelihood computes them, log ratios of "root" to "quiet" of the
+                families' cells, [f, n, s], and of "at fault" to "quiet" of the vitals, [m, s].
+
+        Raises:
+            IndexError: there is no such footprint.
+        """
+        return build_table(self, FAMILIES, footprint, log_ratios)

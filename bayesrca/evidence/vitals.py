@@ -33,6 +33,7 @@ VITALS: tuple[Family, ...] = (
 _PLACE = {family: i for i, family in enumerate(VITALS) if family is not Family.STATE} | {
     Family.AVAILABILITY: VITALS.index(Family.GENERIC)
 }
+_ARRAYS = ("z", "contrast", "scale", "samples")
 LARGEST_Z = 3000.0
 """Size at which a standardised contrast is cut: beyond it no density tells two apart."""
 
@@ -51,6 +52,8 @@ class VitalTable:
         contrast: [m, s], change of the mean, in the series' own unit.
         scale: [m, s], standard deviation of such a change when nothing is wrong (> 0).
         signal: name of each series.
+        unit: unit of each series, empty where it is unknown; None where none were read.
+        samples: [m, s] samples in the footprint; None where none were read.
     """
 
     component: Ints
@@ -59,6 +62,8 @@ class VitalTable:
     contrast: Floats
     scale: Floats
     signal: tuple[str, ...]
+    unit: tuple[str, ...] | None = None
+    samples: Floats | None = None
 
     @classmethod
     def empty(cls, n_footprints: int) -> VitalTable:
@@ -103,7 +108,7 @@ def build_vitals(
     batches = build_batches(frame, signals)
     levels = _lifted_levels(batches, signals)
     s = len(frame.first)
-    arrays = {name: np.full((len(signals), s), np.nan) for name in ("z", "contrast", "scale")}
+    arrays = {name: np.full((len(signals), s), np.nan) for name in _ARRAYS}
     kept = []
     for every, level in zip(batches, levels, strict=True):
         copies = find_copies(every, cell[every.position])
@@ -114,6 +119,7 @@ def build_vitals(
         arrays["z"][batch.position] = found.value / found.scale
         arrays["contrast"][batch.position] = batch.unscale(found.value)
         arrays["scale"][batch.position] = batch.unscale(found.scale)
+        arrays["samples"][batch.position] = found.samples
         if frame.baseline is not None:
             bare = batch.position[found.default_scale]
             _remark(remarks, Remark.DEFAULT_SCALE, signals, bare)
@@ -170,7 +176,7 @@ def _tabulate(
 ) -> VitalTable:
     order = np.argsort(cell, kind="stable")
     order = order[~np.isnan(arrays["z"][order]).all(axis=1)]
-    z, contrast, scale = (arrays[name][order] for name in ("z", "contrast", "scale"))
+    z, contrast, scale, samples = (arrays[name][order] for name in _ARRAYS)
     cut = (np.abs(z) > LARGEST_Z).any(axis=1)
     _remark(remarks, Remark.LARGEST, signals, order[cut])
     return VitalTable(
@@ -180,4 +186,6 @@ def _tabulate(
         contrast=contrast,
         scale=np.where(np.isnan(contrast), np.nan, scale),
         signal=tuple(signals[i].name for i in order),
+        unit=tuple(signals[i].unit for i in order),
+        samples=samples,
     )

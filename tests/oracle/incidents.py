@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence import VITALS, Evidence, FamilyTable, StateTable, VitalTable
-from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
 
@@ -61,7 +60,6 @@ def make_evidence(
         root_log_prior=np.zeros(n),
         unconnected=np.zeros(n, dtype=bool),
         request_rate=np.full((n, s), np.nan),
-        onsets=OnsetTable.empty(n),
         notes=(),
     )
 
