@@ -60,7 +60,15 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             ),
             only=Probability(value=float(share), mcse=0.0, interval=(0.0, float(share))),
             explains=Explanation(
-                own=(), dose=None, path=(), reaches_target=None, footprint=(0.0, 1.0), text=""
+                own=(),
+                dose=None,
+                explained_share=None,
+                path=(),
+                edges=(),
+                affected=(),
+                reaches_target=None,
+                footprint=(0.0, 1.0),
+                text="",
             ),
         )
         for name, share in zip(names, shares, strict=False)

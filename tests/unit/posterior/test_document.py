@@ -35,7 +35,10 @@ KEYS = {
     "onsets": "component signal time lower upper rank",
     "levels": "kind nodes",
     "nodes": "component probability mcse interval",
-    "explains": "own dose path reaches_target footprint text",
+    "explains": "own dose explained_share path edges affected reaches_target footprint text",
+    "explained_share": "family value interval ratio",
+    "edges": "source target family probability",
+    "affected": "component probability",
     "own": "family signal measure contrast scale log_bayes_factor",
     "dose": "family unit cause target",
     "attribution": (

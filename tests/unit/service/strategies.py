@@ -24,6 +24,7 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.posterior.result import (
+    Affected,
     Alarm,
     Ambiguity,
     Answer,
@@ -31,11 +32,13 @@ from bayesrca.posterior.result import (
     CauseSet,
     Diagnostics,
     Dose,
+    ExplainedShare,
     Explanation,
     Level,
     NodeProbability,
     Onset,
     OwnEvidence,
+    PathEdge,
     Probability,
     RootCausePosterior,
 )
@@ -122,11 +125,19 @@ OWN = st.builds(
     log_bayes_factor=DOUBLE,
 )
 DOSE = st.builds(Dose, family=TEXT, unit=TEXT, cause=DOUBLE, target=DOUBLE)
+EXPLAINED = st.builds(
+    ExplainedShare, family=TEXT, value=DOUBLE, interval=st.tuples(DOUBLE, DOUBLE), ratio=DOUBLE
+)
+PATH_EDGE = st.builds(PathEdge, source=TEXT, target=TEXT, family=TEXT, probability=DOUBLE)
+AFFECTED = st.builds(Affected, component=TEXT, probability=DOUBLE)
 EXPLANATION = st.builds(
     Explanation,
     own=st.lists(OWN, max_size=2).map(tuple),
     dose=st.none() | DOSE,
+    explained_share=st.none() | EXPLAINED,
     path=st.lists(TEXT, max_size=3).map(tuple),
+    edges=st.lists(PATH_EDGE, max_size=2).map(tuple),
+    affected=st.lists(AFFECTED, max_size=2).map(tuple),
     reaches_target=st.none() | st.booleans(),
     footprint=st.tuples(DOUBLE, DOUBLE),
     text=TEXT,
