@@ -160,7 +160,12 @@ def analyze(
         evidence = build_evidence(incident, max_bins=settings.max_bins)
     run.stop_if_asked()
     likelihood = PreparedLikelihood(
-        evidence, none_prior=settings.none_prior, max_width=settings.max_width
+        evidence,
+        none_prior=settings.none_prior,
+        max_width=settings.max_width,
+        max_causes=settings.max_causes,
+        set_candidates=settings.set_candidates,
+        centre=unconstrained_prior()[0],
     )
     target = None
     if incident.target is not None:

@@ -81,9 +81,7 @@ def read_alarm(evidence: Evidence) -> Alarm | None:
 
 def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
     """When components began to move, where the evidence tells."""
-    onsets = getattr(evidence, "onsets", None)
-    if onsets is None:
-        return ()
+    onsets = evidence.onsets
     return rank_onsets(
         evidence.components,
         time=onsets.onset,
