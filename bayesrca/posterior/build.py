@@ -66,11 +66,9 @@ def build_posterior(
     )
 
 
-def read_alarm(evidence: Evidence) -> Alarm | None:
-    """Whether anything is anomalous at all, where the evidence tests that."""
-    test = getattr(evidence, "alarm", None)
-    if test is None:
-        return None
+def read_alarm(evidence: Evidence) -> Alarm:
+    """Whether anything is anomalous at all."""
+    test = evidence.alarm
     return Alarm(
         target_p=test.target_p,
         incident_p=test.incident_p,

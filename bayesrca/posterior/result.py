@@ -375,7 +375,7 @@ class Answer:
         attribution: Shapley shares of the target's excess, None where it has none that can be told
             (a note says why). A share is not a probability: read it beside the posterior, never
             as it.
-        alarm: whether anything is anomalous at all; None where that was not tested.
+        alarm: whether anything is anomalous at all.
         onsets: when components began to move, earliest first; those whose moment is known.
         notes: what was absent or assumed, one plain sentence each.
         seed: the seed that reproduces every number.
@@ -389,7 +389,7 @@ class Answer:
     interval_mass: float
     diagnostics: Diagnostics
     attribution: ExcessAttribution | None
-    alarm: Alarm | None
+    alarm: Alarm
     onsets: tuple[Onset, ...]
     notes: tuple[str, ...]
     seed: int
@@ -408,4 +408,4 @@ class Answer:
         Every health gate passed, and something is anomalous: where nothing is, the most probable
         cause of nothing is no reason to act.
         """
-        return self.healthy and (self.alarm is None or self.alarm.anomalous)
+        return self.healthy and self.alarm.anomalous

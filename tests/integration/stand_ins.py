@@ -19,6 +19,7 @@ from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, CancelledError, NoEvidenceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import (
+    Alarm,
     Ambiguity,
     Answer,
     Cause,
@@ -105,7 +106,7 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             max_width=2,
         ),
         attribution=None,
-        alarm=None,
+        alarm=Alarm(target_p=None, incident_p=0.01, anomalous=True, text="made up"),
         onsets=(),
         notes=(repr(settings),),
         seed=seed,

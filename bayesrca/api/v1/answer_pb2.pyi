@@ -1053,7 +1053,7 @@ class Answer(_message.Message):
 
     @_builtins.property
     def alarm(self) -> Global___Alarm:
-        """Whether anything is anomalous at all. Absent where that was not tested."""
+        """Whether anything is anomalous at all."""
 
     @_builtins.property
     def onsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Onset]:
@@ -1075,17 +1075,12 @@ class Answer(_message.Message):
         alarm: Global___Alarm | None = ...,
         onsets: _abc.Iterable[Global___Onset] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alarm", b"_alarm", "_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alarm", b"_alarm", "_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__alarm: _TypeAlias = _typing.Literal["alarm"]  # noqa: Y015
-    _WhichOneofArgType__alarm: _TypeAlias = _typing.Literal["_alarm", b"_alarm"]  # noqa: Y015
     _WhichOneofReturnType__attribution: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
     _WhichOneofArgType__attribution: _TypeAlias = _typing.Literal["_attribution", b"_attribution"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__alarm) -> _WhichOneofReturnType__alarm | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__attribution) -> _WhichOneofReturnType__attribution | None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
