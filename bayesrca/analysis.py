@@ -305,8 +305,8 @@ class _Run:
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         with self.step("diagnose"):
-            sets = getattr(likelihood, "sets", ())
-            root = compute_root_probabilities(draws, self.settings.interval_mass, sets)
+            mass = self.settings.interval_mass
+            root = compute_root_probabilities(draws, mass, likelihood.sets)
             diagnostics = compute_diagnostics(
                 draws, root, reruns=reruns, max_width=likelihood.width
             )

@@ -126,9 +126,6 @@ def analyze(  # noqa: PLR0913  one parameter per option
         max_bins=max_bins,
         cores=cores or os.cpu_count() or 1,
     )
-    if normal_runs is not None and server is not None:
-        msg = "normal runs cannot be sent to a server yet; run without --server"
-        raise InvalidSettingsError(msg, field="normal_runs")
     incident = _load(path, families, normal_runs)
     if server is not None:
         answer = _ask(server, incident, seed, settings)
