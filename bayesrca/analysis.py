@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,6 +34,7 @@ from bayesrca.posterior.build import build_posterior, most_probable_footprint
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.sensitivity import Sensitivity, compute_sensitivity
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
 
@@ -103,6 +104,16 @@ class Analysis:
             "notes": json.dumps(list(answer.notes)),
         }
         return build_tree(self.draws, self.root, self.components, attrs, seed=answer.seed)
+
+    def compute_sensitivity(self, alphas: Sequence[float] = (0.8, 1.25)) -> Sensitivity:
+        """Tell what the answer owes to theta's prior and likelihood, by power-scaling.
+
+        Args:
+            alphas: powers (> 0, not 1) of prior and likelihood for which the answer is given.
+        """
+        return compute_sensitivity(
+            self.draws, self.root, self.components, seed=self.answer.seed, alphas=alphas
+        )
 
 
 def analyze(
