@@ -28,17 +28,20 @@ from bayesrca.incident import Incident
 from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
+from bayesrca.model.loo import estimate_loo
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.posterior.build import build_posterior, most_probable_footprint
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
+from bayesrca.posterior.influence import Influence, estimate_influence
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.sensitivity import Sensitivity, compute_sensitivity
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
 
 if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDDataLOO
     from xarray import DataTree
 
 _LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
@@ -76,12 +79,16 @@ class Analysis:
         components: component names, in topology order.
         draws: the draws behind it.
         root: probabilities per draw, in the order of ``components``.
+        evidence: what they were made from.
+        settings: how.
     """
 
     answer: Answer
     components: tuple[str, ...]
     draws: Draws
     root: RootProbabilities
+    evidence: Evidence
+    settings: Settings
 
     @property
     def attribution(self) -> ExcessAttribution | None:
@@ -113,6 +120,43 @@ class Analysis:
         """
         return compute_sensitivity(
             self.draws, self.root, self.components, seed=self.answer.seed, alphas=alphas
+        )
+
+    def estimate_influence(
+        self, *, seed: int, components: Sequence[str] | None = None
+    ) -> Influence:
+        """Answer again without each component's telemetry: what does the answer rest on?
+
+        Args:
+            seed: every stochastic number follows from it.
+            components: names to leave out, one at a time; all that report anything by default.
+
+        Raises:
+            UnknownComponentError: a name that the topology does not have.
+        """
+        return estimate_influence(
+            self.evidence,
+            self.draws,
+            self.root,
+            seed=_checked_seed(seed),
+            settings=self.settings,
+            components=components,
+        )
+
+    def estimate_loo(self, *, seed: int) -> ELPDDataLOO:
+        """Estimate each component's leave-one-out density; see `bayesrca.model.loo`.
+
+        Args:
+            seed: every stochastic number follows from it.
+
+        Returns:
+            ArviZ's ``ELPDDataLOO``, pointwise by component.
+
+        Raises:
+            NotSupportedError: no component's evidence has such a density.
+        """
+        return estimate_loo(
+            self.evidence, self.draws, seed=_checked_seed(seed), settings=self.settings
         )
 
 
@@ -175,7 +219,14 @@ def analyze(
         versions=library_versions(),
         timings=run.timings,
     )
-    return Analysis(answer=answer, components=evidence.components, draws=draws, root=root)
+    return Analysis(
+        answer=answer,
+        components=evidence.components,
+        draws=draws,
+        root=root,
+        evidence=evidence,
+        settings=settings,
+    )
 
 
 @cache

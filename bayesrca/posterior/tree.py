@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesrca.model.draws import Draws
+from bayesrca.model.draws import Draws, resample
 from bayesrca.model.log_prior import compute_log_prior, split_by_parameter
 from bayesrca.model.parameters import FAMILY_NAMES, PRIORS, natural_values
 from bayesrca.posterior.summary import RootProbabilities
@@ -84,12 +84,9 @@ def _coords(values: Any) -> dict[str, Any]:
 
 
 def _resample(draws: Draws, seed: int) -> Any:
-    """Systematic resampling (Kitagawa 1996): flat indices, [1, number of draws], shuffled."""
+    """Flat indices, [1, number of draws], shuffled: neighbours are no chain."""
     rng = np.random.default_rng(seed)
-    w = draws.weights.ravel()
-    points = (np.arange(w.size) + rng.random()) / w.size
-    index = np.minimum(np.searchsorted(np.cumsum(w), points), w.size - 1)
-    return rng.permutation(index)[None, :]
+    return rng.permutation(resample(draws, draws.log_weights.size, rng))[None, :]
 
 
 def _take(values: Mapping[str, Any], pick: Any) -> dict[str, Any]:
