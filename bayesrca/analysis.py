@@ -30,6 +30,7 @@ from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.loo import estimate_loo
 from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.posterior.build import build_posterior, most_probable_footprint
 from bayesrca.posterior.diagnostics import compute_diagnostics
@@ -194,9 +195,7 @@ def analyze(
     with run.step("evidence"):
         evidence = build_evidence(incident, max_bins=settings.max_bins)
     run.stop_if_asked()
-    likelihood = PreparedLikelihood(
-        evidence, none_prior=settings.none_prior, max_width=settings.max_width
-    )
+    likelihood = prepare_likelihood(evidence, settings)
     target = None
     if incident.target is not None:
         target = incident.topology.index(incident.target.component)

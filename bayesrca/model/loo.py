@@ -16,11 +16,16 @@ from bayesrca.evidence.left_out import has_telemetry, without_components
 from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws, Floats, resample
 from bayesrca.model.log_prior import compute_log_prior
+from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.screen import estimate_by_screen
 
 N_DRAWS = 256
 K_LIMIT = 0.7
 _VARIABLE = "evidence"
+_STILL = "one of its series stands still"
+_SEVERAL = "several of its series share a cell, whose quiet law is a composite"
+_SILENT = "its silence is read, which has no law"
+_DOSE = "its excess work enters the laws of other components, were it the cause"
 
 
 def find_unlawful(evidence: Evidence) -> dict[int, str]:
@@ -54,27 +59,21 @@ def find_unlawful(evidence: Evidence) -> dict[int, str]:
 def _reason(evidence: Evidence, i: int) -> str:
     vitals = evidence.vitals
     own = vitals.component == i
-    z = [vitals.z[own].ravel()]
-    series = [int(np.bincount(vitals.family[own]).max(initial=0))]
-    doses = False
+    found = [
+        (bool((vitals.z[own] == 0.0).any()), _STILL),
+        (np.bincount(vitals.family[own]).max(initial=0) > 1, _SEVERAL),
+        (bool((evidence.root_log_factor[i] != 0.0).any()), _SILENT),
+    ]
     for table in evidence.families:
         rows = table.series_component == i
-        z.append(table.z[rows].ravel())
-        series.append(int(rows.sum()))
         counted = ~np.isnan(table.log_quiet[i]).all()
         with_dose = ~np.isnan(table.dose).all(axis=1)
-        if counted and not with_dose[i]:
-            return "one of its series stands still"
-        doses = doses or bool(with_dose[i] and with_dose.sum() > 1)
-    if (np.concatenate(z) == 0.0).any():
-        return "one of its series stands still"
-    if max(series) > 1:
-        return "several of its series share a cell, whose quiet law is a composite"
-    if (evidence.root_log_factor[i] != 0.0).any():
-        return "its silence is read, which has no law"
-    if doses:
-        return "its excess work enters the laws of other components, were it the cause"
-    return ""
+        found += [
+            (bool((table.z[rows] == 0.0).any() or (counted and not with_dose[i])), _STILL),
+            (rows.sum() > 1, _SEVERAL),
+            (bool(with_dose[i] and with_dose.sum() > 1), _DOSE),
+        ]
+    return next((reason for holds, reason in found if holds), "")
 
 
 def estimate_loo(
@@ -119,7 +118,7 @@ def estimate_loo(
     rng = np.random.default_rng(seed)
     flat = draws.thetas.reshape(-1, draws.thetas.shape[-1])[resample(draws, n_draws, rng)]
     seeds = {i: int(rng.integers(2**63)) for i in lawful}
-    with _prepare(evidence, settings) as whole:
+    with prepare_likelihood(evidence, settings) as whole:
         problem = _Problem(evidence, whole, settings, seeds)
         columns = [problem.compute_pointwise(i, flat) for i in lawful]
         tree = _tree(np.stack(columns, axis=-1), flat, [evidence.components[i] for i in lawful])
@@ -132,12 +131,6 @@ def estimate_loo(
         return stats.reloo(
             refit, loo_orig=first, var_name=_VARIABLE, k_threshold=K_LIMIT, pointwise=True
         )
-
-
-def _prepare(evidence: Evidence, settings: Settings) -> PreparedLikelihood:
-    return PreparedLikelihood(
-        evidence, none_prior=settings.none_prior, max_width=settings.max_width
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +151,7 @@ class _Problem:
 
     def prepare_rest(self, i: int) -> PreparedLikelihood:
         only = np.arange(len(self.evidence.components)) == i
-        return _prepare(without_components(self.evidence, only), self.settings)
+        return prepare_likelihood(without_components(self.evidence, only), self.settings)
 
     def compute_pointwise(self, i: int, thetas: Floats) -> Floats:
         """Log density [d] of component i's evidence given the others' and each theta [d, p]."""

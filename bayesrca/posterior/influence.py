@@ -14,8 +14,8 @@ from bayesrca.config import Settings
 from bayesrca.errors import UnknownComponentError
 from bayesrca.evidence import Evidence
 from bayesrca.evidence.left_out import has_telemetry, without_components
-from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws, resample
+from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.posterior.diagnostics import PARETO_K_LIMIT
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
@@ -108,7 +108,7 @@ def estimate_influence(
     chosen = _chosen(evidence, components)
     rng = np.random.default_rng(seed)
     flat = draws.thetas.reshape(-1, draws.thetas.shape[-1])[resample(draws, n_draws, rng)]
-    with _prepare(evidence, settings) as likelihood:
+    with prepare_likelihood(evidence, settings) as likelihood:
         _, whole = likelihood.compute_root_log_posterior(flat, threads=settings.cores)
     rows = [
         _left_out(evidence, i, flat, whole, root, settings=settings, seed=int(rng.integers(2**63)))
@@ -133,12 +133,6 @@ def _chosen(evidence: Evidence, components: Sequence[str] | None) -> list[int]:
     return [i for i in every if reports[i]]
 
 
-def _prepare(evidence: Evidence, settings: Settings) -> PreparedLikelihood:
-    return PreparedLikelihood(
-        evidence, none_prior=settings.none_prior, max_width=settings.max_width
-    )
-
-
 def _left_out(
     evidence: Evidence,
     i: int,
@@ -151,7 +145,7 @@ def _left_out(
 ) -> LeftOut:
     array_stats: Any = import_module("arviz_stats.base").array_stats
     only = np.arange(len(evidence.components)) == i
-    with _prepare(without_components(evidence, only), settings) as likelihood:
+    with prepare_likelihood(without_components(evidence, only), settings) as likelihood:
         log_root, rest = likelihood.compute_root_log_posterior(thetas, threads=settings.cores)
         # ArviZ takes log likelihoods and negates them.
         smooth, k = array_stats.psislw(whole - rest)
