@@ -6,6 +6,7 @@ the graph and the gaps are made up, by laws that are not the model's (docs/simul
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -25,6 +26,8 @@ VISIBLE = 3.0
 """Standard deviations by which the target must have moved, for nobody notices less."""
 _TRIES = 200
 """Faults drawn before a quiet window is given up."""
+_CANDIDATES = 3
+"""Windows of which the calmest is taken: recorded normal periods hold faults of their own."""
 _FEWEST = 3
 """Samples a window has at least."""
 
@@ -83,7 +86,8 @@ def inject(
             can be seen in this system (no graph for `Part.HIDDEN`, say).
     """
     rng = np.random.default_rng(seed)
-    quiet = cut_normal(incident, _choose_window(incident, rng))
+    candidates = 1 if part is Part.QUIET else _CANDIDATES
+    quiet = cut_normal(incident, _choose_window(incident, rng, candidates))
     for _ in range(_TRIES):
         made = _MAKERS[part](quiet, rng)
         if made is not None:
@@ -97,25 +101,41 @@ def inject(
     return replace(made, incident=spoil(found, rng))
 
 
-def _choose_window(incident: Incident, rng: np.random.Generator) -> TimeWindow:
-    """A window as long as the incident's, or a third of the normal period if that is shorter."""
+def _choose_window(incident: Incident, rng: np.random.Generator, candidates: int) -> TimeWindow:
+    """The calmest of some windows drawn at random from the normal period.
+
+    A window is as long as the incident's, or a third of the normal period if that is shorter.
+    """
     normal = record_normal(incident)
     if incident.window is None or len(normal.times) < 3 * _FEWEST:
         msg = f"incident {incident.name!r} has no window or no normal period to cut one from"
         raise InvalidIncidentError(msg, field="baseline")
-    inside = int(incident.window.contains(_all_times(incident)).sum())
-    m = max(_FEWEST, min(inside, len(normal.times) // 3))
+    clocks = {id(s.timestamps): s.timestamps for s in incident.signals}.values()
+    inside = incident.window.contains(np.unique(np.concatenate(list(clocks))))
+    m = max(_FEWEST, min(int(inside.sum()), len(normal.times) // 3))
     starts = np.arange(len(normal.times) - m + 1)
     spans = normal.times[starts + m - 1] - normal.times[starts]
     # A gap or the incident itself may lie between two normal samples.
     even = starts[spans <= 1.5 * np.median(spans)]
     first = int(even[rng.integers(len(even))])
+    for other in even[rng.integers(len(even), size=candidates - 1)]:
+        first = min(first, int(other), key=lambda k: _unrest(normal.values, k, m))
     return TimeWindow(float(normal.times[first]), float(normal.times[first + m - 1]))
 
 
-def _all_times(incident: Incident) -> NDArray[np.float64]:
-    clocks = {id(s.timestamps): s.timestamps for s in incident.signals}.values()
-    return np.unique(np.concatenate(list(clocks)))
+def _unrest(values: NDArray[np.float64], first: int, m: int) -> float:
+    """How far the window's means lie from the series' medians, by the spread of samples.
+
+    Each series counts ten spreads at most: the mean tells a system that is disturbed from a single
+    series that is.
+    """
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of series without a sample
+        middle = np.nanmedian(values, axis=1)
+        spread = np.nanmedian(np.abs(values - middle[:, None]), axis=1) + 0.05 * np.abs(middle)
+        mean = np.nanmean(values[:, first : first + m], axis=1)
+        size = np.abs(mean - middle) / np.where(spread > 0, spread, np.inf)
+    return float(np.nanmean(np.minimum(size, 10.0))) if np.isfinite(size).any() else 0.0
 
 
 _SYMPTOMS = (Family.LATENCY, Family.ERRORS)

@@ -289,13 +289,19 @@ def _other_state(fault: Injection, s: int) -> float:
     return now + 1.0 if now == 0.0 or fault.chance(0.5) else 0.0
 
 
+def _shows(fault: Injection, family: Family) -> bool:
+    """Whether the root's own series tell; a meter that always reads zero does not."""
+    panel = fault.panel
+    return any(panel.moved(s) > 0.0 for s in panel.series(fault.root, family))
+
+
 def _slowness(fault: Injection) -> bool:
     slow_down(fault, fault.log_uniform(1.3, 30.0))
     if fault.chance(0.2):
         fail(fault, fault.log_uniform(0.01, 0.3))
     if fault.chance(0.4):
         disturb(fault, fault.root, (Family.CPU, Family.MEMORY, Family.NETWORK, Family.GENERIC))
-    return bool(fault.panel.series(fault.root, Family.LATENCY))
+    return _shows(fault, Family.LATENCY)
 
 
 def _failures(fault: Injection) -> bool:
@@ -304,7 +310,7 @@ def _failures(fault: Injection) -> bool:
         slow_down(fault, fault.log_uniform(1.05, 4.0))
     if fault.chance(0.3):
         disturb(fault, fault.root, (Family.CPU, Family.MEMORY, Family.NETWORK, Family.GENERIC))
-    return bool(fault.panel.series(fault.root, Family.ERRORS))
+    return _shows(fault, Family.ERRORS)
 
 
 def _resource(fault: Injection) -> bool:

@@ -95,7 +95,7 @@ def _inject(
 def _make_quiet(
     topology: Topology, rng: np.random.Generator, *, samples: int, step: float, season: float | None
 ) -> Incident:
-    time = step * np.arange(samples)
+    time = step * np.arange(samples, dtype=np.float64)
     time.setflags(write=False)
     n = len(topology)
     course = np.ones(samples)
@@ -157,4 +157,4 @@ def _wander(rng: np.random.Generator, n: int, samples: int, sd: float) -> Floats
     noise = rng.standard_normal((n, samples + 9))
     sums = np.cumsum(noise, axis=1)
     smooth = (sums[:, 9:] - np.pad(sums, ((0, 0), (1, 0)))[:, :samples]) / np.sqrt(10.0)
-    return np.exp(sd * smooth)
+    return np.asarray(np.exp(sd * smooth))
