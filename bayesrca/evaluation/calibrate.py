@@ -19,8 +19,9 @@ from bayesrca.errors import BayesRcaError, InvalidIncidentError
 from bayesrca.evaluation.cases import DataSet
 from bayesrca.evaluation.inject import NO_CULPRIT, Injected, Part, inject
 from bayesrca.evaluation.outcome import DataSetResult, Outcome, Prediction, read_answer
+from bayesrca.evaluation.run import load_case
 from bayesrca.evaluation.workers import work
-from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.ingest import FamilyRules
 from bayesrca.ingest.folder import folder_name
 
 _CYCLE = 15
@@ -172,7 +173,7 @@ def _try(plan: CalibrationPlan, task: _Task) -> Trial | str:
     made, reason = None, ""
     for case in task.cases:
         try:
-            incident = load_incident(case, families=plan.families)
+            incident = load_case(case, plan.families)
             made = inject(incident, seed=task.seed, part=task.part)
             break
         except InvalidIncidentError as error:
