@@ -24,7 +24,7 @@ from bayesrca.errors import (
     NoEvidenceError,
 )
 from bayesrca.evidence import Evidence, build_evidence
-from bayesrca.incident import Incident
+from bayesrca.incident import ComponentKind, Incident, Topology
 from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
@@ -32,11 +32,17 @@ from bayesrca.model.loo import estimate_loo
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.screen import estimate_by_screen
-from bayesrca.posterior.build import build_posterior, most_probable_footprint
+from bayesrca.posterior.build import (
+    build_posterior,
+    most_probable_footprint,
+    read_alarm,
+    read_onsets,
+)
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.influence import Influence, estimate_influence
-from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.levels import compute_level
+from bayesrca.posterior.result import Answer, Diagnostics, Level
 from bayesrca.posterior.sensitivity import Sensitivity, compute_sensitivity
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
@@ -77,7 +83,7 @@ class Analysis:
 
     Attributes:
         answer: the probabilities, explanations and diagnostics.
-        components: component names, in topology order.
+        topology: the incident's components and edges.
         draws: the draws behind it.
         root: probabilities per draw, in the order of ``components``.
         evidence: what they were made from.
@@ -85,16 +91,30 @@ class Analysis:
     """
 
     answer: Answer
-    components: tuple[str, ...]
+    topology: Topology
     draws: Draws
     root: RootProbabilities
     evidence: Evidence
     settings: Settings
 
     @property
+    def components(self) -> tuple[str, ...]:
+        """Component names, in topology order."""
+        return self.topology.names
+
+    @property
     def attribution(self) -> ExcessAttribution | None:
         """Shapley shares of the target's excess, or None; a share is not a probability."""
         return self.answer.attribution
+
+    def aggregate(self, kind: ComponentKind) -> Level:
+        """Return p(it, or a component inside it, is a cause) of every component of one kind.
+
+        Computed from the draws for any kind; `RootCausePosterior.levels` holds those of which a
+        component contains another.
+        """
+        mass = self.answer.interval_mass
+        return compute_level(self.draws, self.root, self.topology.components, kind, mass)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON form (docs/json.md)."""
@@ -203,7 +223,15 @@ def analyze(
         run.stop_if_asked()
         draws, root, diagnostics = run.estimate(likelihood)
         with run.step("explain"):
-            posterior = build_posterior(draws, root, evidence, likelihood, target)
+            posterior = build_posterior(
+                draws,
+                root,
+                evidence,
+                likelihood,
+                topology=incident.topology,
+                target=target,
+                interval_mass=settings.interval_mass,
+            )
             footprint = most_probable_footprint(draws, likelihood)
             attribution = run.attribute(evidence, footprint)
     answer = Answer(
@@ -213,6 +241,8 @@ def analyze(
         interval_mass=settings.interval_mass,
         diagnostics=diagnostics,
         attribution=attribution,
+        alarm=read_alarm(evidence),
+        onsets=read_onsets(evidence),
         notes=(*evidence.notes, *run.notes),
         seed=seed,
         versions=library_versions(),
@@ -220,7 +250,7 @@ def analyze(
     )
     return Analysis(
         answer=answer,
-        components=evidence.components,
+        topology=incident.topology,
         draws=draws,
         root=root,
         evidence=evidence,
@@ -331,7 +361,8 @@ class _Run:
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         with self.step("diagnose"):
-            root = compute_root_probabilities(draws, self.settings.interval_mass)
+            sets = getattr(likelihood, "sets", ())
+            root = compute_root_probabilities(draws, self.settings.interval_mass, sets)
             diagnostics = compute_diagnostics(
                 draws, root, reruns=reruns, max_width=likelihood.width
             )

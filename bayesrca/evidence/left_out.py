@@ -20,8 +20,8 @@ _CELLS = (
 def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evidence:
     """Treat everything the given components report as missing.
 
-    Graph, target, alarm and which vitals a component reports stay: they say what could be the cause
-    before anything is measured. The silence of a component is measured, and goes.
+    Graph, target, alarm, prior weights and which vitals a component reports stay: they say what
+    could be the cause before anything is measured. A component's silence is measured, and goes.
 
     Args:
         evidence: the whole.
@@ -38,8 +38,11 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
             z=_blank(vitals.z, gone),
             contrast=_blank(vitals.contrast, gone),
             scale=_blank(vitals.scale, gone),
+            log_fault=_blank(vitals.log_fault, gone),
+            log_disturbed=_blank(vitals.log_disturbed, gone),
         ),
         root_log_factor=np.where(components[:, None], 0.0, evidence.root_log_factor),
+        crash_log_ratio=np.where(components[:, None], 0.0, evidence.crash_log_ratio),
         request_rate=_blank(evidence.request_rate, components),
     )
 
@@ -51,11 +54,14 @@ def without_telemetry(evidence: Evidence) -> Evidence:
 
 def has_telemetry(evidence: Evidence) -> NDArray[np.bool_]:
     """[n] whether anything of a component is measured in any footprint."""
+    vitals = evidence.vitals
     seen = np.asarray((evidence.root_log_factor != 0.0).any(axis=1))
+    seen |= (evidence.crash_log_ratio != 0.0).any(axis=1)
     for table in evidence.families:
         seen[table.series_component[~np.isnan(table.z).all(axis=1)]] = True
         seen |= ~np.isnan(table.log_quiet).all(axis=1)
-    seen[evidence.vitals.component[~np.isnan(evidence.vitals.z).all(axis=1)]] = True
+    for values in (vitals.z, vitals.log_fault):
+        seen[vitals.component[~np.isnan(values).all(axis=1)]] = True
     return seen
 
 

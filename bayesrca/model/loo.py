@@ -25,6 +25,7 @@ _VARIABLE = "evidence"
 _STILL = "one of its series stands still"
 _SEVERAL = "several of its series share a cell, whose quiet law is a composite"
 _SILENT = "its silence is read, which has no law"
+_STATES = "its discrete states are read as ratios, which have no law"
 _DOSE = "its excess work enters the laws of other components, were it the cause"
 
 
@@ -37,7 +38,8 @@ def find_unlawful(evidence: Evidence) -> dict[int, str]:
     - there is one footprint: several overlap, and their quiet law is a composite;
     - each of its cells holds one series: the quiet law of several is a composite, too;
     - no contrast of it stands still: that is read as a probability, not as a density;
-    - nothing is read from its silence, which is a factor and no law;
+    - nothing is read from its silence, its absence or its discrete states: those are ratios, and
+      not of laws that are written down;
     - no other component has a dose in a family in which it has one: were it the root, its dose
       would enter their laws, and its absence is read as another law, not as an integral.
 
@@ -63,6 +65,8 @@ def _reason(evidence: Evidence, i: int) -> str:
         (bool((vitals.z[own] == 0.0).any()), _STILL),
         (np.bincount(vitals.family[own]).max(initial=0) > 1, _SEVERAL),
         (bool((evidence.root_log_factor[i] != 0.0).any()), _SILENT),
+        (bool((evidence.crash_log_ratio[i] != 0.0).any()), _SILENT),
+        (bool((~np.isnan(vitals.log_fault[own])).any()), _STATES),
     ]
     for table in evidence.families:
         rows = table.series_component == i
@@ -104,8 +108,15 @@ def estimate_loo(
         components that have a lawful density; k is 0 where the screen ran again.
 
     Raises:
-        NotSupportedError: no component's evidence has a density of its own (`find_unlawful`).
+        NotSupportedError: no component's evidence has a density of its own (`find_unlawful`), or
+            sets of several causes are weighed, which are chosen by the evidence.
     """
+    if settings.max_causes > 1:
+        msg = (
+            "sets of several causes are chosen by looking at the evidence, so leaving some of it "
+            "out changes the model: analyse with Settings(max_causes=1)"
+        )
+        raise NotSupportedError(msg, field="max_causes")
     unlawful = find_unlawful(evidence)
     lawful = [int(i) for i in np.flatnonzero(has_telemetry(evidence)) if int(i) not in unlawful]
     if not lawful:

@@ -154,7 +154,7 @@ def _left_out(
             draws = estimate_by_screen(likelihood, seed=seed, settings=settings)
         else:
             draws = _batched(thetas, smooth, log_root, rest, float(k))
-    without = compute_root_probabilities(draws, settings.interval_mass)
+        without = compute_root_probabilities(draws, settings.interval_mass, likelihood.sets)
     return LeftOut(
         component=evidence.components[i],
         distance=0.5 * float(np.abs(without.values - root.values).sum()),

@@ -12,6 +12,8 @@ from scipy import stats
 
 from bayesrca.config import Settings
 from bayesrca.errors import NotSupportedError
+from bayesrca.evaluation.simulate import simulate_evidence
+from bayesrca.evaluation.simulate_cells import Continuous
 from bayesrca.evidence import Evidence, VitalTable
 from bayesrca.evidence.left_out import has_telemetry, without_components
 from bayesrca.kernels.propagation import PreparedLikelihood
@@ -20,11 +22,9 @@ from bayesrca.model.loo import estimate_loo, find_unlawful
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.model.screen import estimate_by_screen
 from tests.oracle.incidents import empty_table, make_evidence, make_vitals
-from tests.statistical.cells import Continuous
-from tests.statistical.simulator import simulate
 
 Floats = NDArray[np.float64]
-SETTINGS = Settings(screen_points=128)
+SETTINGS = Settings(screen_points=128, max_causes=1)
 EDGES = np.array([[0, 1], [1, 2]], dtype=np.int64)
 U, WEIGHT = np.polynomial.legendre.leggauss(160)
 """Nodes of u in (-1, 1), with z = u / (1 - |u|): effects' tails of z^-2 become flat."""
@@ -155,7 +155,7 @@ def test_it_is_the_ratio_of_marginal_likelihoods(
 
 
 def test_simulated_incidents_have_lawful_components() -> None:
-    evidence = simulate(np.random.default_rng(5), 0.05).evidence
+    evidence, _ = simulate_evidence(seed=5, components=12)
     unlawful = find_unlawful(evidence)
     lawful = set(np.flatnonzero(has_telemetry(evidence)).tolist()) - set(unlawful)
     assert lawful
