@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bayesrca.config import LearnedPrior, Method, Settings
 from bayesrca.errors import InvalidSettingsError
@@ -162,7 +163,9 @@ def test_the_prior_in_use_is_the_learned_one_or_the_built_in_one() -> None:
     assert Settings(method=Method.SCREEN, prior=learned) == Settings(method="screen", prior=learned)  # type: ignore[arg-type]
 
 
-def make_learned(mean: Any, sd: Any, gamma: float = 1.0) -> LearnedPrior:
+def make_learned(
+    mean: NDArray[np.float64], sd: NDArray[np.float64], gamma: float = 1.0
+) -> LearnedPrior:
     return LearnedPrior(
         name="x.json",
         sha256="0" * 64,
