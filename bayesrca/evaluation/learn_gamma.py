@@ -30,8 +30,8 @@ class Gamma:
     Attributes:
         value: what analyses use: the estimate, or 1 where the evidence for it is weak.
         estimate: the best of `GAMMAS` on held-out groups.
-        std_err: its standard error over groups (slope and curvature of their scores: Huber 1967), at
-            most 1.
+        std_err: its standard error over groups, at most 1 (from the slopes and curvatures of
+            their scores: Huber 1967).
         gain: held-out log score at the estimate less that at 1, a mean over groups.
         gain_std_err: its standard error over groups.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -74,8 +74,11 @@ def exact_log_posterior(
     return total
 
 
-def hessian(f: object, x: Floats, h: float = 1e-3) -> Floats:
-    assert callable(f)
+def negative(x: Floats, data: Sequence[tuple[Floats, Floats]], shares: Sequence[float]) -> float:
+    return -exact_log_posterior(x, data, shares)
+
+
+def hessian(f: Callable[[Floats], float], x: Floats, h: float = 1e-3) -> Floats:
     e = h * np.eye(len(x))
     return np.array(
         [
@@ -90,9 +93,9 @@ def test_the_mode_and_its_covariance_are_those_of_the_exact_posterior() -> None:
     data = simulate(1, 30)
     shares = [1.0 if i % 3 else 0.5 for i in range(30)]
     fleet = fit(data, shares)
-    found = minimize(lambda x: -exact_log_posterior(x, data, shares), np.zeros(4), tol=1e-10)
+    found = minimize(negative, np.zeros(4), (data, shares), tol=1e-10)
     np.testing.assert_allclose(fleet.x, found.x, atol=0.05)
-    information = -hessian(lambda x: exact_log_posterior(x, data, shares), found.x)
+    information = hessian(lambda x: negative(x, data, shares), found.x)
     np.testing.assert_allclose(fleet.covariance, np.linalg.inv(information), atol=0.04)
     # The data moved it: agreement is not that of two fits which stayed at the prior.
     assert found.x[0] > 1.0
@@ -104,7 +107,7 @@ def test_one_step_leaves_a_group_out() -> None:
     fleet = fit(data, shares)
     without = [0.0 if i < 3 else 1.0 for i in range(24)]
     one_step, _ = climb(fleet, slopes_of(fleet, data), without)
-    refitted = minimize(lambda x: -exact_log_posterior(x, data, without), np.zeros(4), tol=1e-10).x
+    refitted = minimize(negative, np.zeros(4), (data, without), tol=1e-10).x
     np.testing.assert_allclose(one_step.x, refitted, atol=0.12)
     assert np.abs(refitted - fleet.x).max() > 0.15
 
