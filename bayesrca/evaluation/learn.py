@@ -46,9 +46,9 @@ FEWEST_GROUPS = 6
 POINTS = 256
 """Points of each scramble while learning, more than an answer takes: errors add up over incidents.
 """
-MOST_ROUNDS = 12
+MOST_ROUNDS = 16
 """Newton steps at most."""
-SMALL_STEP = 0.05
+SMALL_STEP = 0.1
 """A step below this, in prior standard deviations, ends the learning."""
 PARETO_K_LIMIT = 0.7
 """An incident whose weights have a larger Pareto shape is not learned from."""
