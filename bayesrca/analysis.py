@@ -24,17 +24,23 @@ from bayesrca.errors import (
     NoEvidenceError,
 )
 from bayesrca.evidence import Evidence, build_evidence
-from bayesrca.incident import Incident
+from bayesrca.incident import ComponentKind, Incident, Topology
 from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.model.tempering import temper
-from bayesrca.posterior.build import build_posterior, most_probable_footprint
+from bayesrca.posterior.build import (
+    build_posterior,
+    most_probable_footprint,
+    read_alarm,
+    read_onsets,
+)
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
-from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.levels import compute_level
+from bayesrca.posterior.result import Answer, Diagnostics, Level
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
 
@@ -73,20 +79,34 @@ class Analysis:
 
     Attributes:
         answer: the probabilities, explanations and diagnostics.
-        components: component names, in topology order.
+        topology: the incident's components and edges.
         draws: the draws behind it.
         root: probabilities per draw, in the order of ``components``.
     """
 
     answer: Answer
-    components: tuple[str, ...]
+    topology: Topology
     draws: Draws
     root: RootProbabilities
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Component names, in topology order."""
+        return self.topology.names
 
     @property
     def attribution(self) -> ExcessAttribution | None:
         """Shapley shares of the target's excess, or None; a share is not a probability."""
         return self.answer.attribution
+
+    def aggregate(self, kind: ComponentKind) -> Level:
+        """Return p(it, or a component inside it, is a cause) of every component of one kind.
+
+        Computed from the draws for any kind; `RootCausePosterior.levels` holds those of which a
+        component contains another.
+        """
+        mass = self.answer.interval_mass
+        return compute_level(self.draws, self.root, self.topology.components, kind, mass)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON form (docs/json.md)."""
@@ -143,7 +163,12 @@ def analyze(
     run.n_components = len(evidence.components)
     run.stop_if_asked()
     likelihood = PreparedLikelihood(
-        evidence, none_prior=settings.none_prior, max_width=settings.max_width
+        evidence,
+        none_prior=settings.none_prior,
+        max_width=settings.max_width,
+        max_causes=settings.max_causes,
+        set_candidates=settings.set_candidates,
+        centre=prior_in_use(settings)[0],
     )
     target = None
     if incident.target is not None:
@@ -152,7 +177,15 @@ def analyze(
         run.stop_if_asked()
         draws, root, diagnostics = run.estimate(likelihood)
         with run.step("explain"):
-            posterior = build_posterior(draws, root, evidence, likelihood, target)
+            posterior = build_posterior(
+                draws,
+                root,
+                evidence,
+                likelihood,
+                topology=incident.topology,
+                target=target,
+                interval_mass=settings.interval_mass,
+            )
             footprint = most_probable_footprint(draws, likelihood)
             attribution = run.attribute(evidence, footprint)
     answer = Answer(
@@ -162,12 +195,14 @@ def analyze(
         interval_mass=settings.interval_mass,
         diagnostics=diagnostics,
         attribution=attribution,
+        alarm=read_alarm(evidence),
+        onsets=read_onsets(evidence),
         notes=(*evidence.notes, *run.notes),
         seed=seed,
         versions=library_versions() | _prior_version(settings),
         timings=run.timings,
     )
-    return Analysis(answer=answer, components=evidence.components, draws=draws, root=root)
+    return Analysis(answer=answer, topology=incident.topology, draws=draws, root=root)
 
 
 @cache
@@ -292,7 +327,7 @@ class _Run:
             n = self.n_components
             draws = temper(draws, s.prior.gamma, none_prior=s.none_prior, n_components=n)
         with self.step("diagnose"):
-            root = compute_root_probabilities(draws, s.interval_mass)
+            root = compute_root_probabilities(draws, s.interval_mass, likelihood.sets)
             diagnostics = compute_diagnostics(
                 draws,
                 root,

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,12 @@ def analyze(  # noqa: PLR0913  one parameter per option
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
     ] = None,
+    normal_runs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of fault-free runs of the same system (docs/incident-folder.md)."
+        ),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(help="Let the server at HOST:PORT compute; the same numbers come back."),
@@ -121,7 +128,10 @@ def analyze(  # noqa: PLR0913  one parameter per option
         cores=cores or os.cpu_count() or 1,
         prior=read_prior(prior),
     )
-    incident = _load(path, families)
+    if normal_runs is not None and server is not None:
+        msg = "normal runs cannot be sent to a server yet; run without --server"
+        raise InvalidSettingsError(msg, field="normal_runs")
+    incident = _load(path, families, normal_runs)
     if server is not None:
         answer = _ask(server, incident, seed, settings)
         _show(answer, as_json=as_json, top=top)
@@ -211,11 +221,15 @@ def _code_of(error: BayesRcaError) -> int:
     return EXIT_USAGE if isinstance(error, InvalidSettingsError) else EXIT_INPUT
 
 
-def _load(path: Path, families: Path | None) -> Incident:
-    from bayesrca.ingest import FamilyRules, load_incident  # noqa: PLC0415  keeps --help fast
+def _load(path: Path, families: Path | None, normal_runs: Path | None) -> Incident:
+    # Late, to keep --help fast.
+    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs  # noqa: PLC0415
 
     rules = None if families is None else FamilyRules.from_toml(families)
-    return load_incident(path, families=rules)
+    incident = load_incident(path, families=rules)
+    if normal_runs is None:
+        return incident
+    return replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
 
 
 def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:

@@ -72,6 +72,9 @@ class Settings:
             error.
         screen_points: points per scramble (8 to 2^16; powers of two balance best).
         none_prior: prior probability that no listed component is the cause, in (0, 1).
+        max_causes: largest number of components that may be causes at once (1 to 3).
+        set_candidates: components among which sets of several causes are formed, those most
+            probable as single causes (2 to 24).
         interval_mass: mass of the reported credible intervals, in (0, 1). Default .89, ArviZ's own.
         cores: threads one analysis may use (>= 1). Never changes a number in the answer.
         max_bins: bins into which the incident window is cut to place onset and end (2 to 12).
@@ -93,6 +96,8 @@ class Settings:
     screen_scrambles: int = 16
     screen_points: int = 64
     none_prior: float = 0.05
+    max_causes: int = 3
+    set_candidates: int = 10
     interval_mass: float = 0.89
     cores: int = 2
     max_bins: int = 5
@@ -110,6 +115,8 @@ class Settings:
             ("screen_scrambles", 4, 1024),
             ("screen_points", 8, _MOST_SCREEN_POINTS),
             ("cores", 1, 1024),
+            ("max_causes", 1, 3),
+            ("set_candidates", 2, 24),
             ("max_bins", 2, 12),
             ("max_width", 1, 20),
         ):

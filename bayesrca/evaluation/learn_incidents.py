@@ -15,10 +15,12 @@ from scipy.special import logsumexp
 from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError
 from bayesrca.evaluation.cases import DataSet, Labels, read_labels
+from bayesrca.evaluation.run import load_case
 from bayesrca.evidence import build_evidence
-from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.ingest import FamilyRules
 from bayesrca.ingest.folder import folder_name
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
+from bayesrca.model.prior_file import prior_in_use
 
 Floats = NDArray[np.float64]
 
@@ -94,18 +96,21 @@ def prepare_incidents(
         name = _case_name(case)
         try:
             labels = read_labels(case)
-            evidence = build_evidence(
-                load_incident(case, families=families), max_bins=settings.max_bins
-            )
+            evidence = build_evidence(load_case(case, families), max_bins=settings.max_bins)
             likelihood = stack.enter_context(
                 PreparedLikelihood(
-                    evidence, none_prior=settings.none_prior, max_width=settings.max_width
+                    evidence,
+                    none_prior=settings.none_prior,
+                    max_width=settings.max_width,
+                    max_causes=settings.max_causes,
+                    set_candidates=settings.set_candidates,
+                    centre=prior_in_use(settings)[0],
                 )
             )
         except BayesRcaError as error:
             left_out.append(LeftOut(name, str(error)))
             continue
-        truth = find_truth(labels, evidence.components, getattr(likelihood, "sets", ()))
+        truth = find_truth(labels, evidence.components, likelihood.sets)
         if isinstance(truth, str):
             left_out.append(LeftOut(name, truth))
             likelihood.release()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, IncidentFormatError
-from bayesrca.evaluation.cases import DataSet, Labels, read_labels
+from bayesrca.evaluation.cases import DataSet, Labels, find_normal_runs, read_labels
 from bayesrca.evaluation.outcome import (
     DataSetResult,
     NormalOutcome,
@@ -36,8 +37,8 @@ from bayesrca.evaluation.periods import (
     find_quiet_windows,
     record_normal,
 )
-from bayesrca.incident import TimeWindow
-from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.incident import Incident, Run, TimeWindow
+from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs
 from bayesrca.ingest.folder import folder_name
 from bayesrca.model import warm
 
@@ -225,7 +226,7 @@ def _answer(task: _Task, plan: Plan) -> _Done:
     begun = time.process_time()
     prediction, reason = None, ""
     try:
-        incident = load_incident(task.case, families=plan.families)
+        incident = load_case(task.case, plan.families)
         if task.quiet is not None:
             incident = cut_normal(incident, task.quiet)
         if plan.mode is Mode.ONLINE:
@@ -236,6 +237,22 @@ def _answer(task: _Task, plan: Plan) -> _Done:
     except Exception as error:  # a bug met in one case must not cost the others
         reason = f"unexpected {type(error).__name__}: {error}"
     return _Done(prediction, reason, time.process_time() - begun)
+
+
+def load_case(case: Path, families: FamilyRules | None) -> Incident:
+    """Read a case with the normal runs of its data set.
+
+    Raises:
+        BayesRcaError: the case or a normal run cannot be read.
+    """
+    incident = load_incident(case, families=families)
+    folder = find_normal_runs(case)
+    return incident if folder is None else replace(incident, normal_runs=_runs(folder, families))
+
+
+@lru_cache(maxsize=1)  # cases of one data set come one after the other
+def _runs(folder: Path, families: FamilyRules | None) -> tuple[Run, ...]:
+    return load_normal_runs(folder, families=families)
 
 
 def _work_here(tasks: Sequence[_Task], plan: Plan) -> Generator[tuple[int, _Done]]:

@@ -1,7 +1,18 @@
 """What an incident's telemetry says about each component, as named arrays."""
 
+from bayesrca.evidence.alarm_test import AlarmTest
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
-__all__ = ["FAMILIES", "VITALS", "Evidence", "FamilyTable", "VitalTable", "build_evidence"]
+__all__ = [
+    "FAMILIES",
+    "VITALS",
+    "AlarmTest",
+    "Evidence",
+    "FamilyTable",
+    "OnsetTable",
+    "VitalTable",
+    "build_evidence",
+]

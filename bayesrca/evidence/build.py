@@ -13,6 +13,7 @@ from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
+from bayesrca.evidence.onsets import find_onsets
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -93,7 +94,11 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         families=tables,
         vitals=vitals,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
+        root_log_prior=np.zeros(len(incident.topology)),
+        crash_log_ratio=np.zeros((len(incident.topology), n_footprints)),
+        demand=incident.topology.propagation_edges(Family.LOAD),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
+        onsets=find_onsets(incident, frame, tables, vitals),
         notes=tuple(notes),
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -83,7 +85,12 @@ class Evidence:
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
+        root_log_prior: [n] log prior weight of each component as a root, against the others.
+        crash_log_ratio: [n, s] log ratio of "crashed" to "as usual" for the presence of the
+            component's telemetry, 0 where nothing can be said.
+        demand: int64 [e, 2], pairs (from, to) along which demand travels.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
+        onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
     """
 
@@ -95,5 +102,14 @@ class Evidence:
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
     root_log_factor: Floats
+    root_log_prior: Floats
+    crash_log_ratio: Floats
+    demand: NDArray[np.int64]
     request_rate: Floats
+    onsets: OnsetTable
     notes: tuple[str, ...]
+
+    @property
+    def alarm(self) -> AlarmTest:
+        """Whether anything here is anomalous at all; computed when asked for."""
+        return compute_alarm_test(self)

@@ -25,9 +25,12 @@ VITALS: tuple[Family, ...] = (
     Family.DISK,
     Family.NETWORK,
     Family.GENERIC,
+    Family.HOST,
+    Family.STATE,
+    Family.EGRESS,
 )
 """Families of a `VitalTable`, in the order of its ``family``."""
-_PLACE = {family: i for i, family in enumerate(VITALS)} | {
+_PLACE = {family: i for i, family in enumerate(VITALS) if family is not Family.STATE} | {
     Family.AVAILABILITY: VITALS.index(Family.GENERIC)
 }
 LARGEST_Z = 3000.0
@@ -47,6 +50,8 @@ class VitalTable:
         z: [m, s], signed contrast in units of its null scale, at most `LARGEST_Z` in size.
         contrast: [m, s], change of the mean, in the series' own unit.
         scale: [m, s], standard deviation of such a change when nothing is wrong (> 0).
+        log_fault: [m, s], of discrete states the log density ratio "at fault" to quiet; else NaN.
+        log_disturbed: [m, s], the same for "disturbed".
         signal: name of each series.
     """
 
@@ -55,6 +60,8 @@ class VitalTable:
     z: Floats
     contrast: Floats
     scale: Floats
+    log_fault: Floats
+    log_disturbed: Floats
     signal: tuple[str, ...]
 
     @classmethod
@@ -62,7 +69,14 @@ class VitalTable:
         """Return a table without a series."""
         index, values = np.zeros(0, dtype=np.int64), np.zeros((0, n_footprints))
         return cls(
-            component=index, family=index, z=values, contrast=values, scale=values, signal=()
+            component=index,
+            family=index,
+            z=values,
+            contrast=values,
+            scale=values,
+            log_fault=values,
+            log_disturbed=values,
+            signal=(),
         )
 
 
@@ -163,5 +177,7 @@ def _tabulate(
         z=np.clip(z, -LARGEST_Z, LARGEST_Z),
         contrast=contrast,
         scale=np.where(np.isnan(contrast), np.nan, scale),
+        log_fault=np.full_like(z, np.nan),
+        log_disturbed=np.full_like(z, np.nan),
         signal=tuple(signals[i].name for i in order),
     )

@@ -34,7 +34,8 @@ def save_incident(incident: Incident, path: str | Path) -> Path:
 
     Raises:
         IncidentFormatError: the format cannot hold the incident (a component whose name contains
-            ``|``, a series on an edge), the folder holds something, or it cannot be written.
+            ``|``, a series on an edge, normal runs), the folder holds something, or it cannot be
+            written.
     """
     target = Path(path)
     _check_holdable(incident)
@@ -57,6 +58,12 @@ def save_incident(incident: Incident, path: str | Path) -> Path:
 
 
 def _check_holdable(incident: Incident) -> None:
+    if incident.normal_runs:
+        msg = (
+            "an incident folder cannot hold normal runs; keep them in a folder of their own and "
+            "save the incident without them (normal_runs=())"
+        )
+        raise IncidentFormatError(msg, field="normal_runs")
     for i, name in enumerate(incident.topology.names):
         if SEPARATOR in name:
             msg = (

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 PARAMETER_LAYOUT: tuple[tuple[str, int, str], ...] = tuple(_core.parameter_layout())
 """Name, length and transform (``log`` or ``logit``) of each parameter, in the order of theta."""
 
-KINDS = ("latency", "errors", "resource")
+KINDS: tuple[str, ...] = tuple(_core.fault_kinds())
 """Kinds of fault, in the order of the hypotheses."""
 
 N_PARAMETERS = sum(length for _, length, _ in PARAMETER_LAYOUT)
@@ -90,20 +90,36 @@ class ScreenDraws:
 class PreparedLikelihood:
     """One incident's likelihood in the native core, freed on exit from its ``with`` block.
 
-    Hypotheses are numbered ``3 * component + kind`` (kinds as in `KINDS`); the last one is "none of
-    these". Nothing may use ``handle`` after the block ends.
+    Hypotheses are numbered ``len(KINDS) * component + kind``; then come the sets of several causes,
+    in the order of ``sets``; the last one is "none of these". Nothing may use ``handle`` after the
+    block ends.
 
     Args:
         evidence: the incident's evidence.
         none_prior: prior probability of "none of these", in (0, 1).
         max_width: components that may stay open at once in the exact sum over affected sets.
+        max_causes: largest set of causes that is weighed, 1 to 3.
+        set_candidates: components among which sets of several causes are formed: those most
+            probable as single causes at ``centre``.
+        centre: [p] theta at which the sets are chosen; needed for ``max_causes`` above 1.
 
     Raises:
         InvalidEvidenceError: arrays of the evidence disagree or hold illegal values.
         GraphTooWideError: the graph is too densely connected for the exact sum.
     """
 
-    def __init__(self, evidence: Evidence, *, none_prior: float, max_width: int) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        *,
+        none_prior: float,
+        max_width: int,
+        max_causes: int = 1,
+        set_candidates: int = 10,
+        centre: Floats | None = None,
+    ) -> None:
+        if centre is None:
+            centre = np.zeros(N_PARAMETERS)
         try:
             self.handle: int = _core.prepare(
                 n_components=len(evidence.components),
@@ -111,18 +127,20 @@ class PreparedLikelihood:
                 target=evidence.target,
                 alarm_family=evidence.alarm_family,
                 root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
+                root_log_prior=_floats(evidence.root_log_prior, "root_log_prior"),
+                crash_log_ratio=_floats(evidence.crash_log_ratio, "crash_log_ratio"),
                 families=[_family(t) for t in evidence.families],
-                vitals=_core.VitalEvidence(
-                    component=np.ascontiguousarray(evidence.vitals.component, dtype=np.int64),
-                    family=np.ascontiguousarray(evidence.vitals.family, dtype=np.int64),
-                    z=_floats(evidence.vitals.z, "vitals.z"),
-                ),
+                vitals=_vitals(evidence),
                 none_prior=none_prior,
                 max_width=max_width,
+                max_causes=max_causes,
+                set_candidates=set_candidates,
+                centre=_floats(centre, "centre"),
             )
         except GraphTooWideError as error:
             raise _named(error, evidence.components, max_width) from None
         self.n_hypotheses: int = _core.n_hypotheses(self.handle)
+        self.sets: tuple[tuple[int, ...], ...] = tuple(map(tuple, _core.sets(self.handle)))
         self.width: int = _core.width(self.handle)
         self._released = False
 
@@ -172,7 +190,7 @@ class PreparedLikelihood:
         return out
 
     def compute_families_at_fault(self, theta: Floats) -> Floats:
-        """Probability [n, 6, s] of each vital family, given theta [p] and a resource fault."""
+        """Probability [n, v, s] of each vital family, given theta [p] and a resource fault."""
         out: Floats = _core.families_at_fault(self.handle, _floats(theta, "theta"))
         return out
 
@@ -219,6 +237,18 @@ class PreparedLikelihood:
             log_likelihood=raw.log_likelihood,
             pareto_k=raw.pareto_k,
         )
+
+
+def _vitals(evidence: Evidence) -> _core.VitalEvidence:
+    table = evidence.vitals
+    return _core.VitalEvidence(
+        component=np.ascontiguousarray(table.component, dtype=np.int64),
+        family=np.ascontiguousarray(table.family, dtype=np.int64),
+        z=_floats(table.z, "vitals.z"),
+        log_fault=_floats(table.log_fault, "vitals.log_fault"),
+        log_disturbed=_floats(table.log_disturbed, "vitals.log_disturbed"),
+        demand=np.ascontiguousarray(evidence.demand, dtype=np.int64).reshape(-1, 2),
+    )
 
 
 def _family(table: FamilyTable) -> _core.FamilyEvidence:

@@ -12,11 +12,14 @@ from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.incident import Family
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
+from bayesrca.posterior.summary import Members
 
 Floats = NDArray[np.float64]
 
 MEANS = "difference of means"
 """What the contrast of a vital is (`OwnEvidence.measure`)."""
+_RESOURCE = "resource"
+"""The kind of fault of which a resource is named."""
 _MOST_VITALS = 3
 """Most vitals an explanation names."""
 _WORTH = 0.1
@@ -39,6 +42,7 @@ class Explainer:
         likelihood: the same, prepared.
         theta: [p] the unconstrained theta to explain at, e.g. its posterior mean.
         target: index of the target; None without one.
+        sets: the sets of several components among the hypotheses, in their order.
     """
 
     def __init__(
@@ -47,13 +51,14 @@ class Explainer:
         likelihood: PreparedLikelihood,
         theta: Floats,
         target: int | None,
+        sets: Members = (),
     ) -> None:
         self._evidence = evidence
         self._target = target
-        joint = likelihood.compute_footprint_log_joint(theta)
-        # [n, s]: all kinds of a component together.
-        by_kind = joint[:-1].reshape(-1, len(KINDS), joint.shape[1])
-        self._footprint = np.logaddexp.reduce(by_kind, axis=1).argmax(axis=1)
+        self._footprint_log_joint = _joint_of_components(
+            likelihood.compute_footprint_log_joint(theta), sets
+        )
+        self._footprint = self._footprint_log_joint.argmax(axis=1)
         self._own = likelihood.compute_own_log_ratios(theta)
         self._vital = likelihood.compute_vital_log_ratios(theta)
         self._at_fault = likelihood.compute_families_at_fault(theta)
@@ -117,7 +122,7 @@ class Explainer:
 
     def _resource(self, i: int, s: int, kind: int) -> str:
         """Say which resource is at fault; empty for another kind of fault."""
-        if kind < len(FAMILIES):
+        if KINDS[kind] != _RESOURCE:
             return ""
         table = self._evidence.vitals
         reported = np.unique(table.family[table.component == i])
@@ -136,6 +141,8 @@ class Explainer:
 
     def _silent(self, own: tuple[OwnEvidence, ...], kind: int) -> str:
         """Say so where a component reports nothing of the kind that it is taken to be."""
+        if kind >= len(FAMILIES):
+            return ""
         family = FAMILIES[kind].value
         if not own or any(e.family == family for e in own):
             return ""
@@ -168,6 +175,21 @@ class Explainer:
             here = self._towards[here]  # type: ignore[assignment]
             names.append(self._evidence.components[here])
         return tuple(names)
+
+
+def _joint_of_components(joint: Floats, sets: Members) -> Floats:
+    """Log joint [n, s] of "component i is a cause", of any kind, alone or in a set, and footprint.
+
+    Args:
+        joint: [k, s] log joint of every hypothesis and footprint.
+        sets: the sets among the hypotheses.
+    """
+    n_singles = len(joint) - 1 - len(sets)
+    by_kind = joint[:n_singles].reshape(-1, len(KINDS), joint.shape[1])
+    out = np.asarray(np.logaddexp.reduce(by_kind, axis=1))
+    for members, row in zip(sets, joint[n_singles:-1], strict=True):
+        out[list(members)] = np.logaddexp(out[list(members)], row)
+    return out
 
 
 def _hops_to(edges: NDArray[np.int64], target: int | None) -> dict[int, int | None]:

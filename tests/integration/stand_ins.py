@@ -19,8 +19,10 @@ from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, CancelledError, NoEvidenceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import (
+    Ambiguity,
     Answer,
     Cause,
+    CauseSet,
     Diagnostics,
     Explanation,
     Probability,
@@ -56,6 +58,7 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             probability=Probability(
                 value=float(share), mcse=float(rng.random()), interval=(0.0, float(share))
             ),
+            only=Probability(value=float(share), mcse=0.0, interval=(0.0, float(share))),
             explains=Explanation(
                 own=(), dose=None, path=(), reaches_target=None, footprint=(0.0, 1.0), text=""
             ),
@@ -68,6 +71,16 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
         posterior=RootCausePosterior(
             causes=causes,
             none=Probability(value=float(shares[-1]), mcse=0.0, interval=(0.0, 1.0)),
+            sets=tuple(CauseSet(components=(c.component,), probability=c.only) for c in causes),
+            ambiguity=Ambiguity(
+                entropy=0.7,
+                effective=2.0,
+                credible=((names[0],), ()),
+                credible_mass=0.9,
+                word="two candidates",
+                text="made up",
+            ),
+            levels=(),
         ),
         interval_mass=settings.interval_mass,
         diagnostics=Diagnostics(
@@ -84,6 +97,8 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             max_width=2,
         ),
         attribution=None,
+        alarm=None,
+        onsets=(),
         notes=(repr(settings),),
         seed=seed,
         versions={"worker": str(os.getpid())},

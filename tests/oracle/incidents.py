@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence import VITALS, Evidence, FamilyTable, VitalTable
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
 
@@ -56,6 +57,7 @@ def make_evidence(
         vitals=VitalTable.empty(s) if vitals is None else vitals,
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
         request_rate=np.full((n, s), np.nan),
+        onsets=OnsetTable.empty(n),
         notes=(),
     )
 

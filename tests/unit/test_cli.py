@@ -323,3 +323,14 @@ def test_wrong_usage(bayesrca: Run, arguments: tuple[str, ...]) -> None:
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert "Error" in done.stderr
+
+
+def test_normal_runs_are_read_and_stay_here(screen: Run, folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "normal"
+    line = check_refused(screen(folder, "--normal-runs", runs))
+    assert f"{runs}: does not exist" in line
+    (runs / "monday").mkdir(parents=True)
+    shutil.copy(folder / "metrics.parquet", runs / "monday")
+    assert screen(folder, "--normal-runs", runs).returncode == 0
+    line = check_refused(screen(folder, "--normal-runs", runs, "--server", "127.0.0.1:1"), 2)
+    assert "run without --server" in line

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.posterior import diagnostics
@@ -115,8 +116,10 @@ def test_one_chain_elsewhere_is_seen_in_parameters_and_in_probabilities(part: st
 def test_probabilities_that_nothing_acts_on_are_not_watched() -> None:
     draws = make_draws(4)
     log_root = draws.log_root.copy()
-    log_root[..., :3] = -12.0
-    log_root[2, :, :3] = -8.0  # one chain disagrees about a probability of a few in a million
+    log_root[..., : len(KINDS)] = -12.0
+    log_root[
+        2, :, : len(KINDS)
+    ] = -8.0  # one chain disagrees about a probability of a few in a million
     log_root -= np.logaddexp.reduce(log_root, axis=-1, keepdims=True)
     assert diagnose(replace(draws, log_root=log_root)).healthy
 
@@ -125,9 +128,8 @@ def test_constant_columns_give_numbers() -> None:
     draws = make_draws(5)
     thetas = draws.thetas.copy()
     thetas[..., 7] = 2.4  # near the centre of its prior, log 12
-    fixed = np.broadcast_to(
-        np.log([0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05]), draws.log_root.shape
-    )
+    shares = np.append(np.repeat([0.5, 0.3, 0.15], len(KINDS)) / len(KINDS), 0.05)
+    fixed = np.broadcast_to(np.log(shares), draws.log_root.shape)
     found = diagnose(replace(draws, thetas=thetas, log_root=fixed.copy()))
     assert found.healthy
     assert found.r_hat is not None

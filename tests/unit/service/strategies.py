@@ -24,11 +24,17 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.posterior.result import (
+    Alarm,
+    Ambiguity,
     Answer,
     Cause,
+    CauseSet,
     Diagnostics,
     Dose,
     Explanation,
+    Level,
+    NodeProbability,
+    Onset,
     OwnEvidence,
     Probability,
     RootCausePosterior,
@@ -131,7 +137,35 @@ CAUSE = st.builds(
     kind=TEXT,
     kinds=st.dictionaries(TEXT, DOUBLE, max_size=3),
     probability=PROBABILITY,
+    only=PROBABILITY,
     explains=EXPLANATION,
+)
+NAMES = st.lists(TEXT, max_size=3).map(tuple)
+AMBIGUITY = st.builds(
+    Ambiguity,
+    entropy=DOUBLE,
+    effective=DOUBLE,
+    credible=st.lists(NAMES, max_size=3).map(tuple),
+    credible_mass=DOUBLE,
+    word=TEXT,
+    text=TEXT,
+)
+LEVEL = st.builds(
+    Level,
+    kind=st.sampled_from(ComponentKind).map(str),
+    nodes=st.lists(
+        st.builds(NodeProbability, component=TEXT, probability=PROBABILITY), max_size=2
+    ).map(tuple),
+)
+POSTERIOR = st.builds(
+    RootCausePosterior,
+    causes=st.lists(CAUSE, max_size=3).map(tuple),
+    none=PROBABILITY,
+    sets=st.lists(st.builds(CauseSet, components=NAMES, probability=PROBABILITY), max_size=3).map(
+        tuple
+    ),
+    ambiguity=AMBIGUITY,
+    levels=st.lists(LEVEL, max_size=2).map(tuple),
 )
 DIAGNOSTICS = st.builds(
     Diagnostics,
@@ -169,16 +203,22 @@ ATTRIBUTION = st.builds(
     n_resamples=COUNT,
     seed=st.integers(0, 2**64 - 1),
 )
+ALARM = st.builds(
+    Alarm, target_p=st.none() | DOUBLE, incident_p=DOUBLE, anomalous=st.booleans(), text=TEXT
+)
+ONSET = st.builds(
+    Onset, component=TEXT, signal=TEXT, time=DOUBLE, lower=DOUBLE, upper=DOUBLE, rank=COUNT
+)
 ANSWERS = st.builds(
     Answer,
     incident=TEXT,
     method=st.sampled_from(["screen", "nuts"]),
     interval_mass=DOUBLE,
-    posterior=st.builds(
-        RootCausePosterior, causes=st.lists(CAUSE, max_size=3).map(tuple), none=PROBABILITY
-    ),
+    posterior=POSTERIOR,
     diagnostics=DIAGNOSTICS,
     attribution=st.none() | ATTRIBUTION,
+    alarm=st.none() | ALARM,
+    onsets=st.lists(ONSET, max_size=3).map(tuple),
     notes=st.lists(TEXT, max_size=2).map(tuple),
     seed=st.integers(0, LARGEST_SEED),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),

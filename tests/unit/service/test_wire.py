@@ -184,6 +184,7 @@ def test_an_answer_with_a_part_missing_is_refused(answer: Answer, data: st.DataO
         "answer.posterior": lambda: message.ClearField("posterior"),
         "answer.diagnostics": lambda: message.ClearField("diagnostics"),
         "answer.posterior.none": lambda: message.posterior.ClearField("none"),
+        "answer.posterior.ambiguity": lambda: message.posterior.ClearField("ambiguity"),
         "answer.posterior.none.interval": lambda: message.posterior.none.ClearField("interval"),
         "answer.method": lambda: message.ClearField("method"),
     }
@@ -192,9 +193,13 @@ def test_an_answer_with_a_part_missing_is_refused(answer: Answer, data: st.DataO
         where = "answer.posterior.causes[0]"
         spoilers |= {
             f"{where}.probability": lambda: first.ClearField("probability"),
+            f"{where}.only": lambda: first.ClearField("only"),
             f"{where}.explains": lambda: first.ClearField("explains"),
             f"{where}.explains.footprint": lambda: first.explains.ClearField("footprint"),
         }
+    if answer.posterior.sets:
+        one = message.posterior.sets[0]
+        spoilers["answer.posterior.sets[0].probability"] = lambda: one.ClearField("probability")
     if answer.versions:
         spoilers["answer.versions"] = lambda: message.versions.append(message.versions[0])
     field = data.draw(st.sampled_from(sorted(spoilers)))

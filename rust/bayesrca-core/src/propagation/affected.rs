@@ -1,7 +1,7 @@
-//! The exact sum over affected sets of one root, forwards (value) and backwards (gradient).
+//! The exact sum over affected sets of one set of roots, forwards (value) and backwards (gradient).
 //!
-//! For a set A of affected components among those the root reaches, `P(A)` is the probability that live-edge
-//! reachability from the root and the spontaneous components gives exactly A: leaky noisy-OR on an acyclic graph,
+//! For a set A of affected components among those the roots reach, `P(A)` is the probability that live-edge
+//! reachability from the roots and the spontaneous components gives exactly A: leaky noisy-OR on an acyclic graph,
 //! well defined on a cyclic one (eq. 6 of `docs/concepts.md`). The sum of `P(A) prod_{i in A} w1_i prod_{i not in A} w0_i`
 //! runs over *lanes* at once: one per footprint, plus one with unit weights when the prior probability of the
 //! target being affected is wanted.
@@ -102,7 +102,7 @@ impl Dual {
 impl Block {
     /// Probability that a member is not reached from outside the block, given the state before it.
     fn spared_from_outside(&self, m: usize, state: usize, rates: &Rates) -> Dual {
-        let live = (state & self.outer[m]).count_ones() + u32::from(self.from_root[m]);
+        let live = (state & self.outer[m]).count_ones() + self.from_roots[m];
         rates.spared[live as usize]
     }
 

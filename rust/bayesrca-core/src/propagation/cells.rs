@@ -152,6 +152,11 @@ impl Cells {
         ((1.0 - tail) * q + tail * w, w - q)
     }
 
+    /// Whether a component reports this family in any footprint.
+    pub fn reports(&self, component: usize) -> bool {
+        !matches!(self.kinds[component], Cell::Missing)
+    }
+
     /// Fill `out`; return the composite log quiet density of the family.
     pub fn forward(&self, theta: &Natural, f: usize, out: &mut Ratios) -> f64 {
         let s = self.s;

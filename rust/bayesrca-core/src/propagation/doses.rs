@@ -1,17 +1,104 @@
-//! Weights of the components a root can reach, from their doses given the root's (eq. 7).
+//! Weights of the components a set of roots can reach, from their doses given the roots' (eq. 7).
 
 use super::cells::Ratios;
 use super::density::{
     partial_dose, partial_dose_interval, t4, t4_interval, t4_interval_value, t4_value,
 };
 use super::plan::Plan;
+use super::range::log_sum_exp;
 use crate::evidence::FamilyEvidence;
+use crate::graph::Graph;
 use crate::params::Natural;
 
-/// Dose constants of one root's components, `[node * s + footprint]`; `ratio` is NaN where there is no pair.
+/// The doses of one family, `[component * s + footprint]`; NaN where there is none.
+#[derive(Debug, Clone)]
+pub(crate) struct DoseTable {
+    pub s: usize,
+    pub log: Vec<f64>,
+    noise: Vec<f64>,
+    /// Edges of an observed count, or the dose at z = 2 of a continuous cell.
+    pub low: Vec<f64>,
+    high: Vec<f64>,
+    counted: Vec<bool>,
+}
+
+/// A dose, or the sum of several, on the log scale, with its squared noise on the dose's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arriving {
+    pub log: f64,
+    noise_sq: f64,
+}
+
+impl DoseTable {
+    pub fn new(e: &FamilyEvidence, s: usize) -> Self {
+        Self {
+            s,
+            log: e.dose.clone(),
+            noise: e.dose_noise.clone(),
+            low: e.dose_low.clone(),
+            high: e.dose_high.clone(),
+            counted: e.log_quiet.iter().map(|q| !q.is_nan()).collect(),
+        }
+    }
+
+    /// The sum of the roots' doses in one footprint; None where one is missing.
+    pub fn sum(&self, roots: &[usize], footprint: usize) -> Option<Arriving> {
+        let cells = roots.iter().map(|r| r * self.s + footprint);
+        let logs: Vec<f64> = cells.clone().map(|at| self.log[at]).collect();
+        if logs.is_empty() || logs.iter().any(|y| y.is_nan()) {
+            return None;
+        }
+        Some(Arriving {
+            log: log_sum_exp(&logs),
+            noise_sq: cells.map(|at| self.noise[at].powi(2)).sum(),
+        })
+    }
+
+    /// Squared noise of a cell's and the arriving dose, relative to the size the latter predicts.
+    pub fn noise_sq(&self, at: usize, from: Arriving) -> f64 {
+        let noise = (self.noise[at].powi(2) + from.noise_sq) / (2.0 * from.log).exp();
+        noise.min(1e12)
+    }
+}
+
+/// Whose doses add up at a component that several roots reach: not that of a root whose own dose arrives with that of
+/// another one on the way.
+struct Arrivals<'a> {
+    roots: &'a [usize],
+    reach: Vec<Vec<usize>>,
+}
+
+impl<'a> Arrivals<'a> {
+    fn new(graph: &Graph, roots: &'a [usize]) -> Self {
+        Self {
+            roots,
+            reach: roots.iter().map(|&r| graph.reachable(r)).collect(),
+        }
+    }
+
+    fn reaches(&self, r: usize, i: usize) -> bool {
+        self.reach[r].binary_search(&i).is_ok()
+    }
+
+    /// The roots whose doses are compared with that of component `i`.
+    fn at(&self, i: usize) -> Vec<usize> {
+        let on_the_way = |r: usize, other: usize| {
+            self.reaches(r, self.roots[other])
+                && self.reaches(other, i)
+                && !self.reaches(other, self.roots[r])
+        };
+        (0..self.roots.len())
+            .filter(|&r| self.reaches(r, i))
+            .filter(|&r| !(0..self.roots.len()).any(|other| on_the_way(r, other)))
+            .map(|r| self.roots[r])
+            .collect()
+    }
+}
+
+/// Dose constants of one plan's components, `[node * s + footprint]`; `ratio` is NaN where there is no pair.
 #[derive(Debug, Clone)]
 pub(crate) struct PairDoses {
-    /// Log ratio of the component's dose to the root's (continuous cells).
+    /// Log ratio of the component's dose to the roots' (continuous cells).
     ratio: Vec<f64>,
     /// Log ratios of the edges of the observed count (count cells; else empty interval marked by NaN).
     low: Vec<f64>,
@@ -43,13 +130,8 @@ pub(crate) struct PairAdjoint<'a> {
 }
 
 impl PairDoses {
-    pub fn new(
-        e: &FamilyEvidence,
-        plan: &Plan,
-        root: usize,
-        s: usize,
-        target: Option<usize>,
-    ) -> Self {
+    pub fn new(table: &DoseTable, graph: &Graph, plan: &Plan, target: Option<usize>) -> Self {
+        let s = table.s;
         let len = plan.nodes.len() * s;
         let nan = vec![f64::NAN; len];
         let mut out = Self {
@@ -61,9 +143,13 @@ impl PairDoses {
             is_target: plan.nodes.iter().map(|&i| target == Some(i)).collect(),
             shape: Vec::with_capacity(plan.nodes.len()),
         };
+        let arrivals = Arrivals::new(graph, &plan.roots);
         for (p, &i) in plan.nodes.iter().enumerate() {
+            let roots = arrivals.at(i);
             for k in 0..s {
-                out.fill(e, p * s + k, i * s + k, root * s + k);
+                if let Some(from) = table.sum(&roots, k) {
+                    out.fill(table, p * s + k, i * s + k, from);
+                }
             }
             let row = p * s..(p + 1) * s;
             let (ratio, high) = (&out.ratio[row.clone()], &out.high[row]);
@@ -78,23 +164,20 @@ impl PairDoses {
         out
     }
 
-    fn fill(&mut self, e: &FamilyEvidence, at: usize, node: usize, root: usize) {
-        let (dose, root_dose) = (e.dose[node], e.dose[root]);
-        if dose.is_nan() || root_dose.is_nan() {
+    fn fill(&mut self, table: &DoseTable, at: usize, node: usize, from: Arriving) {
+        let dose = table.log[node];
+        if dose.is_nan() {
             return;
         }
-        // Noise of both doses, relative to the size the root's dose predicts.
-        let noise =
-            (e.dose_noise[node].powi(2) + e.dose_noise[root].powi(2)) / (2.0 * root_dose).exp();
-        let noise_sq = noise.min(1e12);
+        let noise_sq = table.noise_sq(node, from);
         self.noise_sq[at] = noise_sq;
-        self.ratio[at] = dose - root_dose;
-        if e.log_quiet[node].is_nan() {
-            self.partial[at] = partial_dose(dose - root_dose, noise_sq);
-        } else {
-            self.low[at] = e.dose_low[node] - root_dose;
-            self.high[at] = e.dose_high[node] - root_dose;
+        self.ratio[at] = dose - from.log;
+        if table.counted[node] {
+            self.low[at] = table.low[node] - from.log;
+            self.high[at] = table.high[node] - from.log;
             self.partial[at] = partial_dose_interval(self.low[at], self.high[at], noise_sq);
+        } else {
+            self.partial[at] = partial_dose(dose - from.log, noise_sq);
         }
     }
 
@@ -116,7 +199,7 @@ impl PairDoses {
         }
     }
 
-    /// Fill `out[footprint]` with one node's affected-over-quiet ratio given the root's dose.
+    /// Fill `out[footprint]` with one node's affected-over-quiet ratio given the roots' doses.
     ///
     /// `affected` is its generic ratio and `jacobian` its dose jacobian over its quiet density, by footprint.
     pub fn forward(

@@ -1,4 +1,4 @@
-//! The order in which the exact sum over affected sets visits the components a root can reach.
+//! The order in which the exact sum over affected sets visits the components that a set of roots can reach.
 //!
 //! Components are visited sources first, strongly connected blocks whole. A component stays *open* from its
 //! visit until all its dependents have been visited; the sum carries one state per subset of open components.
@@ -16,8 +16,8 @@ pub(crate) struct Block {
     pub members: Vec<usize>,
     /// Per member: bit mask of its open parents outside the block.
     pub outer: Vec<usize>,
-    /// Per member: whether the root itself is a parent.
-    pub from_root: Vec<bool>,
+    /// Per member: how many of its parents are roots.
+    pub from_roots: Vec<u32>,
     /// Per member: bit mask of its parents inside the block.
     pub inner: Vec<usize>,
     /// Per state before the block: the state after it, with no member affected.
@@ -28,12 +28,14 @@ pub(crate) struct Block {
     pub width_after: usize,
 }
 
-/// The whole sum for one root.
+/// The whole sum for one set of roots.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Components the root can reach, ascending.
+    /// Components at which the fault begins, ascending.
+    pub roots: Vec<usize>,
+    /// Other components the roots can reach, ascending.
     pub nodes: Vec<usize>,
-    /// Dependencies of the root (one step against propagation) that it does not reach, ascending.
+    /// Dependencies of the roots (one step against propagation), neither reached nor roots, ascending.
     pub dependencies: Vec<usize>,
     pub blocks: Vec<Block>,
     /// Bit of the target in the last state, when the target is among `nodes`.
@@ -43,14 +45,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Plan the sum for `root`, keeping `target` (when reachable) open to the end.
+    /// Plan the sum for `roots` (ascending), keeping `target` (when reachable) open to the end.
     pub fn new(
         graph: &Graph,
-        root: usize,
+        roots: &[usize],
         target: Option<usize>,
         max_width: usize,
     ) -> Result<Self> {
-        let nodes = graph.reachable(root);
+        let nodes = union(roots, |r| graph.reachable(r), |i| roots.contains(&i));
         let order = graph.components_in_order(&nodes);
         let keep = target.and_then(|t| nodes.binary_search(&t).ok());
         let mut pending: Vec<usize> = nodes
@@ -75,20 +77,19 @@ impl Plan {
                     (width, max_width)
                 };
                 return Err(Error::GraphTooWide {
-                    component: root,
+                    component: roots[0],
                     needed,
                     limit,
                 });
             }
-            let block = build_block(graph, root, &nodes, members, &mut open, &mut pending, keep);
+            let block = build_block(graph, roots, &nodes, members, &mut open, &mut pending, keep);
             blocks.push(block);
         }
-        let dependencies = graph
-            .parents(root)
-            .iter()
-            .copied()
-            .filter(|d| nodes.binary_search(d).is_err())
-            .collect();
+        let dependencies = union(
+            roots,
+            |r| graph.parents(r).to_vec(),
+            |i| roots.contains(&i) || nodes.binary_search(&i).is_ok(),
+        );
         let target_bit = keep.map(|t| {
             1 << open
                 .iter()
@@ -96,6 +97,7 @@ impl Plan {
                 .expect("the target stays open")
         });
         Ok(Self {
+            roots: roots.to_vec(),
             nodes,
             dependencies,
             blocks,
@@ -103,6 +105,24 @@ impl Plan {
             width,
         })
     }
+
+    /// Whether component `i` is a root or reached by one.
+    pub fn touches(&self, i: usize) -> bool {
+        self.roots.contains(&i) || self.nodes.binary_search(&i).is_ok()
+    }
+}
+
+/// What `of` gives for any of the roots, less what is left out, ascending.
+fn union(
+    roots: &[usize],
+    of: impl Fn(usize) -> Vec<usize>,
+    left_out: impl Fn(usize) -> bool,
+) -> Vec<usize> {
+    let mut out: Vec<usize> = roots.iter().flat_map(|&r| of(r)).collect();
+    out.retain(|&i| !left_out(i));
+    out.sort_unstable();
+    out.dedup();
+    out
 }
 
 /// Among the blocks whose parents are all visited, visit first the one that leaves fewest components open.
@@ -175,7 +195,7 @@ fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<
 
 fn build_block(
     graph: &Graph,
-    root: usize,
+    roots: &[usize],
     nodes: &[usize],
     members: Vec<usize>,
     open: &mut Vec<usize>,
@@ -198,9 +218,10 @@ fn build_block(
         .iter()
         .map(|&m| bit_of(&members, graph.parents(nodes[m])))
         .collect();
-    let from_root = members
+    let is_root = |p: &&usize| roots.contains(p);
+    let from_roots = members
         .iter()
-        .map(|&m| graph.parents(nodes[m]).contains(&root))
+        .map(|&m| graph.parents(nodes[m]).iter().filter(is_root).count() as u32)
         .collect();
     for &m in &members {
         for p in graph.parents(nodes[m]) {
@@ -232,7 +253,7 @@ fn build_block(
     Block {
         members,
         outer,
-        from_root,
+        from_roots,
         inner,
         carry,
         added,
@@ -247,7 +268,7 @@ mod tests {
     #[test]
     fn a_chain_needs_one_open_component() {
         let edges: Vec<_> = (0..9).map(|i| (i, i + 1)).collect();
-        let plan = Plan::new(&Graph::new(10, &edges), 0, None, 20).unwrap();
+        let plan = Plan::new(&Graph::new(10, &edges), &[0], None, 20).unwrap();
         assert_eq!(plan.nodes.len(), 9);
         assert_eq!(plan.width, 2);
     }
@@ -255,7 +276,7 @@ mod tests {
     #[test]
     fn a_ring_without_its_root_is_a_chain() {
         let edges: Vec<_> = (0..10).map(|i| (i, (i + 1) % 10)).collect();
-        let plan = Plan::new(&Graph::new(10, &edges), 3, Some(0), 20).unwrap();
+        let plan = Plan::new(&Graph::new(10, &edges), &[3], Some(0), 20).unwrap();
         assert!(plan.blocks.iter().all(|b| b.members.len() == 1));
         assert!(plan.target_bit.is_some());
     }
@@ -265,7 +286,7 @@ mod tests {
         let edges: Vec<_> = (0..12)
             .flat_map(|i| (0..12).filter(move |&j| j != i).map(move |j| (i, j)))
             .collect();
-        let error = Plan::new(&Graph::new(12, &edges), 0, None, 20).unwrap_err();
+        let error = Plan::new(&Graph::new(12, &edges), &[0], None, 20).unwrap_err();
         assert_eq!(
             error,
             Error::GraphTooWide {

@@ -1,0 +1,139 @@
+"""Is anything anomalous at all? Asked before causes are ranked (docs/concepts.md, "Alarm test")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+from bayesrca.evidence.vitals import VITALS, VitalTable
+
+if TYPE_CHECKING:
+    from bayesrca.evidence.evidence import Evidence, FamilyTable
+
+Floats = NDArray[np.float64]
+
+CALM = 0.2
+"""Nothing is called anomalous where both p exceed this. It is lenient because the mistakes differ:
+a real incident called calm is lost, a normal window that is ranked has every other gate ahead."""
+TAIL_WEIGHT, TAIL_WIDTH = 0.02, 3.0
+"""Weight and width of the wide part of the reference quiet law, at noise scale 1."""
+VITAL_SCALE, VITAL_INDEX = 0.9, 2.5
+"""Reference quiet law of vitals."""
+SMALLEST_P = 1e-300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmTest:
+    """Whether an incident's telemetry moved more than normal telemetry does.
+
+    The p are tails of the model's quiet laws and as good as these: they serve the threshold `CALM`
+    and are no exact error rates (docs/calibration.md has the measured ones).
+
+    Attributes:
+        target_p: p of the target in the alarm's family (in all its families where it does not
+            report that one), in (0, 1]; None without a target or where it reports nothing.
+        incident_p: p of all components and families together, in (0, 1].
+        anomalous: whether either is at most `CALM`.
+        text: the same in a sentence.
+    """
+
+    target_p: float | None
+    incident_p: float
+    anomalous: bool
+    text: str
+
+
+def compute_alarm_test(evidence: Evidence) -> AlarmTest:
+    """Test the target, and the whole incident, against normal variation.
+
+    A cell (component, family) takes the harmonic mean of the two-sided tail probabilities of its
+    series over all footprints (Wilson 2019); the incident takes Simes' combination of all cells.
+
+    Args:
+        evidence: the incident's evidence.
+    """
+    cells = compute_cell_p_values(evidence)
+    target_p = None
+    if evidence.target is not None:
+        own = cells[evidence.target]
+        family = evidence.alarm_family
+        if family is not None and np.isfinite(own[family]):
+            own = own[[family]]
+        if np.isfinite(own).any():
+            target_p = float(_harmonic_mean(own[None], np.isfinite(own)[None])[0])
+    incident_p = _simes(cells[np.isfinite(cells)])
+    anomalous = min(incident_p, 1.0 if target_p is None else target_p) <= CALM
+    return AlarmTest(
+        target_p=target_p,
+        incident_p=incident_p,
+        anomalous=anomalous,
+        text=_sentence(evidence, target_p, incident_p, anomalous=anomalous),
+    )
+
+
+def compute_cell_p_values(evidence: Evidence) -> Floats:
+    """[n, families + vital families] p of each cell, NaN where nothing was observed."""
+    n = len(evidence.components)
+    families = [_family_cells(table, n) for table in evidence.families]
+    return np.concatenate([np.stack(families, axis=1), _vital_cells(evidence.vitals, n)], axis=1)
+
+
+def _family_cells(table: FamilyTable, n: int) -> Floats:
+    out = _cells(_student_tail(table.z), table.series_component, n)
+    counted = np.flatnonzero(~np.isnan(table.log_quiet).all(axis=1))
+    with np.errstate(invalid="ignore"):
+        z = table.contrast[counted] / table.scale[counted]
+    p = _student_tail(z)
+    out[counted] = _harmonic_mean(p, np.isfinite(p))
+    return out
+
+
+def _vital_cells(vitals: VitalTable, n: int) -> Floats:
+    p = (1.0 + np.abs(vitals.z) / VITAL_SCALE) ** -VITAL_INDEX
+    k = len(VITALS)
+    return _cells(p, vitals.component * k + vitals.family, n * k).reshape(n, k)
+
+
+def _student_tail(z: Floats) -> Floats:
+    """Two-sided tail probability under the reference quiet law of latency and errors."""
+    size = -np.abs(z)
+    narrow, wide = stdtr(4.0, size), stdtr(4.0, size / TAIL_WIDTH)
+    return np.asarray(2.0 * ((1.0 - TAIL_WEIGHT) * narrow + TAIL_WEIGHT * wide))
+
+
+def _cells(p: Floats, cell: NDArray[np.int64], n: int) -> Floats:
+    """Harmonic means of rows [m, s] by cell: [n], NaN for a cell without a value."""
+    seen = np.isfinite(p)
+    inverse = np.where(seen, 1.0 / np.maximum(p, SMALLEST_P), 0.0).sum(axis=1)
+    number = np.bincount(cell, seen.sum(axis=1), minlength=n)
+    total = np.bincount(cell, inverse, minlength=n)
+    return np.where(number > 0, number / np.where(number > 0, total, 1.0), np.nan)
+
+
+def _harmonic_mean(p: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """[m] harmonic mean of each row's seen values, NaN where there is none."""
+    p = np.where(seen, p, np.nan)
+    return _cells(p, np.arange(len(p)), len(p))
+
+
+def _simes(p: Floats) -> float:
+    """Simes (1986): the least of ``m p_(k) / k``, valid under positive dependence; 1 for no p."""
+    ordered = np.sort(p)
+    ranks = np.arange(1, len(p) + 1)
+    return float(np.min(len(p) * ordered / ranks, initial=1.0))
+
+
+def _sentence(
+    evidence: Evidence, target_p: float | None, incident_p: float, *, anomalous: bool
+) -> str:
+    what = f"all telemetry together p = {incident_p:.2g}"
+    if target_p is not None and evidence.target is not None:
+        name = evidence.components[evidence.target]
+        what = f"the target {name!r} has p = {target_p:.2g}, {what}"
+    if anomalous:
+        return f"Something here is anomalous: {what}."
+    return f"Nothing here is anomalous: {what}, none at most {CALM:g}, so it may be chance."

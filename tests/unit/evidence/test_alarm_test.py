@@ -1,0 +1,116 @@
+"""The alarm test against a plain loop over scipy's laws, and against simulated calm and trouble."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesrca.evidence import Evidence, build_evidence
+from bayesrca.evidence.alarm_test import CALM, compute_cell_p_values
+from bayesrca.incident import Component, Edge, Family, Incident, Topology
+from tests.oracle.incidents import random_evidence
+from tests.unit.evidence.kit import INSIDE, failures, incident, latency, noisy, requests, series
+
+WIDE = Topology(tuple(Component(f"c{i}") for i in range(20)), (Edge("c0", "c1"),))
+
+
+def slow_tail(z: float) -> float:
+    narrow, wide = stats.t(4), stats.t(4, scale=3.0)
+    return float(2 * (0.98 * narrow.sf(abs(z)) + 0.02 * wide.sf(abs(z))))
+
+
+def slow_cells(evidence: Evidence) -> list[list[float]]:
+    """Harmonic means by component, then family; NaN where nothing was seen."""
+    cells = []
+    for i in range(len(evidence.components)):
+        row = []
+        for table in evidence.families:
+            owned = [z for j, z in zip(table.series_component, table.z, strict=True) if j == i]
+            if not np.isnan(table.log_quiet[i]).all():
+                owned.append(table.contrast[i] / table.scale[i])
+            row.append([slow_tail(z) for one in owned for z in one if not np.isnan(z)])
+        vitals = evidence.vitals
+        row += [
+            [
+                float(stats.lomax(2.5, scale=0.9).sf(abs(z)))
+                for r in range(len(vitals.z))
+                if (vitals.component[r], vitals.family[r]) == (i, w)
+                for z in vitals.z[r]
+                if not np.isnan(z)
+            ]
+            for w in range(6)
+        ]
+        cells.append([stats.hmean(p) if p else np.nan for p in row])
+    return cells
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_cells_and_incident_agree_with_a_plain_loop(seed: int) -> None:
+    evidence = random_evidence(np.random.default_rng(seed))
+    cells = np.array(slow_cells(evidence))
+    np.testing.assert_allclose(compute_cell_p_values(evidence), cells, rtol=1e-9)
+    p = sorted(cells[~np.isnan(cells)])
+    simes = min([1.0, *(len(p) * x / (k + 1) for k, x in enumerate(p))])
+    assert evidence.alarm.incident_p == pytest.approx(simes)
+
+
+def quiet(seed: int, **during: float) -> Incident:
+    """Twenty components of noise; those named move in the window by a factor."""
+    signals = []
+    for i, name in enumerate(c.name for c in WIDE.components):
+        signals.append(latency(name, noisy(0.2, 0.2 * during.get(name, 1.0), 100 * seed + i)))
+        signals.append(series(name, noisy(0.5, 0.5, 100 * seed + 50 + i), Family.CPU))
+    return incident(*signals, target="c0", topology=WIDE)
+
+
+def test_noise_is_mostly_called_calm_and_a_fault_never() -> None:
+    calm = [not build_evidence(quiet(seed)).alarm.anomalous for seed in range(40)]
+    assert sum(calm) >= 36
+    for seed in range(10):
+        assert build_evidence(quiet(seed, c0=2.0)).alarm.anomalous  # at the target
+        found = build_evidence(quiet(seed, c7=2.0)).alarm  # elsewhere
+        assert found.anomalous
+        assert found.incident_p < 0.05
+
+
+def test_the_sentence_names_the_target_and_both_p() -> None:
+    calm = build_evidence(quiet(3)).alarm
+    assert calm.target_p is not None
+    assert calm.text.startswith("Nothing here is anomalous: the target 'c0' has p = ")
+    assert f"{calm.incident_p:.2g}" in calm.text
+    assert min(calm.target_p, calm.incident_p) > CALM
+    assert build_evidence(quiet(3, c0=2.0)).alarm.text.startswith("Something here is anomalous")
+
+
+def test_failing_requests_are_an_alarm_and_the_usual_few_are_none() -> None:
+    loads = requests("front", 100.0), requests("back", 100.0)
+    for during, expected in ((15.0, True), (1.0, False)):
+        failed = failures("front", np.where(INSIDE, during, 1.0))
+        found = build_evidence(incident(failed, *loads, target="front")).alarm
+        assert found.anomalous == expected
+        assert (found.target_p is not None) and (found.target_p <= CALM) == expected
+
+
+def test_series_that_stand_still_are_calm() -> None:
+    still = [latency(name, 0.2) for name in ("front", "back")]
+    found = build_evidence(incident(*still, target="front")).alarm
+    assert found.target_p == pytest.approx(1.0)
+    assert found.incident_p == pytest.approx(1.0)
+    assert not found.anomalous
+
+
+def test_without_a_target_only_the_incident_counts() -> None:
+    found = build_evidence(incident(latency("back", noisy(0.2, 0.6)))).alarm
+    assert found.target_p is None
+    assert found.anomalous
+    assert "target" not in found.text
+
+
+def test_a_target_without_the_alarms_family_is_judged_by_what_it_has() -> None:
+    cpu = series("front", noisy(0.2, 0.9), Family.CPU)
+    found = build_evidence(incident(cpu, latency("back", noisy(0.2, 0.2, 1)), target="front")).alarm
+    assert found.target_p is not None
+    assert found.target_p < 0.05
+    silent = build_evidence(incident(latency("back", noisy(0.2, 0.2, 1)), target="front")).alarm
+    assert silent.target_p is None
