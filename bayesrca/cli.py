@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesrca.cli_backtest import backtest
+from bayesrca.cli_calibrate import calibrate
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
 from bayesrca.config import Method, Settings
@@ -147,6 +148,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(calibrate)
 app.command()(learn)
 
 

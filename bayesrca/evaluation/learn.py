@@ -44,8 +44,10 @@ Tell = Callable[[str, float], None]
 FEWEST_GROUPS = 6
 """Distinct (data set, root causes, fault) that learning takes at least."""
 POINTS = 256
-"""Points of each scramble while learning, more than an answer takes: errors add up over incidents.
-"""
+"""Points of each scramble in the last rounds, more than an answer takes: errors add up over
+incidents."""
+NEAR = 0.3
+"""A step below this, in prior standard deviations, makes the next round one of the last."""
 MOST_ROUNDS = 16
 """Newton steps at most."""
 SMALL_STEP = 0.1
@@ -197,11 +199,15 @@ class _Learning:
         mean, sd = unconstrained_prior()
         fleet = Fleet.unlearned(HyperPrior.split(mean, sd))
         steps: list[float] = []
-        while not steps or (steps[-1] >= SMALL_STEP and len(steps) < MOST_ROUNDS):
+        fine = done = False
+        while not done:
+            points = POINTS if fine else self.settings.screen_points
             at = fleet
-            slopes = self._slopes(at, f"round {len(steps) + 1}")
+            slopes = self._slopes(at, points, f"round {len(steps) + 1}")
             fleet, step = climb(at, slopes, self._shares())
             steps.append(step)
+            done = fine and (step < SMALL_STEP or len(steps) >= MOST_ROUNDS)
+            fine = fine or step < NEAR or len(steps) >= MOST_ROUNDS - 2
         held_out = self._hold_out(at, slopes)
         groups = Counter(i.group for i, _ in self.incidents)
         return Learned(
@@ -221,13 +227,13 @@ class _Learning:
         sizes = Counter(i.group for i, _ in self.incidents)
         return [1.0 / sizes[i.group] for i, _ in self.incidents]
 
-    def _slopes(self, fleet: Fleet, what: str) -> list[Slopes]:
+    def _slopes(self, fleet: Fleet, points: int, what: str) -> list[Slopes]:
         """Slopes of every incident; those whose weights cannot be believed are left out."""
         slopes, kept = [], []
         self.worst = -np.inf
         for done, (incident, seed) in enumerate(self.incidents):
             self.tell(what, done / len(self.incidents))
-            draws, k = self._draw_truth(incident, seed, fleet)
+            draws, k = self._draw_truth(incident, seed, fleet, points)
             if k >= PARETO_K_LIMIT:
                 reason = f"a few draws carry its weights (Pareto k-hat {k:.2f})"
                 self.left_out.append(LeftOut(incident.name, reason))
@@ -240,15 +246,15 @@ class _Learning:
         return slopes
 
     def _draw_truth(
-        self, incident: Labelled, seed: int, fleet: Fleet
+        self, incident: Labelled, seed: int, fleet: Fleet, points: int
     ) -> tuple[tuple[Floats, Floats], float]:
         """Draws of theta given the data and the true cause, their weights, and the Pareto shape.
 
         The screen's draws do not know the cause; p(truth | theta, data) weights them. Four times
         the points are tried once where that leaves too few of them.
         """
-        for points in (POINTS, 4 * POINTS):
-            raw = self._screen(incident, seed, (fleet.mu, fleet.sigma), points)
+        for more in (1, 4):
+            raw = self._screen(incident, seed, (fleet.mu, fleet.sigma), more * points)
             log_weights = raw.log_weights + incident.log_truth(raw.log_root)
             k = compute_pareto_k(log_weights)
             if k < PARETO_K_LIMIT:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bayesrca.evaluation.simulate import SimulatedTruth, simulate_evidence
+from bayesrca.evidence import Evidence
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
-from tests.statistical.simulator import Draw, simulate
 
 Floats = NDArray[np.float64]
 
@@ -37,27 +38,41 @@ def run(
     *,
     scrambles: int = 16,
     points: int = 32,
+    sizes: tuple[int, int] = (8, 20),
     most: int = 1,
     correlation: float = 0.0,
 ) -> Replicates:
-    """Simulate and screen n incidents; replicate i depends on (seed, i) alone."""
+    """Simulate and screen n incidents; replicate i depends on (seed, i) alone.
+
+    `sizes` are the fewest and the most components of an incident.
+    """
     ranks, truth, published, shapes = [], [], [], []
     for i in range(n):
         rng = np.random.default_rng([seed, i])
-        draw = simulate(rng, NONE_PRIOR, most=most, correlation=correlation)
-        rank, log_p, shape = _analyse(rng, draw, scrambles, points)
+        evidence, drawn_from = simulate_evidence(
+            seed=(seed, i, 1),
+            none_prior=NONE_PRIOR,
+            components=int(rng.integers(sizes[0], sizes[1] + 1)),
+            most_series=most,
+            correlation=correlation,
+        )
+        rank, log_p, shape, at = _analyse(rng, evidence, drawn_from, scrambles, points)
         ranks.append(rank)
-        truth.append(draw.hypothesis)
+        truth.append(at)
         published.append(log_p)
         shapes.append(shape)
     return Replicates(np.array(ranks), np.array(truth), published, np.array(shapes))
 
 
 def _analyse(
-    rng: np.random.Generator, draw: Draw, scrambles: int, points: int
-) -> tuple[NDArray[np.int64], Floats, float]:
+    rng: np.random.Generator,
+    evidence: Evidence,
+    truth: SimulatedTruth,
+    scrambles: int,
+    points: int,
+) -> tuple[NDArray[np.int64], Floats, float, int]:
     mean, sd = unconstrained_prior()
-    with PreparedLikelihood(draw.evidence, none_prior=NONE_PRIOR, max_width=14) as likelihood:
+    with PreparedLikelihood(evidence, none_prior=NONE_PRIOR, max_width=14) as likelihood:
         screen = likelihood.estimate_screen(
             prior_mean=mean,
             prior_sd=sd,
@@ -65,16 +80,18 @@ def _analyse(
             points=points,
             seed=int(rng.integers(2**63)),
         )
-        true_logp, _ = likelihood.compute_logp_grad(draw.theta)
+        true_logp, _ = likelihood.compute_logp_grad(truth.theta)
     weights = np.exp(screen.log_weights - screen.log_weights.max())
     weights /= weights.sum()
     chosen = rng.choice(len(weights), size=N_DRAWS, p=weights)
-    below = (screen.thetas[chosen] < draw.theta).sum(axis=0)
+    below = (screen.thetas[chosen] < truth.theta).sum(axis=0)
     # The log likelihood sees what single parameters cannot: a posterior that ignored the data
     # would pass on theta alone (Modrák et al. 2023).
     last = (screen.log_likelihood[chosen] < true_logp).sum()
     probability = weights @ np.exp(screen.log_root)
-    return np.append(below, last), np.log(probability), screen.pareto_k
+    at = truth.hypothesis(len(evidence.components))
+    assert at is not None
+    return np.append(below, last), np.log(probability), screen.pareto_k, at
 
 
 def uniformity(ranks: NDArray[np.int64], bins: int = 8) -> Floats:

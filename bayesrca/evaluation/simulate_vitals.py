@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,44 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesrca.evidence import VITALS, VitalTable
-from tests.oracle.incidents import make_vitals
-from tests.oracle.vitals import (
-    AT_FAULT,
-    AT_ROOT,
-    ECHO,
-    EFFECT_UP,
-    ON_PATH,
-    ROOT_EFFECT,
-    ROOT_UP,
-    UNREPORTED,
-)
+from bayesrca.incident import Family
 
 Floats = NDArray[np.float64]
 Theta = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class VitalLaw:
+    """How one family of vitals behaves (the table after eq. 13).
+
+    Attributes:
+        at_fault: prior of being the resource at fault.
+        root_up: probability of moving up when at fault.
+        effect_up: the same when its component is disturbed.
+        shows: probability of showing that its component is disturbed.
+    """
+
+    at_fault: float
+    root_up: float
+    effect_up: float
+    shows: float
+
+
+LAWS: Mapping[Family, VitalLaw] = {
+    Family.LOAD: VitalLaw(0.10, 0.4, 0.3, 0.2),
+    Family.CPU: VitalLaw(0.23, 0.85, 0.5, 0.4),
+    Family.MEMORY: VitalLaw(0.19, 0.85, 0.5, 0.4),
+    Family.DISK: VitalLaw(0.16, 0.7, 0.5, 0.4),
+    Family.NETWORK: VitalLaw(0.17, 0.5, 0.4, 0.4),
+    Family.GENERIC: VitalLaw(0.15, 0.5, 0.5, 0.4),
+}
+"""The law of each family."""
+UNREPORTED = 0.35
+"""Factor on the prior of a resource that a component does not report (eq. 13)."""
+ROOT_EFFECT = 12.0
+"""Median effect on the resource at fault, in quiet scales (eq. 11)."""
+ON_PATH, AT_ROOT = 0.3, 0.5
+"""Probability that a fault disturbs a component it reaches, and its own (eq. 12)."""
 
 
 class SimulatedVitals:
@@ -52,25 +77,32 @@ class SimulatedVitals:
         """Prior weight of a resource fault at component i (eq. 13)."""
         return float(sum(self._weights(i)))
 
-    def draw(
-        self, theta: Theta, root: int | None, reach: set[int], *, at_fault: bool
-    ) -> VitalTable:
-        """Draw all series given the root (None for none), what it reaches and its kind."""
+    def draw(self, theta: Theta, roots: Mapping[int, bool], reach: Set[int]) -> VitalTable:
+        """Draw all series.
+
+        Args:
+            theta: natural values.
+            roots: the causes, and whether a resource of each is at fault.
+            reach: components that a fault at one of them reaches.
+        """
         places, z = [], []
         for i in range(self.n):
             state = self.rng.random() < theta["vital_rate"]
             family = None
-            if i == root and at_fault:
+            if roots.get(i, False):
                 state, family = True, self._family_at_fault(i)
-            elif i == root or i in reach:
-                state |= self.rng.random() < (AT_ROOT if i == root else ON_PATH)
+            elif i in roots or i in reach:
+                state |= self.rng.random() < (AT_ROOT if i in roots else ON_PATH)
             for v, count in self.series[i].items():
                 places += [(i, v)] * count
                 z += list(self._cell(theta, v, count, state, family))
-        return make_vitals(places, np.array(z).reshape(-1, 1))
+        return _make_table(places, np.array(z).reshape(-1, 1))
 
     def _weights(self, i: int) -> list[float]:
-        return [p * (1.0 if v in self.series[i] else UNREPORTED) for v, p in AT_FAULT]
+        return [
+            LAWS[family].at_fault * (1.0 if v in self.series[i] else UNREPORTED)
+            for v, family in enumerate(VITALS)
+        ]
 
     def _family_at_fault(self, i: int) -> int:
         weights = np.array(self._weights(i))
@@ -79,14 +111,14 @@ class SimulatedVitals:
     def _cell(
         self, theta: Theta, v: int, count: int, disturbed: bool, at_fault: int | None
     ) -> Floats:
-        rng, scale = self.rng, theta["vital_scale"]
+        rng, scale, law = self.rng, theta["vital_scale"], LAWS[VITALS[v]]
         z = self._quiet(count, scale, theta["vital_index"])
         if v == at_fault:
             if rng.random() < theta["own_visible"]:
-                z[rng.integers(count)] = self._effect(scale * ROOT_EFFECT, ROOT_UP[v])
-        elif disturbed and rng.random() < ECHO[v]:
+                z[rng.integers(count)] = self._effect(scale * ROOT_EFFECT, law.root_up)
+        elif disturbed and rng.random() < law.shows:
             median = scale * theta["vital_effect_size"]
-            z[rng.integers(count)] = self._effect(median, EFFECT_UP[v])
+            z[rng.integers(count)] = self._effect(median, law.effect_up)
         return z
 
     def _quiet(self, count: int, scale: float, index: float) -> Floats:
@@ -101,3 +133,15 @@ class SimulatedVitals:
         u = self.rng.random()
         size = median * u / (1.0 - u)
         return float(size if self.rng.random() < up else -size)
+
+
+def _make_table(places: list[tuple[int, int]], z: Floats) -> VitalTable:
+    index = np.array(places, dtype=np.int64).reshape(-1, 2)
+    return VitalTable(
+        component=index[:, 0].copy(),
+        family=index[:, 1].copy(),
+        z=z,
+        contrast=0.1 * z,
+        scale=np.full(z.shape, 0.1),
+        signal=tuple(f"{VITALS[v].value}_{row}" for row, (_, v) in enumerate(places)),
+    )
