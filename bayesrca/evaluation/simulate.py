@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evaluation.simulate_cells import Continuous, Count, random_cells
-from bayesrca.evaluation.simulate_faults import Fault, FaultSpread
+from bayesrca.evaluation.simulate_faults import Cells, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import draw_topology
 from bayesrca.evaluation.simulate_vitals import SimulatedVitals
 from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
+from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.incident import Topology
 from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.parameters import natural_values, unconstrained_prior
@@ -96,25 +97,30 @@ def simulate_evidence(
         msg = f"{len(topology)} components cannot be {len(causes)} causes"
         raise ValueError(msg)
     vitals = SimulatedVitals(rng, len(topology), most=most_series, correlation=correlation)
-    spread = FaultSpread(rng, topology, natural_values(theta), vitals)
-    roots = []
+    natural = natural_values(theta)
+    cells = [random_cells(rng, len(topology), f) for f in range(len(FAMILIES))]
+    for f, family in enumerate(cells):
+        for cell in family:
+            if cell is not None:
+                cell.prepare(natural, f)
+    reports = [[cell is not None for cell in family] for family in cells]
+    spread = FaultSpread(rng, topology, natural, vitals, reports)
+    faults = []
     if rng.random() >= none_prior:
-        roots = spread.draw_causes(int(rng.choice(len(causes), p=causes)) + 1)
-    return _draw(spread, roots, topology.names), SimulatedTruth(
-        theta=theta, causes=tuple((r.root, r.kind) for r in roots)
+        faults = spread.draw_causes(int(rng.choice(len(causes), p=causes)) + 1)
+    return _draw(spread, cells, faults, topology.names), SimulatedTruth(
+        theta=theta, causes=tuple((fault.root, fault.kind) for fault in faults)
     )
 
 
-def _draw(spread: FaultSpread, roots: Sequence[Fault], names: tuple[str, ...]) -> Evidence:
+def _draw(
+    spread: FaultSpread, cells: Sequence[Cells], faults: Sequence[Fault], names: tuple[str, ...]
+) -> Evidence:
     """Draw everything that is seen, given the causes."""
     tables = []
-    for f in range(len(FAMILIES)):
-        cells = random_cells(spread.rng, len(names), f)
-        for cell in cells:
-            if cell is not None:
-                cell.prepare(spread.theta, f)
-        spread.draw_family(cells, f, [r.root for r in roots if r.shows[f]])
-        tables.append(_tabulate(cells, spread.edges[f]))
+    for f, family in enumerate(cells):
+        spread.draw_family(family, f, [fault for fault in faults if fault.shows[f]])
+        tables.append(_tabulate(family, spread.edges[f]))
     n = len(names)
     return Evidence(
         components=names,
@@ -123,9 +129,13 @@ def _draw(spread: FaultSpread, roots: Sequence[Fault], names: tuple[str, ...]) -
         target=spread.target,
         alarm_family=spread.alarm,
         families=(tables[0], tables[1]),
-        vitals=spread.draw_vitals(roots),
+        vitals=spread.draw_vitals(faults),
         root_log_factor=np.zeros((n, 1)),
+        root_log_prior=np.zeros(n),
+        crash_log_ratio=spread.draw_silence(faults),
+        demand=spread.demand,
         request_rate=np.full((n, 1), np.nan),
+        onsets=OnsetTable.empty(n),
         notes=(),
     )
 
