@@ -29,9 +29,10 @@ from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.loo import estimate_loo
-from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.model.prepare import prepare_likelihood
+from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
+from bayesrca.model.tempering import temper
 from bayesrca.posterior.build import (
     build_posterior,
     most_probable_footprint,
@@ -212,8 +213,10 @@ def analyze(
     """
     settings = settings or Settings()
     run = _Run(seed=_checked_seed(seed), settings=settings, progress=progress, cancelled=cancelled)
+    run.note_prior()
     with run.step("evidence"):
         evidence = build_evidence(incident, max_bins=settings.max_bins)
+    run.n_components = len(evidence.components)
     run.stop_if_asked()
     likelihood = prepare_likelihood(evidence, settings)
     target = None
@@ -245,7 +248,7 @@ def analyze(
         onsets=read_onsets(evidence),
         notes=(*evidence.notes, *run.notes),
         seed=seed,
-        versions=library_versions(),
+        versions=library_versions() | _prior_version(settings),
         timings=run.timings,
     )
     return Analysis(
@@ -263,6 +266,10 @@ def library_versions() -> dict[str, str]:
     """Versions of everything that shapes a number, Python included."""
     libraries = {name: version(name) for name in _LIBRARIES}
     return {"bayesrca": native_version(), **libraries, "python": platform.python_version()}
+
+
+def _prior_version(settings: Settings) -> dict[str, str]:
+    return {} if settings.prior is None else {"prior": settings.prior.label}
 
 
 def _checked_seed(seed: object) -> int:
@@ -283,6 +290,7 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    n_components: int = 0
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -296,6 +304,16 @@ class _Run:
     def tell(self, step: str, done: float, divergences: int = 0) -> None:
         if self.progress is not None:
             self.progress(Progress(step=step, done=done, divergences=divergences))
+
+    def note_prior(self) -> None:
+        prior = self.settings.prior
+        if prior is None:
+            return
+        tempered = f"; probabilities tempered by gamma {prior.gamma:g}" if prior.gamma < 1 else ""
+        self.notes.append(
+            f"The parameters' prior is {prior.label}, learned from {prior.incidents} incidents in "
+            f"{prior.groups} groups{tempered}."
+        )
 
     def stop_if_cancelled(self) -> None:
         if self.cancelled is not None and self.cancelled():
@@ -360,11 +378,18 @@ class _Run:
     def _checked(
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
+        s = self.settings
+        if s.prior is not None:
+            n = self.n_components
+            draws = temper(draws, s.prior.gamma, none_prior=s.none_prior, n_components=n)
         with self.step("diagnose"):
-            mass = self.settings.interval_mass
-            root = compute_root_probabilities(draws, mass, likelihood.sets)
+            root = compute_root_probabilities(draws, s.interval_mass, likelihood.sets)
             diagnostics = compute_diagnostics(
-                draws, root, reruns=reruns, max_width=likelihood.width
+                draws,
+                root,
+                reruns=reruns,
+                max_width=likelihood.width,
+                prior=prior_in_use(s),
             )
         return draws, root, diagnostics
 
@@ -418,7 +443,7 @@ class _Run:
         if stop_at is None:
             return True
         s = self.settings
-        centre, _ = unconstrained_prior()
+        centre, _ = prior_in_use(s)
         begun = time.monotonic()
         for _ in range(8):
             likelihood.compute_logp_grad(centre)

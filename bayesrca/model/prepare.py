@@ -5,7 +5,7 @@ from __future__ import annotations
 from bayesrca.config import Settings
 from bayesrca.evidence import Evidence
 from bayesrca.kernels.propagation import PreparedLikelihood
-from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.prior_file import prior_in_use
 
 
 def prepare_likelihood(evidence: Evidence, settings: Settings) -> PreparedLikelihood:
@@ -22,5 +22,5 @@ def prepare_likelihood(evidence: Evidence, settings: Settings) -> PreparedLikeli
         max_width=settings.max_width,
         max_causes=settings.max_causes,
         set_candidates=settings.set_candidates,
-        centre=unconstrained_prior()[0],
+        centre=prior_in_use(settings)[0],
     )
