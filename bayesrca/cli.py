@@ -21,6 +21,7 @@ import typer
 from bayesrca.cli_backtest import backtest
 from bayesrca.cli_calibrate import calibrate
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
+from bayesrca.cli_simulate import simulate
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -146,6 +147,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 app.command()(backtest)
 app.command()(calibrate)
+app.command()(simulate)
 
 
 @app.command()
