@@ -31,6 +31,8 @@ pub(super) struct Slot {
     weights: usize,
     states: usize,
     factors: usize,
+    /// Numbers kept of the doses, after the panels.
+    doses: usize,
 }
 
 /// The tables of all plans, by turns.
@@ -42,9 +44,8 @@ pub(super) struct Sums {
     pub log: Vec<f64>,
     /// Adjoint of the logarithm of each sum.
     pub adjoint: Vec<f64>,
-    /// Weights of a source's nodes, `[node * s + footprint]`, and the densities of their full doses.
+    /// Weights of a source's nodes, `[node * s + footprint]`.
     path: Vec<f64>,
-    full: Vec<f64>,
     /// Adjoint of the last table, laid out as the last tables of a plan's panels.
     last: Vec<f64>,
     knots: KnotScratch,
@@ -52,7 +53,7 @@ pub(super) struct Sums {
 }
 
 impl Slot {
-    fn new(plan: &Plan, sources: usize, s: usize) -> Self {
+    fn new(plan: &Plan, (sources, doses): (usize, usize), s: usize) -> Self {
         let lanes = sources * s + usize::from(plan.keeps_target);
         let width = lanes.next_power_of_two().min(8);
         let long = affected::is_long(plan);
@@ -64,6 +65,7 @@ impl Slot {
             weights: plan.nodes.len() * 2 * width,
             states: plan.states * width,
             factors: if long { plan.blocks.len() * width } else { 0 },
+            doses,
         }
     }
 
@@ -76,7 +78,16 @@ impl Slot {
     }
 
     fn size(&self) -> usize {
-        self.panel() * self.panels()
+        self.panel() * self.panels() + self.doses
+    }
+
+    /// The panels and what is kept of the doses.
+    fn split<'a>(&self, arena: &'a [f64]) -> (&'a [f64], &'a [f64]) {
+        arena[self.at..self.at + self.size()].split_at(self.panel() * self.panels())
+    }
+
+    fn split_mut<'a>(&self, arena: &'a mut [f64]) -> (&'a mut [f64], &'a mut [f64]) {
+        arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels())
     }
 
     /// Index of an entry of the last table, from the slot's own start.
@@ -89,9 +100,13 @@ impl Slot {
 impl Spread {
     /// Decide where every plan's tables lie.
     pub(super) fn arrange(&mut self) {
-        let mut sources = vec![0; self.plans.len()];
+        let mut sources = vec![(0, 0); self.plans.len()];
         for source in &self.sources {
-            sources[source.plan] += 1;
+            let (number, doses) = &mut sources[source.plan];
+            *number += 1;
+            if let Origin::Roots(pairs) = &source.origin {
+                *doses += pairs.kept();
+            }
         }
         let plans = self.plans.iter().zip(sources);
         self.slots = plans.map(|(p, n)| Slot::new(p, n, self.s)).collect();
@@ -146,7 +161,7 @@ impl Spread {
         self.fill(theta, plan, x);
         let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
         let sums = &mut x.sums;
-        let tables = &mut sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, _) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
             forward(plan, slot, panel, &x.rates, &mut sums.knots);
         }
@@ -156,7 +171,7 @@ impl Spread {
     fn fill(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
         let (s, slot, nodes) = (self.s, &self.slots[plan], &self.plans[plan].nodes);
         let sums = &mut x.sums;
-        let tables = &mut sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, kept) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
             panel[..slot.weights].fill(1.0);
         }
@@ -164,14 +179,7 @@ impl Spread {
             sums.path.clear();
             match &self.sources[source].origin {
                 Origin::Roots(doses) => {
-                    doses.forward(
-                        nodes,
-                        theta,
-                        self.f,
-                        &x.factors,
-                        &mut sums.full,
-                        &mut sums.path,
-                    );
+                    doses.forward(nodes, theta, self.f, &x.factors, kept, &mut sums.path);
                 }
                 Origin::Link => {
                     let rows = nodes.iter().map(|i| &x.factors.generic[i * s..(i + 1) * s]);
@@ -193,7 +201,7 @@ impl Spread {
     /// Take the sums from the last tables of a plan.
     fn read(&self, plan: usize, sums: &mut Sums) {
         let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let tables = &sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, _) = slot.split(&sums.arena);
         let entry = |on, lane| tables[slot.last(on, lane, plan)];
         let prior = if plan.keeps_target {
             let (off, on) = (entry(false, slot.lanes - 1), entry(true, slot.lanes - 1));
@@ -245,7 +253,7 @@ impl Spread {
     /// Fill the adjoint of a plan's last tables.
     fn last_adjoint(&self, plan: usize, sums: &mut Sums) {
         let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let tables = &sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, _) = slot.split(&sums.arena);
         let entry = |on, lane| tables[slot.last(on, lane, plan)];
         let rows = 1 + usize::from(plan.keeps_target);
         let at = |on, lane: usize| {
@@ -300,8 +308,9 @@ impl Spread {
             sweep,
             ..
         } = &mut x.sums;
-        let tables = arena[slot.at..].chunks_exact(slot.panel());
-        for (j, (panel, last)) in tables.zip(last.chunks_exact(rows)).enumerate() {
+        let (tables, kept) = slot.split(arena);
+        let panels = tables.chunks_exact(slot.panel());
+        for (j, (panel, last)) in panels.zip(last.chunks_exact(rows)).enumerate() {
             if last.iter().all(|&d| d == 0.0) {
                 continue;
             }
@@ -324,7 +333,9 @@ impl Spread {
                     };
                     match &self.sources[source].origin {
                         Origin::Roots(doses) => {
-                            doses.backward(&lanes, theta, self.f, &x.ratios, &x.factors, &mut into);
+                            doses.backward(
+                                &lanes, theta, self.f, &x.ratios, &x.factors, kept, &mut into,
+                            );
                         }
                         Origin::Link => lanes.generic_backward(self.s, &x.factors, &mut into),
                     }
