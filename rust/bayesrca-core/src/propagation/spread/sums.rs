@@ -25,8 +25,9 @@ pub(super) struct Slot {
     at: usize,
     kept: bool,
     lanes: usize,
-    /// Lanes that are summed at once: 1, 2, 4 or 8.
+    /// Lanes that are summed at once: 1, 2, 4 or 8, and the logarithm of that to base 2.
     width: usize,
+    shift: u32,
     /// Numbers of one panel: weights, then states, then factors.
     weights: usize,
     states: usize,
@@ -62,6 +63,7 @@ impl Slot {
             kept: false,
             lanes,
             width,
+            shift: width.trailing_zeros(),
             weights: plan.nodes.len() * 2 * width,
             states: plan.states * width,
             factors: if long { plan.blocks.len() * width } else { 0 },
@@ -90,10 +92,16 @@ impl Slot {
         arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels())
     }
 
+    /// The panel of a lane, and its place there.
+    fn place(&self, lane: usize) -> (usize, usize) {
+        (lane >> self.shift, lane & (self.width - 1))
+    }
+
     /// Index of an entry of the last table, from the slot's own start.
     fn last(&self, on: bool, lane: usize, plan: &Plan) -> usize {
-        let rows = plan.states - if plan.keeps_target { 2 } else { 1 } + usize::from(on);
-        (lane / self.width) * self.panel() + self.weights + rows * self.width + lane % self.width
+        let (panel, lane) = self.place(lane);
+        let row = plan.states - if plan.keeps_target { 2 } else { 1 } + usize::from(on);
+        panel * self.panel() + self.weights + row * self.width + lane
     }
 }
 
@@ -187,9 +195,8 @@ impl Spread {
                 }
             }
             for k in 0..s {
-                let lane = first + k;
-                let at = (lane / slot.width) * slot.panel() + lane % slot.width;
-                let weights = &mut tables[at..];
+                let (panel, lane) = slot.place(first + k);
+                let weights = &mut tables[panel * slot.panel() + lane..];
                 for (p, &i) in nodes.iter().enumerate() {
                     weights[2 * p * slot.width] = x.factors.inv[i * s + k];
                     weights[(2 * p + 1) * slot.width] = sums.path[p * s + k];
@@ -217,11 +224,13 @@ impl Spread {
                 } else {
                     entry(false, lane)
                 };
-                let panel = &tables[(lane / slot.width) * slot.panel()..][..slot.panel()];
-                let factors = panel[slot.weights + slot.states..].iter();
-                let own = factors.skip(lane % slot.width).step_by(slot.width);
-                sums.log[source * self.s + k] -=
-                    own.filter(|&&f| f != 1.0).map(|f| f.ln()).sum::<f64>();
+                if slot.factors > 0 {
+                    let (panel, lane) = slot.place(lane);
+                    let factors = &tables[panel * slot.panel() + slot.weights + slot.states..];
+                    let own = factors[lane..slot.factors].iter().step_by(slot.width);
+                    sums.log[source * self.s + k] -=
+                        own.filter(|&&f| f != 1.0).map(|f| f.ln()).sum::<f64>();
+                }
             }
         }
     }
@@ -256,8 +265,9 @@ impl Spread {
         let (tables, _) = slot.split(&sums.arena);
         let entry = |on, lane| tables[slot.last(on, lane, plan)];
         let rows = 1 + usize::from(plan.keeps_target);
-        let at = |on, lane: usize| {
-            (lane / slot.width * rows + usize::from(on)) * slot.width + lane % slot.width
+        let at = |on, lane| {
+            let (panel, lane) = slot.place(lane);
+            ((panel * rows + usize::from(on)) << slot.shift) + lane
         };
         let d = &mut sums.last;
         d.clear();
@@ -328,7 +338,7 @@ impl Spread {
                     let lanes = DoseLanes {
                         nodes: &plan.nodes,
                         footprint: k,
-                        on: &sweep.on[(first + k) % slot.width..],
+                        on: &sweep.on[slot.place(first + k).1..],
                         step: slot.width,
                     };
                     match &self.sources[source].origin {
