@@ -17,7 +17,7 @@ use crate::propagation::source::Origin;
 use crate::simd;
 
 /// Numbers of all kept tables together, at most (16 MiB).
-const KEPT: usize = 1 << 21;
+pub(super) const KEPT: usize = 1 << 21;
 
 /// Where the tables of one plan lie.
 #[derive(Debug, Clone, Copy)]
@@ -106,8 +106,8 @@ impl Slot {
 }
 
 impl Spread {
-    /// Decide where every plan's tables lie.
-    pub(super) fn arrange(&mut self) {
+    /// Decide where every plan's tables lie; those that lie within the first `limit` numbers are kept.
+    pub(super) fn arrange(&mut self, limit: usize) {
         let mut sources = vec![(0, 0); self.plans.len()];
         for source in &self.sources {
             let (number, doses) = &mut sources[source.plan];
@@ -120,7 +120,7 @@ impl Spread {
         self.slots = plans.map(|(p, n)| Slot::new(p, n, self.s)).collect();
         let mut end = 0;
         for slot in &mut self.slots {
-            slot.kept = end + slot.size() <= KEPT;
+            slot.kept = end + slot.size() <= limit;
             if slot.kept {
                 slot.at = end;
                 end += slot.size();
@@ -205,17 +205,43 @@ impl Spread {
         }
     }
 
+    /// Prior probability of the target being affected, from the last tables of a plan; 1 where it is not reached.
+    fn prior(&self, plan: usize, sums: &Sums) -> f64 {
+        let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
+        if !plan.keeps_target {
+            return 1.0;
+        }
+        let (tables, _) = slot.split(&sums.arena);
+        let [off, on] = [false, true].map(|on| tables[slot.last(on, slot.lanes - 1, plan)]);
+        on / (off + on)
+    }
+
+    /// Run one source's sum in one footprint: weights `[node * 2 + affected]`, and the prior of `prior`.
+    pub(super) fn sum_once(
+        &self,
+        theta: &Natural,
+        source: usize,
+        footprint: usize,
+        x: &mut SpreadScratch,
+    ) -> (Vec<f64>, f64) {
+        let plan = self.sources[source].plan;
+        self.sum_plan(theta, plan, x);
+        let (slot, nodes) = (&self.slots[plan], self.plans[plan].nodes.len());
+        let mut lanes = self.sharing(plan).filter(|(i, _)| *i == source);
+        let first = lanes.next().expect("a source has its plan's lanes").1;
+        let (panel, lane) = slot.place(first + footprint);
+        let (tables, _) = slot.split(&x.sums.arena);
+        let weights = &tables[panel * slot.panel()..];
+        let own = (0..2 * nodes).map(|at| weights[at * slot.width + lane]);
+        (own.collect(), self.prior(plan, &x.sums))
+    }
+
     /// Take the sums from the last tables of a plan.
     fn read(&self, plan: usize, sums: &mut Sums) {
+        let prior = self.prior(plan, sums);
         let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
         let (tables, _) = slot.split(&sums.arena);
         let entry = |on, lane| tables[slot.last(on, lane, plan)];
-        let prior = if plan.keeps_target {
-            let (off, on) = (entry(false, slot.lanes - 1), entry(true, slot.lanes - 1));
-            on / (off + on)
-        } else {
-            1.0
-        };
         for (source, first) in self.sharing(index) {
             for k in 0..self.s {
                 let lane = first + k;
