@@ -21,6 +21,7 @@ from bayesrca.evidence.requests import (
     compute_request_rate,
     compute_silence,
 )
+from bayesrca.evidence.seasonal import find_seasonal, note_seasonal
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
 from bayesrca.evidence.units import is_time, read_failure_share
@@ -64,13 +65,14 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
-    sources = Sources(incident)
     frame = build_frame(incident, used, max_bins, notes)
+    seasonal = find_seasonal(frame, used)
+    sources = Sources(incident, seasonal)
     tables = (
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
-    vitals = build_vitals(incident, frame, sources.remarks)
+    vitals = build_vitals(incident, frame, sources.remarks, seasonal)
     observed = tables[0].observed | tables[1].observed
     observed[vitals.component] = True
     if not observed.any():
@@ -81,6 +83,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="window")
     _note_unobserved(incident, observed, notes)
+    note_seasonal(seasonal, notes)
     notes.extend(sources.remarks.sentences())
     target, alarm = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
@@ -97,7 +100,10 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
         reference=frame.reference,
-        onsets=find_onsets(incident, frame, tables, vitals),
+        seasons=seasonal.shares,
+        onsets=find_onsets(
+            incident.topology.names, seasonal.of(incident.signals), frame, tables, vitals
+        ),
     )
 
 
@@ -189,7 +195,7 @@ class _Table:
 
 def _fill_latency(table: _Table, i: int, name: str) -> None:
     """Mean latency with its dose where it exists, else every other latency series."""
-    signals = table.sources.of(name, Family.LATENCY)
+    signals = table.sources.latencies(name)
     requests = table.sources.requests(name)
     for signal in (s for s in signals if s.statistic is Statistic.MEAN):
         weights = align_requests(requests, signal, table.sources.remarks)
