@@ -26,7 +26,8 @@ REFERENCE_SHARE = 0.5
 """Weight of what is observed outside the footprint: neighbouring samples are not independent."""
 MIN_SAMPLES = 10
 """Baseline samples with requests below which the baseline tells no usual share."""
-N_NODES = 12
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
+"""Quadrature over the rise of the log-odds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +98,10 @@ def compute_count_laws(
 
 
 def _log_affected(k: Floats, n: Floats, share: Floats) -> Floats:
-    node, node_weight = np.polynomial.hermite_e.hermegauss(N_NODES)
-    rise = np.exp(EFFECT_LOG_MEDIAN + EFFECT_LOG_SD * node)[:, None]
+    rise = np.exp(EFFECT_LOG_MEDIAN + EFFECT_LOG_SD * NODES)[:, None]
     p = np.clip(expit(logit(share) + rise), 1e-9, 1 - 1e-9)
     log_p = _log_beta_binomial(k, n, EFFECT_PRECISION * p, EFFECT_PRECISION * (1 - p))
-    log_w = np.log(node_weight / node_weight.sum())[:, None]
+    log_w = np.log(NODE_WEIGHTS / NODE_WEIGHTS.sum())[:, None]
     return np.asarray(np.logaddexp.reduce(log_w + log_p, axis=0))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.batch import group_by_clock
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.nulls import NULLS
 from bayesrca.evidence.remarks import shorten
 from bayesrca.evidence.season import (
     CANDIDATES,
@@ -86,7 +88,7 @@ def find_seasonal(frame: Frame, signals: Sequence[Signal]) -> Seasonal:
         good = ~np.isnan(y)
         normal = frame.baseline_mask(signal) & good
         time = signal.timestamps[normal]
-        season = fit_season(time, y[normal], near=frame.against_baseline)
+        season = _remembered(time, y[normal], near=frame.against_baseline)
         if season is not None:
             key = str(signal.component), signal.name
             series[key] = _without(signal, season)
@@ -109,6 +111,22 @@ def note_seasonal(seasonal: Seasonal, notes: list[str]) -> None:
             f"{seasonal.left} more series may have a season: seasons of at most {MOST_FITTED} "
             "series are fitted, those that stand out most."
         )
+
+
+def _remembered(time: Floats, values: Floats, *, near: bool) -> Season | None:
+    """Fit a season, or find that there is none, once for equal baselines."""
+
+    def compute() -> Floats:
+        found = fit_season(time, values, near=near)
+        if found is None:
+            return np.empty(0)
+        return np.array([found.period, found.origin, found.centre, found.slope, *found.profile])
+
+    numbers = NULLS.get(compute, "season", time, values, near)
+    if numbers.size == 0:
+        return None
+    period, origin, centre, slope = numbers[:4].tolist()
+    return Season(period=period, origin=origin, profile=numbers[4:], centre=centre, slope=slope)
 
 
 def _is_read(signal: Signal) -> bool:
@@ -161,7 +179,9 @@ def _promising(frame: Frame, signals: Sequence[Signal]) -> list[int]:
         if n < SHORTEST:
             continue
         values = np.stack([_transformed(signals[i])[normal] for i in position])
-        excess = _peak_excess(clock.timestamps[normal], values, near=frame.against_baseline)
+        time, near = clock.timestamps[normal], frame.against_baseline
+        look = partial(_peak_excess, time, values, near=near)
+        excess = NULLS.get(look, "spectra", time, values, near)
         found += [(-float(excess[row]), int(position[row])) for row in np.flatnonzero(excess > 0)]
     return [i for _, i in sorted(found)]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.nulls import NULLS
 from bayesrca.incident import Signal
 
 Floats = NDArray[np.float64]
@@ -103,7 +104,12 @@ def compute_contrast(
         level_out = np.asarray(total_out / weight_out)
     value = transform(level_in) - transform(level_out)
     per_bin = max(1, round(np.count_nonzero(bins >= 0) / frame.n_bins))
-    null = _null_scale(frame, x[normal], w[normal], transform, per_bin)
+    usual = x[normal], w[normal]
+    null = NULLS.get(
+        lambda: _null_scale(frame, *usual, transform, per_bin),
+        *("series", frame.first, frame.last, frame.against_baseline),
+        *(*usual, transform, per_bin),
+    )
     scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), str(transform))
     return Contrast(
         value=value,
