@@ -137,8 +137,9 @@ class _Table:
 
     def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
         for i, name in enumerate(self.incident.topology.names):
+            before = len(self.series)
             one(self, i, name)
-            self._settle(i)
+            self._settle(i, before)
         s = len(self.frame.first)
         unit = next(iter(self.units)) if len(self.units) == 1 else ""
         return FamilyTable(
@@ -165,18 +166,20 @@ class _Table:
             self.arrays["scale"][i] = contrast.scale
             self.arrays["samples"][i] = contrast.samples
 
-    def _settle(self, i: int) -> None:
+    def _settle(self, i: int, before: int) -> None:
         """Read component i as "it did not move" where all its series stood still throughout.
+
+        They are those added since there were ``before`` of them.
 
         A contrast of exactly zero is no draw from a density: many of them would leave the noise
         that everybody shares no width at all.
         """
-        rows = [z for owner, z in self.series if owner == i]
+        rows = [z for _, z in self.series[before:]]
         if not rows or not np.isnan(self.arrays["dose"][i]).all():
             return
         if any(np.any(z[~np.isnan(z)]) for z in rows):
             return
-        self.series = [row for row in self.series if row[0] != i]
+        del self.series[before:]
         seen = ~np.isnan(rows).all(axis=0)
         for name, probability in STILL.items():
             self.arrays[name][i] = np.where(seen, np.log(probability), np.nan)
