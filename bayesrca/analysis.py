@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +28,8 @@ from bayesrca.incident import ComponentKind, Incident, Topology
 from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
+from bayesrca.model.loo import estimate_loo
+from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.model.tempering import temper
@@ -39,12 +41,15 @@ from bayesrca.posterior.build import (
 )
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
+from bayesrca.posterior.influence import Influence, estimate_influence
 from bayesrca.posterior.levels import compute_level
 from bayesrca.posterior.result import Answer, Diagnostics, Level
+from bayesrca.posterior.sensitivity import Sensitivity, compute_sensitivity
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
 
 if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDDataLOO
     from xarray import DataTree
 
 _LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
@@ -82,12 +87,16 @@ class Analysis:
         topology: the incident's components and edges.
         draws: the draws behind it.
         root: probabilities per draw, in the order of ``components``.
+        evidence: what they were made from.
+        settings: how.
     """
 
     answer: Answer
     topology: Topology
     draws: Draws
     root: RootProbabilities
+    evidence: Evidence
+    settings: Settings
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -124,6 +133,53 @@ class Analysis:
             "notes": json.dumps(list(answer.notes)),
         }
         return build_tree(self.draws, self.root, self.components, attrs, seed=answer.seed)
+
+    def compute_sensitivity(self, alphas: Sequence[float] = (0.8, 1.25)) -> Sensitivity:
+        """Tell what the answer owes to theta's prior and likelihood, by power-scaling.
+
+        Args:
+            alphas: powers (> 0, not 1) of prior and likelihood for which the answer is given.
+        """
+        return compute_sensitivity(
+            self.draws, self.root, self.components, seed=self.answer.seed, alphas=alphas
+        )
+
+    def estimate_influence(
+        self, *, seed: int, components: Sequence[str] | None = None
+    ) -> Influence:
+        """Answer again without each component's telemetry: what does the answer rest on?
+
+        Args:
+            seed: every stochastic number follows from it.
+            components: names to leave out, one at a time; all that report anything by default.
+
+        Raises:
+            UnknownComponentError: a name that the topology does not have.
+        """
+        return estimate_influence(
+            self.evidence,
+            self.draws,
+            self.root,
+            seed=_checked_seed(seed),
+            settings=self.settings,
+            components=components,
+        )
+
+    def estimate_loo(self, *, seed: int) -> ELPDDataLOO:
+        """Estimate each component's leave-one-out density; see `bayesrca.model.loo`.
+
+        Args:
+            seed: every stochastic number follows from it.
+
+        Returns:
+            ArviZ's ``ELPDDataLOO``, pointwise by component.
+
+        Raises:
+            NotSupportedError: no component's evidence has such a density.
+        """
+        return estimate_loo(
+            self.evidence, self.draws, seed=_checked_seed(seed), settings=self.settings
+        )
 
 
 def analyze(
@@ -162,14 +218,7 @@ def analyze(
         evidence = build_evidence(incident, max_bins=settings.max_bins)
     run.n_components = len(evidence.components)
     run.stop_if_asked()
-    likelihood = PreparedLikelihood(
-        evidence,
-        none_prior=settings.none_prior,
-        max_width=settings.max_width,
-        max_causes=settings.max_causes,
-        set_candidates=settings.set_candidates,
-        centre=prior_in_use(settings)[0],
-    )
+    likelihood = prepare_likelihood(evidence, settings)
     target = None
     if incident.target is not None:
         target = incident.topology.index(incident.target.component)
@@ -202,7 +251,14 @@ def analyze(
         versions=library_versions() | _prior_version(settings),
         timings=run.timings,
     )
-    return Analysis(answer=answer, topology=incident.topology, draws=draws, root=root)
+    return Analysis(
+        answer=answer,
+        topology=incident.topology,
+        draws=draws,
+        root=root,
+        evidence=evidence,
+        settings=settings,
+    )
 
 
 @cache

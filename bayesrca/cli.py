@@ -1,4 +1,4 @@
-"""The command line: ``bayesrca analyze``, ``backtest``, ``learn`` and ``serve``.
+"""The command line: ``bayesrca analyze``, ``backtest``, ``calibrate``, ``learn`` and ``serve``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
 healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesrca.cli_backtest import backtest
+from bayesrca.cli_evidence import evidence
 from bayesrca.cli_calibrate import calibrate
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
@@ -129,9 +130,6 @@ def analyze(  # noqa: PLR0913  one parameter per option
         cores=cores or os.cpu_count() or 1,
         prior=read_prior(prior),
     )
-    if normal_runs is not None and server is not None:
-        msg = "normal runs cannot be sent to a server yet; run without --server"
-        raise InvalidSettingsError(msg, field="normal_runs")
     incident = _load(path, families, normal_runs)
     if server is not None:
         answer = _ask(server, incident, seed, settings)
@@ -148,6 +146,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(evidence)
 app.command()(calibrate)
 app.command()(learn)
 

@@ -41,7 +41,7 @@ def read_answer(answer: Answer) -> Prediction:
         none=answer.posterior.none.value,
         sets={frozenset(s.components): s.probability.value for s in answer.posterior.sets},
         healthy=answer.healthy,
-        anomalous=answer.alarm is None or answer.alarm.anomalous,
+        anomalous=answer.alarm.anomalous,
     )
 
 

@@ -18,6 +18,8 @@ from bayesrca.posterior.onsets import rank_onsets
 from bayesrca.posterior.result import Alarm, Cause, CauseSet, Onset, RootCausePosterior
 from bayesrca.posterior.summary import RootProbabilities
 
+LEADING = 10
+"""Most probable causes of which it is told what they explain and how their fault spread."""
 LISTED_SETS = 10
 """Sets that are listed however improbable they are."""
 LEAST_SET = 1e-6
@@ -45,13 +47,18 @@ def build_posterior(
         target: index of the target, or None.
         interval_mass: mass of the credible intervals, in (0, 1).
     """
-    explainer = Explainer(evidence, likelihood, _mean_theta(draws), target, root.members)
+    explainer = Explainer(
+        evidence, likelihood, _mean_theta(draws), target, root.members, interval_mass=interval_mass
+    )
     ranked = np.argsort(-root.values[:-1], kind="stable")
     names = evidence.components
     exclusive = [*((name,) for name in names), *_named(root, names), ()]
     values = np.concatenate([root.only.values, root.sets.values, root.values[-1:]])
     return RootCausePosterior(
-        causes=tuple(_cause(int(i), root, evidence, explainer) for i in ranked),
+        causes=tuple(
+            _cause(int(i), root, evidence, explainer, leading=rank < LEADING)
+            for rank, i in enumerate(ranked)
+        ),
         none=root.probability(-1),
         sets=_sets(root, names),
         ambiguity=compute_ambiguity(exclusive, values, n_components=len(names)),
@@ -59,11 +66,9 @@ def build_posterior(
     )
 
 
-def read_alarm(evidence: Evidence) -> Alarm | None:
-    """Whether anything is anomalous at all, where the evidence tests that."""
-    test = getattr(evidence, "alarm", None)
-    if test is None:
-        return None
+def read_alarm(evidence: Evidence) -> Alarm:
+    """Whether anything is anomalous at all."""
+    test = evidence.alarm
     return Alarm(
         target_p=test.target_p,
         incident_p=test.incident_p,
@@ -114,7 +119,9 @@ def _sets(root: RootProbabilities, names: Sequence[str]) -> tuple[CauseSet, ...]
     )
 
 
-def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer) -> Cause:
+def _cause(
+    i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer, *, leading: bool
+) -> Cause:
     kind = int(np.argmax(root.by_kind[i]))
     return Cause(
         component=evidence.components[i],
@@ -122,5 +129,5 @@ def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Expla
         kinds={k: float(p) for k, p in zip(KINDS, root.by_kind[i], strict=True)},
         probability=root.probability(i),
         only=root.only.probability(i),
-        explains=explainer.explain(i, kind),
+        explains=explainer.explain(i, kind, leading=leading),
     )

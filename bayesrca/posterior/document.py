@@ -24,7 +24,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "method": answer.method,
         "healthy": answer.healthy,
         "may_act": answer.may_act,
-        "alarm": None if answer.alarm is None else _plain(asdict(answer.alarm)),
+        "alarm": _plain(asdict(answer.alarm)),
         "interval_mass": answer.interval_mass,
         "ambiguity": _plain(asdict(answer.posterior.ambiguity)),
         "none": _probability(answer.posterior.none),

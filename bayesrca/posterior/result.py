@@ -72,6 +72,58 @@ class Dose:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedShare:
+    """Which share of the target's excess the cause's own excess accounts for.
+
+    A ratio of two doses. It is neither a probability nor the Shapley share of
+    `Answer.attribution`, which divides the target's excess among all components.
+
+    Attributes:
+        family: ``latency`` or ``errors``, of the doses compared.
+        value: mean of ``min(1, max(0, cause's dose / target's))`` over the footprints by their
+            posterior weight and over the noise of both doses, in [0, 1].
+        interval: central interval of the same, of mass `Answer.interval_mass`.
+        ratio: mean dose of the cause over mean dose of the target, not capped: above 1 where part
+            of the cause's excess was lost on its way.
+    """
+
+    family: str
+    value: float
+    interval: tuple[float, float]
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathEdge:
+    """One edge that carried the fault, in the direction in which faults travel.
+
+    Attributes:
+        source: name of the component it came from.
+        target: name of the component it went to.
+        family: signal family in which it travelled.
+        probability: that this edge carried the fault, given its cause and footprint.
+    """
+
+    source: str
+    target: str
+    family: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affected:
+    """A component that the fault affected, with the probability that it did.
+
+    Attributes:
+        component: its name.
+        probability: that it was affected, given the cause and its footprint.
+    """
+
+    component: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What speaks for one cause.
 
@@ -79,8 +131,16 @@ class Explanation:
         own: own evidence: latency and errors where the component reports them, then its (at most
             three) load, saturation and generic series that speak loudest for a resource fault.
         dose: excess work at cause and target, None when either does not report it.
+        explained_share: share of the target's excess that the cause accounts for; None without a
+            dose, where the target's excess is within its noise, and beyond the 10 most probable
+            causes.
         path: component names from the cause to the target along which the fault can travel,
-            both ends included; empty when the graph has no such path or no target is known.
+            both ends included: the most probable path where ``edges`` are known, else a shortest.
+            Empty when the graph has no such path or no target is known.
+        edges: the edges of the most probable path, each with the probability that it carried the
+            fault; empty where that is not known, as it is of the 10 most probable causes only.
+        affected: the other components that the fault affected with probability .5 or more, most
+            probable first; empty likewise.
         reaches_target: whether such a path exists; None when the incident names no target.
         footprint: ``(start, end)`` in seconds of the most probable interval of the fault.
         text: the same in one plain sentence.
@@ -88,7 +148,10 @@ class Explanation:
 
     own: tuple[OwnEvidence, ...]
     dose: Dose | None
+    explained_share: ExplainedShare | None
     path: tuple[str, ...]
+    edges: tuple[PathEdge, ...]
+    affected: tuple[Affected, ...]
     reaches_target: bool | None
     footprint: tuple[float, float]
     text: str
@@ -312,7 +375,7 @@ class Answer:
         attribution: Shapley shares of the target's excess, None where it has none that can be told
             (a note says why). A share is not a probability: read it beside the posterior, never
             as it.
-        alarm: whether anything is anomalous at all; None where that was not tested.
+        alarm: whether anything is anomalous at all.
         onsets: when components began to move, earliest first; those whose moment is known.
         notes: what was absent or assumed, one plain sentence each.
         seed: the seed that reproduces every number.
@@ -326,7 +389,7 @@ class Answer:
     interval_mass: float
     diagnostics: Diagnostics
     attribution: ExcessAttribution | None
-    alarm: Alarm | None
+    alarm: Alarm
     onsets: tuple[Onset, ...]
     notes: tuple[str, ...]
     seed: int
@@ -345,4 +408,4 @@ class Answer:
         Every health gate passed, and something is anomalous: where nothing is, the most probable
         cause of nothing is no reason to act.
         """
-        return self.healthy and (self.alarm is None or self.alarm.anomalous)
+        return self.healthy and self.alarm.anomalous

@@ -48,7 +48,7 @@ def verdict(answer: Answer) -> str:
     """Return the answer in one or two plain sentences."""
     causes, none = answer.posterior.causes, answer.posterior.none
     best = causes[0]
-    if answer.alarm is not None and not answer.alarm.anomalous:
+    if not answer.alarm.anomalous:
         return (
             f"{answer.alarm.text} What follows ranks the causes there would be: do not act on it."
         )

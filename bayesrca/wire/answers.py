@@ -21,7 +21,7 @@ def encode_answer(answer: Answer) -> answer_pb2.Answer:
         interval_mass=answer.interval_mass,
         diagnostics=_encode_diagnostics(answer.diagnostics),
         attribution=None if answer.attribution is None else encode_excess(answer.attribution),
-        alarm=None if answer.alarm is None else _encode_alarm(answer.alarm),
+        alarm=_encode_alarm(answer.alarm),
         onsets=[_encode_onset(onset) for onset in answer.onsets],
         notes=answer.notes,
         seed=answer.seed,
@@ -46,7 +46,7 @@ def decode_answer(message: answer_pb2.Answer, field: str = "answer") -> Answer:
     Raises:
         IncidentFormatError: a part is missing, repeated or unknown; ``field`` says which.
     """
-    require(message, field, "posterior", "diagnostics")
+    require(message, field, "posterior", "diagnostics", "alarm")
     if message.method not in (answer_pb2.METHOD_SCREEN, answer_pb2.METHOD_NUTS):
         msg = f"{field}.method is {message.method}; an answer comes from the screen or from NUTS"
         raise IncidentFormatError(msg, field=f"{field}.method")
@@ -59,7 +59,7 @@ def decode_answer(message: answer_pb2.Answer, field: str = "answer") -> Answer:
         attribution=decode_excess(message.attribution, f"{field}.attribution")
         if message.HasField("attribution")
         else None,
-        alarm=_decode_alarm(message.alarm) if message.HasField("alarm") else None,
+        alarm=_decode_alarm(message.alarm),
         onsets=tuple(_decode_onset(onset) for onset in message.onsets),
         notes=tuple(message.notes),
         seed=message.seed,

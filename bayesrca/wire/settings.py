@@ -24,6 +24,8 @@ _SAME = (
     "interval_mass",
     "max_bins",
     "max_width",
+    "max_causes",
+    "set_candidates",
 )
 
 

@@ -19,6 +19,7 @@ from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, CancelledError, NoEvidenceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import (
+    Alarm,
     Ambiguity,
     Answer,
     Cause,
@@ -60,7 +61,15 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             ),
             only=Probability(value=float(share), mcse=0.0, interval=(0.0, float(share))),
             explains=Explanation(
-                own=(), dose=None, path=(), reaches_target=None, footprint=(0.0, 1.0), text=""
+                own=(),
+                dose=None,
+                explained_share=None,
+                path=(),
+                edges=(),
+                affected=(),
+                reaches_target=None,
+                footprint=(0.0, 1.0),
+                text="",
             ),
         )
         for name, share in zip(names, shares, strict=False)
@@ -97,7 +106,7 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             max_width=2,
         ),
         attribution=None,
-        alarm=None,
+        alarm=Alarm(target_p=None, incident_p=0.01, anomalous=True, text="made up"),
         onsets=(),
         notes=(repr(settings),),
         seed=seed,

@@ -190,6 +190,106 @@ class Dose(_message.Message):
 Global___Dose: _TypeAlias = Dose  # noqa: Y015
 
 @_typing.final
+class ExplainedShare(_message.Message):
+    """Which share of the target's excess the cause's own excess accounts for: a ratio of two doses,
+    neither a probability nor a Shapley share.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """`latency` or `errors`, of the doses compared."""
+    value: _builtins.float
+    """Mean over footprints and the noise of both doses of their ratio, cut to [0, 1]."""
+    ratio: _builtins.float
+    """Mean dose of the cause over mean dose of the target, not cut: above 1 where part of the cause's
+    excess was lost on its way.
+    """
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Central interval of the same, of mass `Answer.interval_mass`."""
+
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        value: _builtins.float = ...,
+        interval: Global___Interval | None = ...,
+        ratio: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "interval", b"interval", "ratio", b"ratio", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedShare: _TypeAlias = ExplainedShare  # noqa: Y015
+
+@_typing.final
+class PathEdge(_message.Message):
+    """One edge that carried the fault, in the direction in which faults travel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Name of the component it came from."""
+    target: _builtins.str
+    """Name of the component it went to."""
+    family: _builtins.str
+    """Signal family in which it travelled."""
+    probability: _builtins.float
+    """Probability that this edge carried the fault, given its cause and footprint."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        family: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "probability", b"probability", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathEdge: _TypeAlias = PathEdge  # noqa: Y015
+
+@_typing.final
+class AffectedComponent(_message.Message):
+    """A component that the fault affected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    probability: _builtins.float
+    """Probability that it was affected, given the cause and its footprint."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AffectedComponent: _TypeAlias = AffectedComponent  # noqa: Y015
+
+@_typing.final
 class Explanation(_message.Message):
     """What speaks for one cause."""
 
@@ -201,6 +301,9 @@ class Explanation(_message.Message):
     REACHES_TARGET_FIELD_NUMBER: _builtins.int
     FOOTPRINT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    EXPLAINED_SHARE_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    AFFECTED_FIELD_NUMBER: _builtins.int
     reaches_target: _builtins.bool
     """Whether such a path exists. Absent when the incident names no target."""
     text: _builtins.str
@@ -218,12 +321,31 @@ class Explanation(_message.Message):
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Component names from the cause to the target, both included, along which the fault can
-        travel. Empty when the graph has no such path or no target is known.
+        travel: the most probable path where `edges` are known, else a shortest one. Empty when the
+        graph has no such path or no target is known.
         """
 
     @_builtins.property
     def footprint(self) -> _incident_pb2.TimeWindow:
         """Most probable interval of the fault. Start and end may coincide."""
+
+    @_builtins.property
+    def explained_share(self) -> Global___ExplainedShare:
+        """Share of the target's excess. Absent without a dose, where the target's excess is within its
+        noise, and but for the 10 most probable causes.
+        """
+
+    @_builtins.property
+    def edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathEdge]:
+        """Edges of the most probable path to the target, in its order. Empty where they are not known, as
+        they are of the 10 most probable causes only.
+        """
+
+    @_builtins.property
+    def affected(self) -> _containers.RepeatedCompositeFieldContainer[Global___AffectedComponent]:
+        """The other components affected with probability 0.5 or more, most probable first; empty
+        likewise.
+        """
 
     def __init__(
         self,
@@ -234,17 +356,24 @@ class Explanation(_message.Message):
         reaches_target: _builtins.bool | None = ...,
         footprint: _incident_pb2.TimeWindow | None = ...,
         text: _builtins.str = ...,
+        explained_share: Global___ExplainedShare | None = ...,
+        edges: _abc.Iterable[Global___PathEdge] | None = ...,
+        affected: _abc.Iterable[Global___AffectedComponent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_reaches_target", b"_reaches_target", "dose", b"dose", "footprint", b"footprint", "reaches_target", b"reaches_target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "dose", b"dose", "explained_share", b"explained_share", "footprint", b"footprint", "reaches_target", b"reaches_target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_reaches_target", b"_reaches_target", "dose", b"dose", "footprint", b"footprint", "own", b"own", "path", b"path", "reaches_target", b"reaches_target", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "affected", b"affected", "dose", b"dose", "edges", b"edges", "explained_share", b"explained_share", "footprint", b"footprint", "own", b"own", "path", b"path", "reaches_target", b"reaches_target", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dose: _TypeAlias = _typing.Literal["dose"]  # noqa: Y015
     _WhichOneofArgType__dose: _TypeAlias = _typing.Literal["_dose", b"_dose"]  # noqa: Y015
+    _WhichOneofReturnType__explained_share: _TypeAlias = _typing.Literal["explained_share"]  # noqa: Y015
+    _WhichOneofArgType__explained_share: _TypeAlias = _typing.Literal["_explained_share", b"_explained_share"]  # noqa: Y015
     _WhichOneofReturnType__reaches_target: _TypeAlias = _typing.Literal["reaches_target"]  # noqa: Y015
     _WhichOneofArgType__reaches_target: _TypeAlias = _typing.Literal["_reaches_target", b"_reaches_target"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dose) -> _WhichOneofReturnType__dose | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__explained_share) -> _WhichOneofReturnType__explained_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reaches_target) -> _WhichOneofReturnType__reaches_target | None: ...
 
@@ -924,7 +1053,7 @@ class Answer(_message.Message):
 
     @_builtins.property
     def alarm(self) -> Global___Alarm:
-        """Whether anything is anomalous at all. Absent where that was not tested."""
+        """Whether anything is anomalous at all."""
 
     @_builtins.property
     def onsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Onset]:
@@ -946,17 +1075,12 @@ class Answer(_message.Message):
         alarm: Global___Alarm | None = ...,
         onsets: _abc.Iterable[Global___Onset] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alarm", b"_alarm", "_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alarm", b"_alarm", "_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__alarm: _TypeAlias = _typing.Literal["alarm"]  # noqa: Y015
-    _WhichOneofArgType__alarm: _TypeAlias = _typing.Literal["_alarm", b"_alarm"]  # noqa: Y015
     _WhichOneofReturnType__attribution: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
     _WhichOneofArgType__attribution: _TypeAlias = _typing.Literal["_attribution", b"_attribution"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__alarm) -> _WhichOneofReturnType__alarm | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__attribution) -> _WhichOneofReturnType__attribution | None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
