@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesrca.cli_backtest import backtest
-from bayesrca.cli_evidence import evidence
 from bayesrca.cli_calibrate import calibrate
+from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
 from bayesrca.config import Method, Settings
