@@ -26,8 +26,10 @@ def build_tree(
     """Build the tree behind an answer.
 
     Groups: ``posterior`` (parameters on their natural scale, dims chain, draw, family),
-    ``sample_stats``, and ``root_cause`` (p(component is the cause | theta) and p(none | theta) per
-    draw). The screen's weighted draws are in ``importance`` with their log weights; its
+    ``sample_stats``, and ``root_cause``: per draw and given theta, ``p_cause`` that a component is
+    a cause, ``p_only`` that it is the only one, ``p_set`` that exactly a set of several is
+    (coordinate ``set``: positions on ``component``, joined by ``+``) and ``p_none``. The screen's
+    weighted draws are in ``importance`` with their log weights; its
     ``posterior`` and ``root_cause`` are resampled from them in proportion to the weights, as one
     chain.
 
@@ -43,13 +45,20 @@ def build_tree(
     groups: dict[str, Any] = {}
     pick = _resample(draws, seed) if draws.is_screen else None
     groups["posterior"] = _dataset(xr, _take(natural_values(draws.thetas), pick))
-    by_draw = _take({"p": root.by_draw}, pick)["p"]
+    given = {"any": root.by_draw, "only": root.only_by_draw, "set": root.sets_by_draw}
+    p = _take(given, pick)
     groups["root_cause"] = xr.Dataset(
         {
-            "p_cause": (("chain", "draw", "component"), by_draw[..., :-1]),
-            "p_none": (("chain", "draw"), by_draw[..., -1]),
+            "p_cause": (("chain", "draw", "component"), p["any"][..., :-1]),
+            "p_only": (("chain", "draw", "component"), p["only"]),
+            "p_set": (("chain", "draw", "set"), p["set"]),
+            "p_none": (("chain", "draw"), p["any"][..., -1]),
         },
-        coords={**_coords(by_draw), "component": list(components)},
+        coords={
+            **_coords(p["any"]),
+            "component": list(components),
+            "set": ["+".join(map(str, members)) for members in root.members],
+        },
     )
     if draws.is_screen:
         weighted = {**natural_values(draws.thetas), "log_weight": draws.log_weights}
