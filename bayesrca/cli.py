@@ -1,4 +1,4 @@
-"""The command line: ``bayesrca analyze``, ``bayesrca backtest`` and ``bayesrca serve``.
+"""The command line: ``bayesrca analyze``, ``backtest``, ``calibrate``, ``learn`` and ``serve``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
 healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesrca.cli_backtest import backtest
+from bayesrca.cli_evidence import evidence
+from bayesrca.cli_calibrate import calibrate
+from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -111,6 +114,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
     cores: Annotated[
         int | None, typer.Option(help="Threads to use; never changes a number.", min=1)
     ] = None,
+    prior: Prior = None,
 ) -> None:
     """Rank the root causes of one incident, with their posterior probabilities."""
     if output is not None:
@@ -124,6 +128,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
         max_width=max_width,
         max_bins=max_bins,
         cores=cores or os.cpu_count() or 1,
+        prior=read_prior(prior),
     )
     incident = _load(path, families, normal_runs)
     if server is not None:
@@ -141,6 +146,9 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(evidence)
+app.command()(calibrate)
+app.command()(learn)
 
 
 @app.command()
@@ -155,6 +163,7 @@ def serve(
         bool,
         typer.Option("--insecure", help="Allow a host other than loopback, without encryption."),
     ] = False,
+    prior: Prior = None,
 ) -> None:
     """Answer analyses over gRPC until stopped (docs/api.md)."""
     from bayesrca.service import serve as run  # noqa: PLC0415  loads gRPC
@@ -166,6 +175,7 @@ def serve(
         queue=queue,
         reflection=reflection,
         insecure=insecure,
+        prior=read_prior(prior),
     )
 
 

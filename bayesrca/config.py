@@ -28,6 +28,34 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedPrior:
+    """A prior of theta learned from labelled incidents; read by `bayesrca.model.prior_file`.
+
+    Attributes:
+        name: the file's name.
+        sha256: hash of its content, 64 hexadecimal digits.
+        mean: [p] means of the unconstrained theta.
+        sd: [p] standard deviations.
+        gamma: exponent of the hypotheses' posterior, in (0, 1]; 1 leaves it as it is.
+        incidents: labelled incidents it was learned from.
+        groups: distinct (data set, root causes, fault) among them.
+    """
+
+    name: str
+    sha256: str
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    gamma: float
+    incidents: int
+    groups: int
+
+    @property
+    def label(self) -> str:
+        """Name and the hash's first 12 digits: enough to tell files apart."""
+        return f"{self.name} (sha256 {self.sha256[:12]})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that shapes an analysis apart from the incident and the seed.
 
@@ -52,6 +80,7 @@ class Settings:
         max_bins: bins into which the incident window is cut to place onset and end (2 to 12).
         max_width: largest number of components that may stay open at once in the exact sum over
             affected sets (1 to 20); past it the analysis stops with `GraphTooWideError`.
+        prior: a learned prior of theta (docs/learning.md), or None for the built-in one.
 
     Raises:
         InvalidSettingsError: a value is outside its range.
@@ -73,6 +102,7 @@ class Settings:
     cores: int = 2
     max_bins: int = 5
     max_width: int = 14
+    prior: LearnedPrior | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", _method(self.method))

@@ -4,6 +4,8 @@ from bayesrca.evidence.alarm_test import AlarmTest
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.states import StateTable
+from bayesrca.evidence.table import EvidenceRow, EvidenceTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 __all__ = [
@@ -11,8 +13,11 @@ __all__ = [
     "VITALS",
     "AlarmTest",
     "Evidence",
+    "EvidenceRow",
+    "EvidenceTable",
     "FamilyTable",
     "OnsetTable",
+    "StateTable",
     "VitalTable",
     "build_evidence",
 ]

@@ -33,11 +33,13 @@ class BlockContrasts:
         value: [m, s] mean in the footprint minus the mean of the reference, NaN where either has
             no sample.
         scale: [m, s] standard deviation of such a difference when nothing is wrong (> 0).
+        samples: [m, s] samples in the footprint.
         default_scale: [m] whether any of these scales is the default, for want of a baseline.
     """
 
     value: Floats
     scale: Floats
+    samples: Floats
     default_scale: Bools
 
 
@@ -80,6 +82,7 @@ def compute_block_contrasts(frame: Frame, batch: Batch, level: Floats) -> BlockC
     return BlockContrasts(
         value=np.concatenate([p.value for p in parts]),
         scale=np.concatenate([p.scale for p in parts]),
+        samples=np.concatenate([p.samples for p in parts]),
         default_scale=np.concatenate([p.default_scale for p in parts]),
     )
 
@@ -110,6 +113,7 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
     scale = np.sqrt(_pool(frame, square, spread, n_normal, level[:, None]))
     return BlockContrasts(
         value=value,
+        samples=n_in,
         scale=np.where(scale > 0, scale, 1.0),  # of a series of zeros, which has no scale
         default_scale=(np.isnan(square) & ~np.isnan(value)).any(axis=1),
     )

@@ -14,6 +14,8 @@ from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dos
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.onsets import find_onsets
+from bayesrca.evidence.presence import compute_crash_ratio
+from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -23,6 +25,7 @@ from bayesrca.evidence.requests import (
 )
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
+from bayesrca.evidence.states import build_states
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -59,8 +62,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         found = ", ".join(sorted({s.family.value for s in incident.signals}))
         msg = (
             f"no series of a family that is read belongs to a component (families found: {found});"
-            " this version reads neither states nor series of edges; map metric names to families "
-            "with --families"
+            " this version reads no series of edges; map metric names to families with --families"
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
@@ -70,9 +72,11 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
-    vitals = build_vitals(incident, frame, sources.remarks)
+    states, read = build_states(incident, frame, notes)
+    vitals = build_vitals(incident, frame, sources.remarks, read)
     observed = tables[0].observed | tables[1].observed
     observed[vitals.component] = True
+    observed[states.component] = True
     if not observed.any():
         msg = (
             "every series of a family that is read, from latency to generic, is missing in the "
@@ -93,13 +97,16 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         alarm_family=alarm,
         families=tables,
         vitals=vitals,
+        states=states,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
-        root_log_prior=np.zeros(len(incident.topology)),
-        crash_log_ratio=np.zeros((len(incident.topology), n_footprints)),
         demand=incident.topology.propagation_edges(Family.LOAD),
+        crash_log_ratio=compute_crash_ratio(incident, frame, requests),
+        root_log_prior=compute_root_log_prior(incident.topology),
+        unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
-        onsets=find_onsets(incident, frame, tables, vitals),
         notes=tuple(notes),
+        reference=frame.reference,
+        onsets=find_onsets(incident, frame, tables, vitals),
     )
 
 
@@ -123,6 +130,7 @@ class _Table:
                 "contrast",
                 "scale",
                 "excess",
+                "samples",
             ]
         }
         self.series: list[tuple[int, Floats]] = []
@@ -158,6 +166,7 @@ class _Table:
             self.measure[i] = MEASURES[transform]
             self.arrays["contrast"][i] = contrast.value
             self.arrays["scale"][i] = contrast.scale
+            self.arrays["samples"][i] = contrast.samples
 
     def _settle(self, i: int) -> None:
         """Read component i as "it did not move" where all its series stood still throughout.
@@ -219,9 +228,9 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
     requests, remarks = table.sources.requests(name), table.sources.remarks
     if requests is not None and requests.statistic is Statistic.COUNT:
         for signal in signals:
-            laws = _count_laws(table.frame, signal, requests, remarks)
-            if laws is not None:
-                _add_counts(table, i, signal, laws)
+            found = _count_laws(table.frame, signal, requests, remarks)
+            if found is not None:
+                _add_counts(table, i, signal, *found)
                 return
     for signal in signals:
         if signal.statistic in _RATIOS:
@@ -241,13 +250,14 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
             table.add_series(i, signal, contrast, Transform.ROOT)
 
 
-def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
+def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws, samples: Floats) -> None:
     table.signal[i] = signal.name
     table.measure[i] = SHARES
     table.arrays["log_quiet"][i] = laws.log_quiet
     table.arrays["log_wide"][i] = laws.log_wide
     table.arrays["log_affected"][i] = laws.log_affected
     table.arrays["contrast"][i] = laws.failed / laws.requests - laws.reference
+    table.arrays["samples"][i] = samples
     table.arrays["scale"][i] = (
         np.sqrt(2.0 * laws.requests * laws.reference * (1 - laws.reference) + 0.5) / laws.requests
     )
@@ -257,8 +267,8 @@ def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws) -> None:
 
 def _count_laws(
     frame: Frame, signal: Signal, requests: Signal, remarks: Remarks
-) -> CountLaws | None:
-    """Count laws of an error series, or None when nothing of it can be read in the window."""
+) -> tuple[CountLaws, Floats] | None:
+    """Count laws of an error series and its samples by footprint; None if none is in the window."""
     n = align_requests(requests, signal, remarks)
     if n is None:
         return None
@@ -282,7 +292,8 @@ def _count_laws(
         return np.bincount(bins[keep], values[keep], minlength=frame.n_bins)
 
     normal = frame.baseline_mask(signal) & good
-    return compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
+    laws = compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
+    return laws, per_bin(good.astype(np.float64)) @ frame.inside.T
 
 
 def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:

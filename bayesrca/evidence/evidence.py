@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.states import StateTable
+from bayesrca.evidence.table import EvidenceTable, build_table
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -44,6 +46,7 @@ class FamilyTable:
         signal: per component the name of the series read, empty where there is none.
         measure: per component what its contrast is (`OwnEvidence.measure`), empty where none is.
         unit: unit of ``excess``.
+        samples: [n, s] samples in the footprint of the series read; None where none were read.
     """
 
     edges: NDArray[np.int64]
@@ -63,6 +66,7 @@ class FamilyTable:
     signal: tuple[str, ...]
     measure: tuple[str, ...]
     unit: str
+    samples: Floats | None = None
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -82,16 +86,19 @@ class Evidence:
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
         families: one table per entry of `FAMILIES`.
         vitals: contrasts of load, saturation and generic series; it may hold none.
+        states: novelty of states and of readings outside their range; it may hold none.
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
-        root_log_prior: [n] log prior weight of each component as a root, against the others.
-        crash_log_ratio: [n, s] log ratio of "crashed" to "as usual" for the presence of the
-            component's telemetry, 0 where nothing can be said.
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
+        crash_log_ratio: [n, s] log density of a component's being silent in a footprint or not,
+            when it crashed, less that when nothing is wrong; 0 where nothing is known.
+        root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
+        unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
-        onsets: when each component began to change, where that can be told.
         notes: what was absent, assumed or left out, one sentence each.
+        reference: what contrasts are taken against, in words; empty where no series were read.
+        onsets: when each component began to change; None where no series were read.
     """
 
     components: tuple[str, ...]
@@ -101,15 +108,33 @@ class Evidence:
     alarm_family: int | None
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
+    states: StateTable
     root_log_factor: Floats
-    root_log_prior: Floats
-    crash_log_ratio: Floats
     demand: NDArray[np.int64]
+    crash_log_ratio: Floats
+    root_log_prior: Floats
+    unconnected: NDArray[np.bool_]
     request_rate: Floats
-    onsets: OnsetTable
     notes: tuple[str, ...]
+    reference: str = ""
+    onsets: OnsetTable | None = None
 
     @property
     def alarm(self) -> AlarmTest:
         """Whether anything here is anomalous at all; computed when asked for."""
         return compute_alarm_test(self)
+
+    def table(
+        self, footprint: int | None = None, *, log_ratios: tuple[Floats, Floats] | None = None
+    ) -> EvidenceTable:
+        """Return one row per component and family that says what was seen and how far it moved.
+
+        Args:
+            footprint: index of the footprint to show; None shows each cell where it moved most.
+            log_ratios: as the likelihood computes them, log ratios of "root" to "quiet" of the
+                families' cells, [f, n, s], and of "at fault" to "quiet" of the vitals, [m, s].
+
+        Raises:
+            IndexError: there is no such footprint.
+        """
+        return build_table(self, FAMILIES, footprint, log_ratios)

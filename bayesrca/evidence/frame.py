@@ -41,6 +41,11 @@ class Frame:
         return len(self.edges) - 1
 
     @property
+    def reference(self) -> str:
+        """What contrasts are taken against, in words."""
+        return "the baseline" if self.against_baseline else "the rest of the incident window"
+
+    @property
     def inside(self) -> NDArray[np.bool_]:
         """[s, b] whether a bin lies in a footprint."""
         bins = np.arange(self.n_bins)

@@ -37,14 +37,14 @@ class OnsetTable:
     """Onset of each of n components, NaN where none was found.
 
     Attributes:
-        onset: [n] seconds, the median over where it may have been.
+        time: [n] seconds, the median over where it may have been.
         lower: [n] start of the central 90% interval.
         upper: [n] its end.
         error: [n] standard deviation (> 0).
         signal: [n] name of the series it was read from, empty where none was found.
     """
 
-    onset: Floats
+    time: Floats
     lower: Floats
     upper: Floats
     error: Floats
@@ -54,13 +54,13 @@ class OnsetTable:
     def empty(cls, n: int) -> OnsetTable:
         """Return a table without an onset."""
         none = np.full(n, np.nan)
-        return cls(onset=none, lower=none, upper=none, error=none, signal=("",) * n)
+        return cls(time=none, lower=none, upper=none, error=none, signal=("",) * n)
 
     @property
     def order(self) -> NDArray[np.int64]:
         """Components that have an onset, the earliest first."""
-        found = np.flatnonzero(np.isfinite(self.onset))
-        return np.asarray(found[np.argsort(self.onset[found], kind="stable")], dtype=np.int64)
+        found = np.flatnonzero(np.isfinite(self.time))
+        return np.asarray(found[np.argsort(self.time[found], kind="stable")], dtype=np.int64)
 
 
 def find_onsets(
@@ -99,7 +99,7 @@ def find_onsets(
     for i, (place, _) in found.items():
         rows[i] = place
     return OnsetTable(
-        onset=rows[:, 0],
+        time=rows[:, 0],
         lower=rows[:, 1],
         upper=rows[:, 2],
         error=rows[:, 3],

@@ -57,6 +57,7 @@ class Contrast:
         scale: standard deviation of such a change when nothing is wrong (> 0).
         reference: untransformed mean level outside the footprint.
         weight: total weight (requests) inside the footprint; the number of samples if unweighted.
+        samples: number of samples inside the footprint.
         default_scale: whether the scale of any of these changes is the default, for want of a
             baseline that tells it.
     """
@@ -65,6 +66,7 @@ class Contrast:
     scale: Floats
     reference: Floats
     weight: Floats
+    samples: Floats
     default_scale: bool = False
 
 
@@ -88,14 +90,14 @@ def compute_contrast(
     good = ~np.isnan(values) & (np.nan_to_num(w) > 0)
     x, w = np.where(good, values, 0.0), np.where(good, w, 0.0)
     bins = frame.bin_of(signal)
-    sums = _bin_sums(bins, frame.n_bins, w, x * w)
+    *sums, number = _bin_sums(bins, frame.n_bins, w, x * w, good.astype(np.float64))
     inside = frame.inside
-    weight_in, total_in = sums @ inside.T
+    weight_in, total_in = np.array(sums) @ inside.T
     normal = frame.baseline_mask(signal)
     if frame.against_baseline:
         weight_out, total_out = np.sum(w[normal]), np.sum((x * w)[normal])
     else:
-        weight_out, total_out = sums @ ~inside.T
+        weight_out, total_out = np.array(sums) @ ~inside.T
     with np.errstate(invalid="ignore", divide="ignore"):
         level_in = np.asarray(total_in / weight_in)
         level_out = np.asarray(total_out / weight_out)
@@ -108,6 +110,7 @@ def compute_contrast(
         scale=scale,
         reference=level_out,
         weight=weight_in,
+        samples=number @ inside.T,
         default_scale=bool((np.isnan(null) & ~np.isnan(value)).any()),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ VITALS: tuple[Family, ...] = (
 _PLACE = {family: i for i, family in enumerate(VITALS) if family is not Family.STATE} | {
     Family.AVAILABILITY: VITALS.index(Family.GENERIC)
 }
+_ARRAYS = ("z", "contrast", "scale", "samples")
 LARGEST_Z = 3000.0
 """Size at which a standardised contrast is cut: beyond it no density tells two apart."""
 
@@ -50,9 +51,9 @@ class VitalTable:
         z: [m, s], signed contrast in units of its null scale, at most `LARGEST_Z` in size.
         contrast: [m, s], change of the mean, in the series' own unit.
         scale: [m, s], standard deviation of such a change when nothing is wrong (> 0).
-        log_fault: [m, s], of discrete states the log density ratio "at fault" to quiet; else NaN.
-        log_disturbed: [m, s], the same for "disturbed".
         signal: name of each series.
+        unit: unit of each series, empty where it is unknown; None where none were read.
+        samples: [m, s] samples in the footprint; None where none were read.
     """
 
     component: Ints
@@ -60,9 +61,9 @@ class VitalTable:
     z: Floats
     contrast: Floats
     scale: Floats
-    log_fault: Floats
-    log_disturbed: Floats
     signal: tuple[str, ...]
+    unit: tuple[str, ...] | None = None
+    samples: Floats | None = None
 
     @classmethod
     def empty(cls, n_footprints: int) -> VitalTable:
@@ -74,8 +75,6 @@ class VitalTable:
             z=values,
             contrast=values,
             scale=values,
-            log_fault=values,
-            log_disturbed=values,
             signal=(),
         )
 
@@ -85,23 +84,31 @@ def is_vital(signal: Signal) -> bool:
     return signal.component is not None and signal.family in _PLACE
 
 
-def build_vitals(incident: Incident, frame: Frame, remarks: Remarks) -> VitalTable:
+def build_vitals(
+    incident: Incident,
+    frame: Frame,
+    remarks: Remarks,
+    states: Container[tuple[str, str]] = frozenset(),
+) -> VitalTable:
     """Contrast every load, saturation and generic series of a component with its reference.
 
     Args:
         incident: whose series.
         frame: its time.
         remarks: receives what was assumed or left out.
+        states: component and name of the series that are read as states instead.
     """
     index = {name: i for i, name in enumerate(incident.topology.names)}
-    signals = [s for s in incident.signals if is_vital(s)]
+    signals = [
+        s for s in incident.signals if is_vital(s) and (str(s.component), s.name) not in states
+    ]
     cell = np.array(
         [index[str(s.component)] * len(VITALS) + _PLACE[s.family] for s in signals], dtype=np.int64
     )
     batches = build_batches(frame, signals)
     levels = _lifted_levels(batches, signals)
     s = len(frame.first)
-    arrays = {name: np.full((len(signals), s), np.nan) for name in ("z", "contrast", "scale")}
+    arrays = {name: np.full((len(signals), s), np.nan) for name in _ARRAYS}
     kept = []
     for every, level in zip(batches, levels, strict=True):
         copies = find_copies(every, cell[every.position])
@@ -112,6 +119,7 @@ def build_vitals(incident: Incident, frame: Frame, remarks: Remarks) -> VitalTab
         arrays["z"][batch.position] = found.value / found.scale
         arrays["contrast"][batch.position] = batch.unscale(found.value)
         arrays["scale"][batch.position] = batch.unscale(found.scale)
+        arrays["samples"][batch.position] = found.samples
         if frame.baseline is not None:
             bare = batch.position[found.default_scale]
             _remark(remarks, Remark.DEFAULT_SCALE, signals, bare)
@@ -168,7 +176,7 @@ def _tabulate(
 ) -> VitalTable:
     order = np.argsort(cell, kind="stable")
     order = order[~np.isnan(arrays["z"][order]).all(axis=1)]
-    z, contrast, scale = (arrays[name][order] for name in ("z", "contrast", "scale"))
+    z, contrast, scale, samples = (arrays[name][order] for name in _ARRAYS)
     cut = (np.abs(z) > LARGEST_Z).any(axis=1)
     _remark(remarks, Remark.LARGEST, signals, order[cut])
     return VitalTable(
@@ -177,7 +185,7 @@ def _tabulate(
         z=np.clip(z, -LARGEST_Z, LARGEST_Z),
         contrast=contrast,
         scale=np.where(np.isnan(contrast), np.nan, scale),
-        log_fault=np.full_like(z, np.nan),
-        log_disturbed=np.full_like(z, np.nan),
         signal=tuple(signals[i].name for i in order),
+        unit=tuple(signals[i].unit for i in order),
+        samples=samples,
     )

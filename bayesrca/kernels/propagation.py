@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bayesrca import _core
 from bayesrca.errors import GraphTooWideError, InvalidEvidenceError
-from bayesrca.evidence import Evidence, FamilyTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable
+from bayesrca.incident import Family
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,9 @@ _ARRAYS = (
 )
 
 
+_STATE = VITALS.index(Family.STATE)
+_UNCONNECTED = float(np.log(0.05))
+"""Log prior weight of a root that the graph does not join with the target, though it joins others."""
 _MAX_BLOCK = 8
 """The core's limit of components in one knot of cycles (``MAX_BLOCK`` in plan.rs)."""
 
@@ -120,6 +124,7 @@ class PreparedLikelihood:
     ) -> None:
         if centre is None:
             centre = np.zeros(N_PARAMETERS)
+        vitals, self._vital_rows = _vitals(evidence)
         try:
             self.handle: int = _core.prepare(
                 n_components=len(evidence.components),
@@ -127,10 +132,12 @@ class PreparedLikelihood:
                 target=evidence.target,
                 alarm_family=evidence.alarm_family,
                 root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
-                root_log_prior=_floats(evidence.root_log_prior, "root_log_prior"),
+                root_log_prior=_floats(
+                    evidence.root_log_prior + _UNCONNECTED * evidence.unconnected, "root_log_prior"
+                ),
                 crash_log_ratio=_floats(evidence.crash_log_ratio, "crash_log_ratio"),
                 families=[_family(t) for t in evidence.families],
-                vitals=_vitals(evidence),
+                vitals=vitals,
                 none_prior=none_prior,
                 max_width=max_width,
                 max_causes=max_causes,
@@ -187,7 +194,7 @@ class PreparedLikelihood:
     def compute_vital_log_ratios(self, theta: Floats) -> Floats:
         """Log Bayes factors [m, s] of "at fault" against "quiet" of every vital given theta [p]."""
         out: Floats = _core.vital_log_ratios(self.handle, _floats(theta, "theta"))
-        return out
+        return out[self._vital_rows]
 
     def compute_families_at_fault(self, theta: Floats) -> Floats:
         """Probability [n, v, s] of each vital family, given theta [p] and a resource fault."""
@@ -239,16 +246,29 @@ class PreparedLikelihood:
         )
 
 
-def _vitals(evidence: Evidence) -> _core.VitalEvidence:
-    table = evidence.vitals
-    return _core.VitalEvidence(
-        component=np.ascontiguousarray(table.component, dtype=np.int64),
-        family=np.ascontiguousarray(table.family, dtype=np.int64),
-        z=_floats(table.z, "vitals.z"),
-        log_fault=_floats(table.log_fault, "vitals.log_fault"),
-        log_disturbed=_floats(table.log_disturbed, "vitals.log_disturbed"),
+def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]:
+    """Return the vitals and states as the core reads them, and the row of each vital among them."""
+    table, states = evidence.vitals, evidence.states
+    missing = np.full((len(states.component), len(evidence.footprint_log_prior)), np.nan)
+    component = np.concatenate([table.component, states.component])
+    family = np.concatenate([table.family, np.full(len(missing), _STATE)])
+    order = np.lexsort((family, component))
+    row = np.empty(len(order), dtype=np.int64)
+    row[order] = np.arange(len(order))
+    unfixed = np.full_like(table.z, np.nan)
+
+    def joined(name: str, vitals: Floats, of_states: Floats) -> Floats:
+        return _floats(np.concatenate([vitals, of_states])[order], f"vitals.{name}")
+
+    vitals = _core.VitalEvidence(
+        component=np.ascontiguousarray(component[order], dtype=np.int64),
+        family=np.ascontiguousarray(family[order], dtype=np.int64),
+        z=joined("z", table.z, missing),
+        log_fault=joined("log_fault", unfixed, states.log_fault),
+        log_disturbed=joined("log_disturbed", unfixed, states.log_disturbed),
         demand=np.ascontiguousarray(evidence.demand, dtype=np.int64).reshape(-1, 2),
     )
+    return vitals, row[: len(table.component)]
 
 
 def _family(table: FamilyTable) -> _core.FamilyEvidence:

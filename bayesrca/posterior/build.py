@@ -82,7 +82,7 @@ def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
     onsets = evidence.onsets
     return rank_onsets(
         evidence.components,
-        time=onsets.onset,
+        time=onsets.time,
         lower=onsets.lower,
         upper=onsets.upper,
         signal=onsets.signal,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesrca.model.draws import Draws
+from bayesrca.model.draws import Draws, resample
+from bayesrca.model.log_prior import compute_log_prior, split_by_parameter
 from bayesrca.model.parameters import FAMILY_NAMES, PRIORS, natural_values
 from bayesrca.posterior.summary import RootProbabilities
 
@@ -26,11 +27,12 @@ def build_tree(
     """Build the tree behind an answer.
 
     Groups: ``posterior`` (parameters on their natural scale, dims chain, draw, family),
-    ``sample_stats``, and ``root_cause``: per draw and given theta, ``p_cause`` that a component is
-    a cause, ``p_only`` that it is the only one, ``p_set`` that exactly a set of several is
-    (coordinate ``set``: positions on ``component``, joined by ``+``) and ``p_none``. The screen's
-    weighted draws are in ``importance`` with their log weights; its
-    ``posterior`` and ``root_cause`` are resampled from them in proportion to the weights, as one
+    ``sample_stats``, ``log_prior`` (of each parameter, on the unconstrained scale),
+    ``log_likelihood`` (of theta, the root cause summed out) and ``root_cause``: per draw and given
+    theta, ``p_cause`` that a component is a cause, ``p_only`` that it is the only one, ``p_set``
+    that exactly a set of several is (coordinate ``set``: positions on ``component``, joined by
+    ``+``) and ``p_none``. The screen's weighted draws are in ``importance`` with their log weights;
+    its other groups are resampled from them in proportion to the weights, as one
     chain.
 
     Args:
@@ -60,6 +62,10 @@ def build_tree(
             "set": ["+".join(map(str, members)) for members in root.members],
         },
     )
+    log_prior = split_by_parameter(compute_log_prior(draws.thetas))
+    groups["log_prior"] = _dataset(xr, _take(log_prior, pick))
+    likelihood = _take({"theta": draws.log_likelihood}, pick)
+    groups["log_likelihood"] = _dataset(xr, likelihood).drop_vars("family")
     if draws.is_screen:
         weighted = {**natural_values(draws.thetas), "log_weight": draws.log_weights}
         groups["importance"] = _dataset(xr, weighted)
@@ -87,12 +93,9 @@ def _coords(values: Any) -> dict[str, Any]:
 
 
 def _resample(draws: Draws, seed: int) -> Any:
-    """Systematic resampling (Kitagawa 1996): flat indices, [1, number of draws], shuffled."""
+    """Flat indices, [1, number of draws], shuffled: neighbours are no chain."""
     rng = np.random.default_rng(seed)
-    w = draws.weights.ravel()
-    points = (np.arange(w.size) + rng.random()) / w.size
-    index = np.minimum(np.searchsorted(np.cumsum(w), points), w.size - 1)
-    return rng.permutation(index)[None, :]
+    return rng.permutation(resample(draws, draws.log_weights.size, rng))[None, :]
 
 
 def _take(values: Mapping[str, Any], pick: Any) -> dict[str, Any]:

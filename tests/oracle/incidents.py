@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import VITALS, Evidence, FamilyTable, VitalTable
-from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable, StateTable, VitalTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
 
@@ -55,9 +54,12 @@ def make_evidence(
         alarm_family=alarm_family,
         families=tables,
         vitals=VitalTable.empty(s) if vitals is None else vitals,
+        states=StateTable.empty(s),
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
+        crash_log_ratio=np.zeros((n, s)),
+        root_log_prior=np.zeros(n),
+        unconnected=np.zeros(n, dtype=bool),
         request_rate=np.full((n, s), np.nan),
-        onsets=OnsetTable.empty(n),
         notes=(),
     )
 

@@ -317,9 +317,9 @@ class TestNoEvidence:
         with pytest.raises(NoEvidenceError, match="widen the window"):
             screen(self.one_series([1.0] * 5 + [math.nan] * 5, Family.LATENCY))
 
-    def test_only_families_this_version_does_not_read(self) -> None:
-        with pytest.raises(NoEvidenceError, match=r"families found: state"):
-            screen(self.one_series([1.0] * 10, Family.STATE))
+    def test_a_state_that_lasts_still_answers(self) -> None:
+        incident = self.one_series([1.0] * 10, Family.STATE)
+        check_sane(screen(incident).answer, incident)
 
     def test_a_baseline_of_nan_still_answers(self) -> None:
         incident = self.one_series([math.nan] * 5 + [1.0, 1.1, 1.0, 5.0, 5.2], Family.LATENCY)

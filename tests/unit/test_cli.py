@@ -332,3 +332,22 @@ def test_normal_runs_are_read(screen: Run, folder: Path, tmp_path: Path) -> None
     (runs / "monday").mkdir(parents=True)
     shutil.copy(folder / "metrics.parquet", runs / "monday")
     assert screen(folder, "--normal-runs", runs).returncode == 0
+
+
+def test_evidence_prints_the_table_and_its_alarm(bayesrca: Run) -> None:
+    done = bayesrca("evidence", EXAMPLE)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Something here is anomalous")
+    heading = next(line for line in done.stdout.splitlines() if line.startswith("component"))
+    of_culprit = [line for line in done.stdout.splitlines() if line.startswith(CULPRIT)]
+    assert len(of_culprit) == 3  # latency, errors, load
+    assert float(of_culprit[0][: heading.index("log LR") + 6].split()[-1]) > 0
+    one = bayesrca("evidence", EXAMPLE, "--footprint", 0)
+    seconds = {line.split("  ")[-1] for line in one.stdout.splitlines() if "_AWS::" in line[:60]}
+    assert len(seconds) == 1
+
+
+def test_evidence_refuses_a_footprint_there_is_not(bayesrca: Run) -> None:
+    done = bayesrca("evidence", EXAMPLE, "--footprint", 99)
+    assert done.returncode == 2
+    assert "footprints 0 to 13 (footprint)" in done.stderr

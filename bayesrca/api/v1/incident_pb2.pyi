@@ -58,6 +58,8 @@ class _ComponentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compone
     """One step of an agent's or a pipeline's run."""
     COMPONENT_KIND_OTHER: _ComponentKind.ValueType  # 15
     """None of the above."""
+    COMPONENT_KIND_ALARM: _ComponentKind.ValueType  # 16
+    """Something that only reports on others: an alarm, a monitor."""
 
 class ComponentKind(_ComponentKind, metaclass=_ComponentKindEnumTypeWrapper):
     """What a component is. The kind says at which level of a system it lives; names stay opaque."""
@@ -94,6 +96,8 @@ COMPONENT_KIND_STEP: ComponentKind.ValueType  # 14
 """One step of an agent's or a pipeline's run."""
 COMPONENT_KIND_OTHER: ComponentKind.ValueType  # 15
 """None of the above."""
+COMPONENT_KIND_ALARM: ComponentKind.ValueType  # 16
+"""Something that only reports on others: an alarm, a monitor."""
 Global___ComponentKind: _TypeAlias = ComponentKind  # noqa: Y015
 
 class _EdgeKind:

@@ -62,7 +62,9 @@ impl VitalEvidence {
         if self.family.len() != m || lengths.iter().any(|x| x.len() != m * s) {
             return Err(Error::evidence(
                 "vitals",
-                format!("needs a family, {s} contrasts and {s} fixed ratios for each of {m} series"),
+                format!(
+                    "needs a family, {s} contrasts and {s} fixed ratios for each of {m} series"
+                ),
             ));
         }
         let fixed = self.log_fault.iter().chain(&self.log_disturbed);
@@ -162,7 +164,11 @@ impl Evidence {
             ("crash_log_ratio", &self.crash_log_ratio, n * s),
         ] {
             let fits = values.is_empty() || values.len() == length;
-            if !fits || values.iter().any(|x| !x.is_finite() || x.abs() > LARGEST_LOG_RATIO) {
+            if !fits
+                || values
+                    .iter()
+                    .any(|x| !x.is_finite() || x.abs() > LARGEST_LOG_RATIO)
+            {
                 return Err(Error::evidence(
                     name,
                     format!("needs {length} entries of at most {LARGEST_LOG_RATIO} in size"),

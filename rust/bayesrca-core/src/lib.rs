@@ -46,7 +46,7 @@ pub use error::{Error, Result};
 pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};
 pub use graph::Graph;
 pub use params::{
-    CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL, N_FAMILIES, N_KINDS,
-    N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
+    CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL, N_FAMILIES,
+    N_KINDS, N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
 };
 pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, Workspace};

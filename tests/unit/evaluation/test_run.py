@@ -211,7 +211,7 @@ def test_a_worker_that_dies_ends_the_run(shops: Path, monkeypatch: pytest.Monkey
         yield from ()
         raise BrokenProcessPool
 
-    monkeypatch.setattr(run, "_work_in_processes", broken)
+    monkeypatch.setattr(run, "work", broken)
     results = run_backtest(find_data_sets([shops]), PLAN, jobs=2)
     assert results.stopped.startswith("a worker process died")
     assert (results.done, results.planned) == (0, 3)

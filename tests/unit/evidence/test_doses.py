@@ -15,6 +15,7 @@ def contrast(
     value: float, scale: float = 0.1, reference: float = 0.2, weight: float = 500.0
 ) -> Contrast:
     parts = {"value": value, "scale": scale, "reference": reference, "weight": weight}
+    parts["samples"] = 1.0
     arrays: dict[str, Any] = {name: np.array([float(x)]) for name, x in parts.items()}
     return Contrast(**arrays)
 
@@ -66,7 +67,7 @@ def test_the_jacobian_is_the_slope_of_the_log_dose_in_z(
 def test_dose_and_contrast_are_one_to_one() -> None:
     z = np.linspace(-100, 100, 4001)
     many = np.ones_like(z)
-    line = Contrast(value=0.1 * z, scale=0.1 * many, reference=many, weight=many)
+    line = Contrast(value=0.1 * z, scale=0.1 * many, reference=many, weight=many, samples=many)
     dose = compute_time_dose(line)
     assert (np.diff(dose.log) > 0).all()
     at_two = compute_time_dose(contrast(2.0 * 0.1, 0.1, 1.0, 1.0)).log

@@ -102,15 +102,17 @@ def test_components_are_ordered_by_their_strongest_series() -> None:
             series("back", early * noisy(1.0, 1.0, 2), Family.CPU),
         )
     ).onsets
+    assert found is not None
     assert found.order.tolist() == [1, 0]
     assert found.signal == ("latency_mean", "cpu_mean")
-    np.testing.assert_allclose(found.onset, STEP * (N_NORMAL + np.array([5.5, 1.5])), atol=STEP)
+    np.testing.assert_allclose(found.time, STEP * (N_NORMAL + np.array([5.5, 1.5])), atol=STEP)
     assert (found.error > 0).all()
 
 
 def test_unchanged_components_have_none() -> None:
     found = build_evidence(incident(latency("back", noisy(0.2, 0.2)))).onsets
-    assert np.isnan(found.onset).all()
+    assert found is not None
+    assert np.isnan(found.time).all()
     assert found.signal == ("", "")
     assert found.order.size == 0
     assert OnsetTable.empty(3).signal == ("", "", "")
@@ -122,5 +124,6 @@ def test_a_state_never_seen_before_is_an_onset() -> None:
     for values, expected in ((state, STEP * (N_NORMAL + 3.5)), (usual, np.nan)):
         signal = series("front", values, Family.STATE, Statistic.VALUE)
         found = build_evidence(incident(signal, latency("back", noisy(0.2, 0.2)))).onsets
-        np.testing.assert_allclose(found.onset, [expected, np.nan])
+        assert found is not None
+        np.testing.assert_allclose(found.time, [expected, np.nan])
     assert INSIDE.sum() == 10

@@ -274,7 +274,7 @@ def test_lighter_tails_of_vitals_are_harmless_and_heavier_ones_are_not() -> None
         mean = centre.copy()
         mean[scale] += of_scale
         mean[index] += of_index
-        found = _prior_distances(mean)
+        found = _prior_distances(mean, (centre, sd))
         others = np.delete(found, [scale, index])
         np.testing.assert_array_equal(others, 0.0)
         return found[scale], found[index]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2, tensor_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.config import LARGEST_SEED, Method, Settings
+from bayesrca.config import LARGEST_SEED, LearnedPrior, Method, Settings
 from bayesrca.errors import (
     IncidentFormatError,
     InvalidIncidentError,
@@ -112,7 +112,16 @@ def test_absent_settings_are_the_defaults() -> None:
 def test_every_setting_travels() -> None:
     wire = {field.name for field in pb.AnalysisSettings.DESCRIPTOR.fields}
     home = {field.name for field in dataclasses.fields(Settings)}
-    assert wire - {"deadline_seconds"} == home - {"deadline", "cores"}
+    assert wire - {"deadline_seconds"} == home - {"deadline", "cores", "prior"}
+
+
+def test_a_learned_prior_stays_home() -> None:
+    prior = LearnedPrior(
+        name="x", sha256="0", mean=(0.0,), sd=(1.0,), gamma=1.0, incidents=9, groups=7
+    )
+    with pytest.raises(InvalidSettingsError, match="bayesrca serve --prior") as caught:
+        encode_settings(Settings(prior=prior))
+    assert caught.value.field == "prior"
 
 
 def test_a_setting_of_zero_is_not_an_absent_one() -> None:

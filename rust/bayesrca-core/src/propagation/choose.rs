@@ -68,7 +68,13 @@ impl Likelihood {
     }
 
     /// The most probable sets of a size, best first.
-    fn best_sets(&self, theta: &Natural, w: &mut Workspace, size: usize, most: usize) -> Vec<Vec<usize>> {
+    fn best_sets(
+        &self,
+        theta: &Natural,
+        w: &mut Workspace,
+        size: usize,
+        most: usize,
+    ) -> Vec<Vec<usize>> {
         self.forward(theta, w);
         let best = w.joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let joint = &w.joint[N_KINDS * self.n..];

@@ -84,7 +84,11 @@ impl Modes {
         let unexplained = [0, 1].map(|l| [0, 1].map(|e| !explains(alarm, reaches, [l, e])));
         let weight = [0, 1].map(|l| {
             [0, 1].map(|e| {
-                let miss = if unexplained[l][e] { theta.unexplained_alarm } else { 1.0 };
+                let miss = if unexplained[l][e] {
+                    theta.unexplained_alarm
+                } else {
+                    1.0
+                };
                 prior[l][e] * miss
             })
         });
@@ -109,7 +113,8 @@ impl Modes {
 
     /// The indicator of each mode leaving the alarm unexplained, times `g`.
     pub fn unexplained_adjoint(&self, g: f64) -> ByMode {
-        self.unexplained.map(|row| row.map(|u| if u { g } else { 0.0 }))
+        self.unexplained
+            .map(|row| row.map(|u| if u { g } else { 0.0 }))
     }
 
     /// Add the gradient, given the adjoint of each weight.

@@ -11,7 +11,10 @@ impl Workspace {
     fn shown(&self, sources: [usize; N_FAMILIES], s: usize, k: usize) -> [[f64; 2]; N_FAMILIES] {
         [0, 1].map(|f| {
             let (rest, shared) = split_scale(self.common[f][sources[f]]);
-            [self.alarm[f][k] * rest, self.gain[f][sources[f] * s + k] * shared]
+            [
+                self.alarm[f][k] * rest,
+                self.gain[f][sources[f] * s + k] * shared,
+            ]
         })
     }
 
@@ -62,7 +65,8 @@ impl Likelihood {
         self.fill_sets(theta, log_some + highest, w);
         let none = w.joint.len();
         for k in 0..s {
-            w.by_footprint.push(w.alarm[0][k] * w.alarm[1][k] * w.background[k]);
+            w.by_footprint
+                .push(w.alarm[0][k] * w.alarm[1][k] * w.background[k]);
         }
         self.close(none, self.none_prior.ln() + highest, w);
     }
@@ -76,12 +80,23 @@ impl Likelihood {
 
     /// Sources of the two families for a single cause.
     fn single_sources(&self, root: usize, kind: usize) -> [usize; N_FAMILIES] {
-        [if kind == LINK { self.link_source(root) } else { root }, root]
+        [
+            if kind == LINK {
+                self.link_source(root)
+            } else {
+                root
+            },
+            root,
+        ]
     }
 
     /// Factor on a component being the root in a footprint, from its presence.
     pub(super) fn presence(&self, kind: usize, at: usize) -> f64 {
-        if kind == CRASH { self.crash_factor[at] } else { self.root_factor[at] }
+        if kind == CRASH {
+            self.crash_factor[at]
+        } else {
+            self.root_factor[at]
+        }
     }
 
     /// Append the terms of a single cause by footprint, over `exp` of what is returned.
@@ -102,7 +117,8 @@ impl Likelihood {
                 }
             }
             let vital = (w.vital(kind, at) - most).exp();
-            w.by_footprint.push(t * vital * self.presence(kind, at) * w.background[k]);
+            w.by_footprint
+                .push(t * vital * self.presence(kind, at) * w.background[k]);
         }
         let common = |f: usize| w.common[f][sources[f]].max(0.0);
         let prior = kind_prior(theta, kind) * self.joint_weight[h];

@@ -9,7 +9,9 @@ use super::spread::{Spread, SpreadScratch};
 use super::vitals::{VitalScratch, Vitals};
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
-use crate::params::{CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE};
+use crate::params::{
+    CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE,
+};
 
 /// Joint weights below this share of the total are left out of the gradient (never of the value).
 ///
@@ -97,7 +99,9 @@ impl Likelihood {
             .flat_map(|f| f.edges.iter().copied())
             .collect();
         let exp = |x: &[f64], length: usize| -> Vec<f64> {
-            (0..length).map(|i| x.get(i).map_or(1.0, |l| l.exp())).collect()
+            (0..length)
+                .map(|i| x.get(i).map_or(1.0, |l| l.exp()))
+                .collect()
         };
         let vitals = Vitals::new(&evidence.vitals, n, s, &edges);
         let (prior_weight, joint_weight) = prior_weights(evidence, &families, &vitals);
@@ -274,7 +278,11 @@ impl Likelihood {
 
     /// Source of the vitals whose egress goes with a source of latency.
     fn waiting(&self, source: usize) -> usize {
-        if source < self.n { source } else { source - self.n }
+        if source < self.n {
+            source
+        } else {
+            source - self.n
+        }
     }
 
     /// Source of a family for the set at a position of `sets()`, or of one component.
@@ -304,7 +312,6 @@ impl Likelihood {
         let s = self.s;
         let mut gradient = Natural::default();
         for (f, family) in self.families.iter().enumerate() {
-            w.families[f].adjoint.reset(self.n * s, 0.0);
             w.gain_adjoint[f].clear();
             w.gain_adjoint[f].resize(family.n_sources() * s, 0.0);
         }
@@ -324,7 +331,7 @@ impl Likelihood {
             .backward(theta, &w.footprint_weight, &w.vitals, &mut gradient);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
-            family.background_backward(theta, &w.footprint_weight, x, &mut gradient);
+            family.background_backward(&w.footprint_weight, x);
             for k in 0..s {
                 family.alarm_backward(theta, k, w.alarm_alone[f][k], x, &mut gradient);
             }
@@ -334,9 +341,7 @@ impl Likelihood {
                     family.backward(theta, source, g, x, &mut gradient);
                 }
             }
-            family
-                .cells
-                .backward(theta, f, &x.ratios, &x.adjoint, &mut gradient);
+            family.finish(theta, x, &mut gradient);
         }
         gradient
     }
@@ -355,7 +360,11 @@ fn multiply_by_exp(gain: &mut [f64], log: &[f64]) -> f64 {
 }
 
 /// Prior weight of every (component, kind), and the part of it that the vitals' factors do not hold.
-fn prior_weights(e: &Evidence, families: &[Spread; N_FAMILIES], vitals: &Vitals) -> (Vec<f64>, Vec<f64>) {
+fn prior_weights(
+    e: &Evidence,
+    families: &[Spread; N_FAMILIES],
+    vitals: &Vitals,
+) -> (Vec<f64>, Vec<f64>) {
     let s = e.n_footprints();
     let (mut prior, mut joint) = (Vec::new(), Vec::new());
     for i in 0..e.n_components {
@@ -370,13 +379,17 @@ fn prior_weights(e: &Evidence, families: &[Spread; N_FAMILIES], vitals: &Vitals)
                 CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)),
                 f => families[f].cells.reports(i),
             };
-            let weight = own * if seen { 1.0 } else { UNSEEN } * if kind == LOAD { entry } else { 1.0 };
+            let weight =
+                own * if seen { 1.0 } else { UNSEEN } * if kind == LOAD { entry } else { 1.0 };
             joint.push(weight);
-            prior.push(weight * match kind {
-                RESOURCE => vitals.prior_weight(i),
-                LOAD => vitals.load_weight(i),
-                _ => 1.0,
-            });
+            prior.push(
+                weight
+                    * match kind {
+                        RESOURCE => vitals.prior_weight(i),
+                        LOAD => vitals.load_weight(i),
+                        _ => 1.0,
+                    },
+            );
         }
     }
     (prior, joint)

@@ -8,6 +8,7 @@ mod density;
 mod doses;
 mod hypotheses;
 mod joints;
+mod knot;
 mod likelihood;
 mod plan;
 mod range;

@@ -9,23 +9,48 @@ use crate::graph::Graph;
 /// Largest strongly connected block summed exactly (3^size terms per state).
 pub const MAX_BLOCK: usize = 8;
 
-/// One block of the sum: a single component, or a strongly connected set of them.
+/// What one component does to one state before it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    /// The state after it, unaffected and affected.
+    pub off: u32,
+    pub on: u32,
+    /// How many of its parents are affected or roots.
+    pub live: u32,
+}
+
+/// A strongly connected set of components, summed as a whole.
 #[derive(Debug, Clone)]
-pub(crate) struct Block {
-    /// Positions in `Plan::nodes` of the block's members.
+pub(crate) struct Knot {
+    /// Positions in `Plan::nodes` of its members.
     pub members: Vec<usize>,
-    /// Per member: bit mask of its open parents outside the block.
+    /// Per member: bit mask of its open parents outside the knot.
     pub outer: Vec<usize>,
     /// Per member: how many of its parents are roots.
     pub from_roots: Vec<u32>,
-    /// Per member: bit mask of its parents inside the block.
+    /// Per member: bit mask of its parents inside the knot.
     pub inner: Vec<usize>,
-    /// Per state before the block: the state after it, with no member affected.
-    pub carry: Vec<usize>,
-    /// Per subset of members: bits added to the state after the block.
-    pub added: Vec<usize>,
-    /// Open components after the block.
-    pub width_after: usize,
+    /// Per state before the knot: the state after it, with no member affected.
+    pub carry: Vec<u32>,
+    /// Per subset of members: bits added to the state after the knot.
+    pub added: Vec<u32>,
+}
+
+/// One step of the sum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
+    pub what: What,
+    /// Number of states before and after it.
+    pub before: usize,
+    pub after: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum What {
+    /// Position in `Plan::nodes` of one component, and of its first step.
+    One { node: usize, step: usize },
+    /// Index of a knot.
+    Several(usize),
 }
 
 /// The whole sum for one set of roots.
@@ -38,8 +63,13 @@ pub(crate) struct Plan {
     /// Dependencies of the roots (one step against propagation), neither reached nor roots, ascending.
     pub dependencies: Vec<usize>,
     pub blocks: Vec<Block>,
-    /// Bit of the target in the last state, when the target is among `nodes`.
-    pub target_bit: Option<usize>,
+    /// One per state before each block of one component.
+    pub steps: Vec<Step>,
+    pub knots: Vec<Knot>,
+    /// States of all tables together: one table before each block, and the last.
+    pub states: usize,
+    /// Whether the target is among `nodes`: the last table then has a state without it and one with it.
+    pub keeps_target: bool,
     /// Most components open at once, a block's members included.
     pub width: usize,
 }
@@ -65,16 +95,25 @@ impl Plan {
                     .count()
             })
             .collect();
+        let mut out = Self {
+            roots: roots.to_vec(),
+            dependencies: Vec::new(),
+            blocks: Vec::with_capacity(order.len()),
+            steps: Vec::new(),
+            knots: Vec::new(),
+            states: 1,
+            keeps_target: keep.is_some(),
+            width: 0,
+            nodes: Vec::new(),
+        };
         let mut open: Vec<usize> = Vec::new();
-        let mut blocks = Vec::with_capacity(order.len());
-        let mut width = 0;
         for members in schedule(graph, &nodes, order) {
-            width = width.max(open.len() + members.len());
-            if members.len() > MAX_BLOCK || width > max_width {
+            out.width = out.width.max(open.len() + members.len());
+            if members.len() > MAX_BLOCK || out.width > max_width {
                 let (needed, limit) = if members.len() > MAX_BLOCK {
                     (members.len(), MAX_BLOCK)
                 } else {
-                    (width, max_width)
+                    (out.width, max_width)
                 };
                 return Err(Error::GraphTooWide {
                     component: roots[0],
@@ -82,28 +121,46 @@ impl Plan {
                     limit,
                 });
             }
-            let block = build_block(graph, roots, &nodes, members, &mut open, &mut pending, keep);
-            blocks.push(block);
+            let before = 1 << open.len();
+            let knot = build_knot(graph, roots, &nodes, members, &mut open, &mut pending, keep);
+            let after = 1 << open.len();
+            out.push(knot, before, after);
         }
-        let dependencies = union(
+        out.dependencies = union(
             roots,
             |r| graph.parents(r).to_vec(),
             |i| roots.contains(&i) || nodes.binary_search(&i).is_ok(),
         );
-        let target_bit = keep.map(|t| {
-            1 << open
-                .iter()
-                .position(|&o| o == t)
-                .expect("the target stays open")
+        out.nodes = nodes;
+        Ok(out)
+    }
+
+    fn push(&mut self, knot: Knot, before: usize, after: usize) {
+        let what = if let [node] = knot.members[..] {
+            let step = self.steps.len();
+            self.steps.extend((0..before).map(|state| Step {
+                off: knot.carry[state],
+                on: knot.carry[state] | knot.added[1],
+                live: (state & knot.outer[0]).count_ones() + knot.from_roots[0],
+            }));
+            What::One { node, step }
+        } else {
+            self.knots.push(knot);
+            What::Several(self.knots.len() - 1)
+        };
+        self.states += after;
+        self.blocks.push(Block {
+            what,
+            before,
+            after,
         });
-        Ok(Self {
-            roots: roots.to_vec(),
-            nodes,
-            dependencies,
-            blocks,
-            target_bit,
-            width,
-        })
+    }
+
+    /// Most live edges into the members of one block.
+    pub fn most_live(&self) -> usize {
+        let one = self.steps.iter().map(|s| s.live).max().unwrap_or(0);
+        let several = self.knots.iter().map(Knot::most_live).max().unwrap_or(0);
+        one.max(several) as usize
     }
 
     /// Whether component `i` is a root or reached by one.
@@ -193,7 +250,14 @@ fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<
     out
 }
 
-fn build_block(
+impl Knot {
+    fn most_live(&self) -> u32 {
+        let masks = self.outer.iter().chain(&self.inner);
+        masks.map(|m| m.count_ones()).sum::<u32>() + self.from_roots.iter().sum::<u32>()
+    }
+}
+
+fn build_knot(
     graph: &Graph,
     roots: &[usize],
     nodes: &[usize],
@@ -201,7 +265,7 @@ fn build_block(
     open: &mut Vec<usize>,
     pending: &mut [usize],
     keep: Option<usize>,
-) -> Block {
+) -> Knot {
     let before = open.clone();
     let bit_of = |list: &[usize], parents: &[usize]| -> usize {
         parents
@@ -237,7 +301,7 @@ fn build_block(
         .copied()
         .filter(|&p| stays(p))
         .collect();
-    let remap = |list: &[usize], state: usize| -> usize {
+    let remap = |list: &[usize], state: usize| -> u32 {
         (0..list.len())
             .filter(|bit| state >> bit & 1 == 1)
             .filter_map(|bit| after.iter().position(|&a| a == list[bit]))
@@ -250,14 +314,13 @@ fn build_block(
         .map(|subset| remap(&members, subset))
         .collect();
     open.clone_from(&after);
-    Block {
+    Knot {
         members,
         outer,
         from_roots,
         inner,
         carry,
         added,
-        width_after: after.len(),
     }
 }
 
@@ -277,8 +340,8 @@ mod tests {
     fn a_ring_without_its_root_is_a_chain() {
         let edges: Vec<_> = (0..10).map(|i| (i, (i + 1) % 10)).collect();
         let plan = Plan::new(&Graph::new(10, &edges), &[3], Some(0), 20).unwrap();
-        assert!(plan.blocks.iter().all(|b| b.members.len() == 1));
-        assert!(plan.target_bit.is_some());
+        assert!(plan.knots.is_empty());
+        assert!(plan.keeps_target);
     }
 
     #[test]

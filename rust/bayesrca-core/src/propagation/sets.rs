@@ -138,7 +138,11 @@ impl Likelihood {
     }
 
     /// Weigh these sets instead of those so far.
-    pub(super) fn replace_sets(&mut self, members: Vec<Vec<usize>>, max_causes: usize) -> Result<()> {
+    pub(super) fn replace_sets(
+        &mut self,
+        members: Vec<Vec<usize>>,
+        max_causes: usize,
+    ) -> Result<()> {
         for family in &mut self.families {
             family.drop_sets();
         }
@@ -160,7 +164,11 @@ impl Likelihood {
                 let terms = self.terms(theta, p, k, &scales, w);
                 let mut sum = 0.0;
                 self.for_each_mode(p, |latency, errors, explained| {
-                    let miss = if explained { 1.0 } else { theta.unexplained_alarm };
+                    let miss = if explained {
+                        1.0
+                    } else {
+                        theta.unexplained_alarm
+                    };
                     sum += miss * terms.product(m, latency, errors);
                 });
                 let path = (w.vitals.log.path[(self.n + p) * self.s + k] - most).exp();
@@ -168,7 +176,11 @@ impl Likelihood {
             }
             let prior = (self.sets.size_prior(m) / totals[m - 1].value).ln();
             let scale = log_prior + prior + most + scales.family.iter().sum::<f64>();
-            self.close(N_KINDS * self.n + p, scale + scales.member.iter().sum::<f64>(), w);
+            self.close(
+                N_KINDS * self.n + p,
+                scale + scales.member.iter().sum::<f64>(),
+                w,
+            );
         }
     }
 
@@ -220,7 +232,11 @@ impl Likelihood {
     /// Source of a family for the members in a mask.
     fn source(&self, f: usize, p: usize, mask: usize) -> usize {
         let code = self.sets.subsets[p][mask];
-        if code < self.n { code } else { self.set_source(f, code - self.n) }
+        if code < self.n {
+            code
+        } else {
+            self.set_source(f, code - self.n)
+        }
     }
 
     fn terms(&self, theta: &Natural, p: usize, k: usize, scales: &Scales, w: &Workspace) -> Terms {
@@ -252,8 +268,8 @@ impl Likelihood {
             factor[f][0] = w.alarm[f][k] * (-scales.family[f]).exp();
             for mask in 1..1usize << set.len() {
                 let source = self.source(f, p, mask);
-                factor[f][mask] = w.gain[f][source * self.s + k]
-                    * (w.common[f][source] - scales.family[f]).exp();
+                factor[f][mask] =
+                    w.gain[f][source * self.s + k] * (w.common[f][source] - scales.family[f]).exp();
             }
         }
         Terms { members, factor }
@@ -306,7 +322,11 @@ impl Likelihood {
             let mut shares = Vec::with_capacity(64);
             self.for_each_mode(p, |latency, errors, explained| {
                 let product = terms.product(set.len(), latency, errors);
-                let miss = if explained { 1.0 } else { theta.unexplained_alarm };
+                let miss = if explained {
+                    1.0
+                } else {
+                    theta.unexplained_alarm
+                };
                 inner += miss * product;
                 shares.push((latency, errors, explained, miss * product));
             });
@@ -398,7 +418,12 @@ impl Likelihood {
     }
 
     /// Gradient of `-sum_m share_m ln total_m`.
-    fn sets_prior_backward(&self, theta: &Natural, share: &[f64; MAX_CAUSES], gradient: &mut Natural) {
+    fn sets_prior_backward(
+        &self,
+        theta: &Natural,
+        share: &[f64; MAX_CAUSES],
+        gradient: &mut Natural,
+    ) {
         let (all, unexplained) = self.set_masses(theta);
         let totals = self.set_totals(theta);
         let (a, u) = (elementary(&all), elementary(&unexplained));
@@ -417,7 +442,14 @@ impl Likelihood {
         }
     }
 
-    fn mass_backward(&self, theta: &Natural, i: usize, d: f64, d_unexplained: f64, gradient: &mut Natural) {
+    fn mass_backward(
+        &self,
+        theta: &Natural,
+        i: usize,
+        d: f64,
+        d_unexplained: f64,
+        gradient: &mut Natural,
+    ) {
         for kind in SET_KINDS {
             let modes = self.modes(theta, i, kind);
             let weight = kind_prior(theta, kind) * self.prior_weight[i * N_KINDS + kind];

@@ -10,7 +10,6 @@ use crate::graph::Graph;
 /// What every source of one family is prepared from.
 #[derive(Debug, Clone)]
 pub(crate) struct Ground {
-    n: usize,
     graph: Graph,
     doses: DoseTable,
     moved: Vec<(usize, usize)>,
@@ -49,7 +48,6 @@ impl Ground {
         max_width: usize,
     ) -> Self {
         Self {
-            n,
             graph: Graph::new(n, &e.edges),
             doses: DoseTable::new(e, s),
             moved: moved(e, s),
@@ -57,11 +55,6 @@ impl Ground {
             alarm,
             max_width,
         }
-    }
-
-    pub fn max_parents(&self) -> usize {
-        let parents = (0..self.n).map(|i| self.graph.parents(i).len());
-        parents.max().unwrap_or(0)
     }
 
     pub fn plan(&self, roots: &[usize]) -> Result<Plan> {

@@ -78,7 +78,7 @@ impl Untraced {
         let (beyond, d_beyond) = effect_beyond_large(theta.effect_size[f]);
         let dose = self.density * r.jacobian[at];
         into.ratios.affected[at] += d * (1.0 - g);
-        into.ratios.quiet[at] -= d * g * beyond * dose / r.quiet[at];
+        into.ratios.quiet[at] -= d * g * beyond * dose;
         into.gradient.untraced_dose += d * (beyond * dose - r.affected[at]);
         into.gradient.effect_size[f] += d * g * dose * d_beyond;
     }

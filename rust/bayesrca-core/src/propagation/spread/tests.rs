@@ -374,13 +374,10 @@ fn gradients_match_finite_differences() {
                 total += logs.zip(g).map(|(l, g)| l * g).sum::<f64>();
             }
             if let Some(gradient) = gradient {
-                x.adjoint.reset(case.n * case.s, 0.0);
                 for (source, g) in g.chunks(case.s).enumerate() {
                     spread.backward(theta, source, g, &mut x, gradient);
                 }
-                spread
-                    .cells
-                    .backward(theta, F, &x.ratios, &x.adjoint, gradient);
+                spread.finish(theta, &mut x, gradient);
             }
             total
         };

@@ -85,7 +85,12 @@ pub(crate) struct Logs {
 
 impl Logs {
     fn reset(&mut self, roots: usize, sources: usize) {
-        let by_root = [&mut self.disturbed, &mut self.resource, &mut self.load, &mut self.load_path];
+        let by_root = [
+            &mut self.disturbed,
+            &mut self.resource,
+            &mut self.load,
+            &mut self.load_path,
+        ];
         for v in by_root {
             v.clear();
             v.resize(roots, 0.0);
@@ -238,7 +243,9 @@ impl Vitals {
 
     /// The component's egress ratio in a footprint, when it reports any.
     fn egress(&self, x: &Ratios, i: usize, k: usize) -> Option<f64> {
-        let last = self.first[i + 1].checked_sub(1).filter(|&c| c >= self.first[i])?;
+        let last = self.first[i + 1]
+            .checked_sub(1)
+            .filter(|&c| c >= self.first[i])?;
         (self.cells.list[last].family == EGRESS).then(|| x.affected[last * self.s + k])
     }
 
@@ -304,7 +311,8 @@ impl Vitals {
                 }
                 let total: f64 = weight.iter().sum();
                 for (v, w) in weight.into_iter().enumerate() {
-                    out[(i * N_VITALS + v) * self.s + k] = if total > 0.0 { w / total } else { 0.0 };
+                    out[(i * N_VITALS + v) * self.s + k] =
+                        if total > 0.0 { w / total } else { 0.0 };
                 }
             }
         }
@@ -334,8 +342,11 @@ impl Vitals {
         }
         let s = self.s;
         let known = self.n * s;
-        let (mut in_class, mut in_load, mut waits) =
-            (vec![0.0; known * N_CLASSES], vec![0.0; known * 3], vec![0.0; known * 3]);
+        let (mut in_class, mut in_load, mut waits) = (
+            vec![0.0; known * N_CLASSES],
+            vec![0.0; known * 3],
+            vec![0.0; known * 3],
+        );
         for (source, reached) in self.reach.iter().enumerate() {
             for r in reached {
                 let (up, down) = (r.class / 3, r.class % 3);
