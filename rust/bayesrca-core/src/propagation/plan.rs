@@ -36,6 +36,14 @@ pub(crate) struct Knot {
     pub added: Vec<u32>,
 }
 
+/// A component whose state is given instead of summed over, so that fewer stay open.
+#[derive(Debug, Clone)]
+pub(crate) struct Clamp {
+    /// Its position in `Plan::nodes`, and those of its children outside its block.
+    pub node: usize,
+    pub children: Vec<usize>,
+}
+
 /// One step of the sum.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
@@ -72,7 +80,12 @@ pub(crate) struct Plan {
     pub keeps_target: bool,
     /// Most components open at once, a block's members included.
     pub width: usize,
+    /// In the order of their blocks; empty where the sum is exact.
+    pub clamps: Vec<Clamp>,
 }
+
+/// Components open at once in a sum that is estimated.
+const CLAMPED_WIDTH: usize = 10;
 
 impl Plan {
     /// Plan the sum for `roots` (ascending), keeping `target` (when reachable) open to the end.
@@ -82,6 +95,38 @@ impl Plan {
         target: Option<usize>,
         max_width: usize,
     ) -> Result<Self> {
+        Self::with_clamps(graph, roots, target, max_width, &[]).map_err(|stop| stop.error(roots[0]))
+    }
+
+    /// The same with as many components clamped as the width limit needs.
+    pub fn clamped(
+        graph: &Graph,
+        roots: &[usize],
+        target: Option<usize>,
+        max_width: usize,
+    ) -> Result<Self> {
+        let (mut clamped, mut limit) = (Vec::new(), max_width);
+        loop {
+            match Self::with_clamps(graph, roots, target, limit, &clamped) {
+                Ok(plan) => return Ok(plan),
+                Err(Stop {
+                    worst: Some(node), ..
+                }) => {
+                    clamped.push(node);
+                    limit = max_width.min(CLAMPED_WIDTH);
+                }
+                Err(stop) => return Err(stop.error(roots[0])),
+            }
+        }
+    }
+
+    fn with_clamps(
+        graph: &Graph,
+        roots: &[usize],
+        target: Option<usize>,
+        max_width: usize,
+        clamped: &[usize],
+    ) -> std::result::Result<Self, Stop> {
         let nodes = union(roots, |r| graph.reachable(r), |i| roots.contains(&i));
         let mut out = Self {
             roots: roots.to_vec(),
@@ -93,18 +138,30 @@ impl Plan {
             keeps_target: target.is_some_and(|t| nodes.binary_search(&t).is_ok()),
             width: 0,
             nodes: Vec::new(),
+            clamps: Vec::new(),
+        };
+        let among = |i: usize| {
+            graph
+                .children(i)
+                .iter()
+                .filter_map(|c| nodes.binary_search(c).ok())
+        };
+        let mut visit = |open: &[usize], knot: Knot, after: usize| {
+            out.width = out.width.max(open.len() + knot.members.len());
+            for &node in knot.members.iter().filter(|m| clamped.contains(m)) {
+                let children = among(nodes[node]).filter(|c| !knot.members.contains(c));
+                let children = children.collect();
+                out.clamps.push(Clamp { node, children });
+            }
+            out.push(knot, 1 << open.len(), 1 << after);
         };
         walk(
             graph,
             roots,
             &nodes,
-            target,
-            &mut |open, knot, after| {
-                let members = knot.members.len();
-                out.width = out.width.max(open.len() + members);
-                out.push(knot, 1 << open.len(), 1 << after);
-            },
-            max_width,
+            (target, max_width),
+            clamped,
+            &mut visit,
         )?;
         out.dependencies = union(
             roots,
@@ -119,15 +176,10 @@ impl Plan {
     pub fn in_full(&self, graph: &Graph, target: Option<usize>) -> Vec<(Vec<usize>, Knot)> {
         let mut out = Vec::with_capacity(self.blocks.len());
         let mut push = |open: &[usize], knot, _| out.push((open.to_vec(), knot));
-        walk(
-            graph,
-            &self.roots,
-            &self.nodes,
-            target,
-            &mut push,
-            self.width,
-        )
-        .expect("it was planned before");
+        let clamped: Vec<usize> = self.clamps.iter().map(|c| c.node).collect();
+        let limits = (target, self.width);
+        let walked = walk(graph, &self.roots, &self.nodes, limits, &clamped, &mut push);
+        assert!(walked.is_ok(), "it was planned before");
         out
     }
 
@@ -156,7 +208,7 @@ impl Plan {
     pub fn most_live(&self) -> usize {
         let one = self.steps.iter().map(|s| s.live).max().unwrap_or(0);
         let several = self.knots.iter().map(Knot::most_live).max().unwrap_or(0);
-        one.max(several) as usize
+        one.max(several) as usize + self.clamps.len()
     }
 
     /// Whether component `i` is a root or reached by one.
@@ -165,15 +217,32 @@ impl Plan {
     }
 }
 
+/// Why a sum cannot be planned, and the open component (a position) whose clamping would save most.
+struct Stop {
+    needed: usize,
+    limit: usize,
+    worst: Option<usize>,
+}
+
+impl Stop {
+    fn error(self, component: usize) -> Error {
+        Error::GraphTooWide {
+            component,
+            needed: self.needed,
+            limit: self.limit,
+        }
+    }
+}
+
 /// Visit the blocks of the sum over `nodes` in order, with what is open before and how many are after each.
 fn walk(
     graph: &Graph,
     roots: &[usize],
     nodes: &[usize],
-    target: Option<usize>,
+    (target, max_width): (Option<usize>, usize),
+    clamped: &[usize],
     visit: &mut dyn FnMut(&[usize], Knot, usize),
-    max_width: usize,
-) -> Result<()> {
+) -> std::result::Result<(), Stop> {
     let order = graph.components_in_order(nodes);
     let keep = target.and_then(|t| nodes.binary_search(&t).ok());
     let inside = |c: &&usize| nodes.binary_search(c).is_ok();
@@ -184,20 +253,33 @@ fn walk(
     let mut open: Vec<usize> = Vec::new();
     for members in schedule(graph, nodes, order) {
         let width = open.len() + members.len();
-        if members.len() > MAX_BLOCK || width > max_width {
-            let (needed, limit) = if members.len() > MAX_BLOCK {
-                (members.len(), MAX_BLOCK)
-            } else {
-                (width, max_width)
-            };
-            return Err(Error::GraphTooWide {
-                component: roots[0],
-                needed,
-                limit,
+        if members.len() > MAX_BLOCK {
+            return Err(Stop {
+                needed: members.len(),
+                limit: MAX_BLOCK,
+                worst: None,
+            });
+        }
+        if width > max_width {
+            let candidates = open.iter().chain(&members).copied();
+            let free = candidates.filter(|p| keep != Some(*p) && !clamped.contains(p));
+            return Err(Stop {
+                needed: width,
+                limit: max_width,
+                worst: free.max_by_key(|&p| pending[p]),
             });
         }
         let before = open.clone();
-        let knot = build_knot(graph, roots, nodes, members, &mut open, &mut pending, keep);
+        let knot = build_knot(
+            graph,
+            roots,
+            nodes,
+            members,
+            &mut open,
+            &mut pending,
+            |p| keep == Some(p),
+            clamped,
+        );
         visit(&before, knot, open.len());
     }
     Ok(())
@@ -291,6 +373,7 @@ impl Knot {
     }
 }
 
+#[allow(clippy::too_many_arguments)] // One call site, split out for length.
 fn build_knot(
     graph: &Graph,
     roots: &[usize],
@@ -298,7 +381,8 @@ fn build_knot(
     members: Vec<usize>,
     open: &mut Vec<usize>,
     pending: &mut [usize],
-    keep: Option<usize>,
+    keep: impl Fn(usize) -> bool,
+    clamped: &[usize],
 ) -> Knot {
     let before = open.clone();
     let bit_of = |list: &[usize], parents: &[usize]| -> usize {
@@ -328,7 +412,7 @@ fn build_knot(
             }
         }
     }
-    let stays = |p: usize| pending[p] > 0 || keep == Some(p);
+    let stays = |p: usize| (pending[p] > 0 || keep(p)) && !clamped.contains(&p);
     let after: Vec<usize> = before
         .iter()
         .chain(&members)

@@ -17,6 +17,8 @@ pub(crate) struct Ground {
     target: Option<usize>,
     pub alarm: Option<usize>,
     max_width: usize,
+    /// Whether a sum past the width limit may be estimated, and the seed of that.
+    pub seed: Option<u64>,
 }
 
 /// One source, prepared.
@@ -54,11 +56,16 @@ impl Ground {
             target,
             alarm,
             max_width,
+            seed: None,
         }
     }
 
     pub fn plan(&self, roots: &[usize]) -> Result<Plan> {
-        Plan::new(&self.graph, roots, self.alarm, self.max_width)
+        let new = match self.seed {
+            None => Plan::new,
+            Some(_) => Plan::clamped,
+        };
+        new(&self.graph, roots, self.alarm, self.max_width)
     }
 
     /// A plan's blocks with what is open before each, and the edges among all it touches.

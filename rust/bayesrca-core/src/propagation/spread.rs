@@ -1,7 +1,9 @@
 //! How much better one family's telemetry is explained by a fault that spreads from a root than by none:
 //! `G_f(R, footprint)` of eq. 8.
 
-use self::sums::{KEPT, Slot, Sums};
+use self::estimate::Bank;
+use self::slot::Slot;
+use self::sums::{KEPT, Sums};
 use super::affected::Rates;
 use super::alarm::alarm_mix;
 use super::cells::{Cells, Ratios};
@@ -15,7 +17,9 @@ use crate::error::Result;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
 
+mod estimate;
 mod path;
+mod slot;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -38,6 +42,8 @@ pub(crate) struct Spread {
     /// Where each plan's tables lie, and how many numbers all of them need.
     slots: Vec<Slot>,
     arena: usize,
+    /// Per plan: the states of its clamped components, if any.
+    banks: Vec<Option<Bank>>,
     /// Most live edges into one block of any plan.
     most_live: usize,
 }
@@ -69,6 +75,25 @@ impl Spread {
         max_width: usize,
     ) -> Result<Self> {
         let ground = Ground::new(e, (n, s), alarm, target, max_width);
+        Self::on(ground, e, f, (n, s))
+    }
+
+    /// The same, with sums past the width limit estimated from draws of `seed` instead of refused. Only components that
+    /// call each other in a cycle of more than `MAX_BLOCK` are still refused.
+    pub fn estimating(
+        e: &FamilyEvidence,
+        f: usize,
+        (n, s): (usize, usize),
+        alarm: Option<usize>,
+        target: Option<usize>,
+        (max_width, seed): (usize, u64),
+    ) -> Result<Self> {
+        let mut ground = Ground::new(e, (n, s), alarm, target, max_width);
+        ground.seed = Some(seed);
+        Self::on(ground, e, f, (n, s))
+    }
+
+    fn on(ground: Ground, e: &FamilyEvidence, f: usize, (n, s): (usize, usize)) -> Result<Self> {
         let mut out = Self {
             f,
             n,
@@ -79,6 +104,7 @@ impl Spread {
             links: false,
             slots: Vec::new(),
             arena: 0,
+            banks: Vec::new(),
             most_live: 0,
             ground,
         };
@@ -86,6 +112,7 @@ impl Spread {
             out.add_roots(&[root])?;
         }
         out.arrange(KEPT);
+        out.draw_banks();
         Ok(out)
     }
 
@@ -105,6 +132,7 @@ impl Spread {
     pub fn add_sets(&mut self, sets: &[Vec<usize>]) -> Result<()> {
         sets.iter().try_for_each(|set| self.add_roots(set))?;
         self.arrange(KEPT);
+        self.draw_banks();
         Ok(())
     }
 
