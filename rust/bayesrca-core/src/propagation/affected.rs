@@ -262,8 +262,8 @@ pub(crate) fn backward<const P: usize>(
 
 impl Sweep {
     fn clear(&mut self, plan: &Plan, rates: &Rates, lanes: usize) {
-        let widest = plan.blocks.iter().map(|b| b.before.max(b.after)).max();
-        let table = widest.unwrap_or(1) * lanes;
+        // More than the widest table, and known without a look at all of them.
+        let table = plan.states * lanes;
         for v in [&mut self.next, &mut self.back] {
             if v.len() < table {
                 v.resize(table, 0.0);

@@ -4,6 +4,8 @@
 use self::estimate::Bank;
 use self::slot::Slot;
 use self::sums::{KEPT, Sums};
+use fearless_simd::Level;
+
 use super::affected::Rates;
 use super::alarm::alarm_mix;
 use super::cells::{Cells, Ratios};
@@ -16,6 +18,7 @@ use super::untraced::Untraced;
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
+use crate::simd;
 
 mod estimate;
 mod path;
@@ -46,6 +49,8 @@ pub(crate) struct Spread {
     banks: Vec<Option<Bank>>,
     /// Most live edges into one block of any plan.
     most_live: usize,
+    /// The machine's instruction set: looking it up costs more than a small sum.
+    level: Level,
 }
 
 /// Scratch of one family.
@@ -106,6 +111,7 @@ impl Spread {
             arena: 0,
             banks: Vec::new(),
             most_live: 0,
+            level: simd::level(),
             ground,
         };
         for root in 0..n {

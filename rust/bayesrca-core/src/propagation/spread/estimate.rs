@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use fearless_simd::Level;
+
 use super::slot::Slot;
 use super::sums::{backward, forward};
 use super::{Spread, SpreadScratch};
@@ -242,7 +244,14 @@ impl Spread {
             for panel in tables.chunks_exact_mut(slot.panel()) {
                 let whole = panel[..slot.weights].to_vec();
                 draw.clamp(plan, &mut panel[..slot.weights], slot.width);
-                forward(plan, slot, panel, (&x.rates, &draw.given), &mut sums.knots);
+                forward(
+                    plan,
+                    slot,
+                    panel,
+                    (&x.rates, &draw.given),
+                    &mut sums.knots,
+                    self.level,
+                );
                 panel[..slot.weights].copy_from_slice(&whole);
             }
             for on in [false, true] {
@@ -331,6 +340,7 @@ impl Drawn {
         rates: &Rates,
         knots: &mut KnotScratch,
         sweep: &mut Sweep,
+        level: Level,
     ) -> (f64, f64) {
         let (mut d_transmission, mut d_base) = (0.0, 0.0);
         self.on.clear();
@@ -344,8 +354,17 @@ impl Drawn {
             let last: Vec<f64> = (0..last.len()).map(|l| last[l] * share(l)).collect();
             let whole = panel[..slot.weights].to_vec();
             draw.clamp(plan, &mut panel[..slot.weights], slot.width);
-            forward(plan, slot, panel, (rates, &draw.given), knots);
-            let (t, b) = backward(plan, slot, panel, &last, (rates, &draw.given), knots, sweep);
+            forward(plan, slot, panel, (rates, &draw.given), knots, level);
+            let (t, b) = backward(
+                plan,
+                slot,
+                panel,
+                &last,
+                (rates, &draw.given),
+                knots,
+                sweep,
+                level,
+            );
             panel[..slot.weights].copy_from_slice(&whole);
             d_transmission += t;
             d_base += b;

@@ -4,7 +4,7 @@
 //! prior probability of the target being affected is wanted. The tables of a value are kept for its gradient, as many
 //! as fit [`KEPT`]; the others are computed again.
 
-use fearless_simd::dispatch;
+use fearless_simd::{Level, dispatch};
 
 use super::estimate::{Draw, Drawn, Totals};
 use super::slot::Slot;
@@ -16,7 +16,6 @@ use crate::propagation::doses::{DoseLanes, PairAdjoint};
 use crate::propagation::knot::KnotScratch;
 use crate::propagation::plan::Plan;
 use crate::propagation::source::Origin;
-use crate::simd;
 
 /// Numbers of all kept tables together, at most (16 MiB).
 pub(super) const KEPT: usize = 1 << 21;
@@ -120,7 +119,14 @@ impl Spread {
         sums.none.resize(nodes, 0);
         let (tables, _) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
-            forward(plan, slot, panel, (&x.rates, &sums.none), &mut sums.knots);
+            forward(
+                plan,
+                slot,
+                panel,
+                (&x.rates, &sums.none),
+                &mut sums.knots,
+                self.level,
+            );
         }
     }
 
@@ -136,7 +142,15 @@ impl Spread {
             sums.path.clear();
             match &self.sources[source].origin {
                 Origin::Roots(doses) => {
-                    doses.forward(nodes, theta, self.f, &x.factors, kept, &mut sums.path);
+                    doses.forward(
+                        nodes,
+                        theta,
+                        self.f,
+                        &x.factors,
+                        kept,
+                        &mut sums.path,
+                        self.level,
+                    );
                 }
                 Origin::Link => {
                     let rows = nodes.iter().map(|i| &x.factors.generic[i * s..(i + 1) * s]);
@@ -323,9 +337,28 @@ impl Spread {
                 continue;
             }
             let (t, b) = if let Some(bank) = &self.banks[index] {
-                drawn.backward(bank, plan, slot, (j, panel), last, &x.rates, knots, sweep)
+                drawn.backward(
+                    bank,
+                    plan,
+                    slot,
+                    (j, panel),
+                    last,
+                    &x.rates,
+                    knots,
+                    sweep,
+                    self.level,
+                )
             } else {
-                backward(plan, slot, panel, last, (&x.rates, none), knots, sweep)
+                backward(
+                    plan,
+                    slot,
+                    panel,
+                    last,
+                    (&x.rates, none),
+                    knots,
+                    sweep,
+                    self.level,
+                )
             };
             into.gradient.transmission[self.f] += t;
             into.gradient.base_rate[self.f] += b;
@@ -364,6 +397,7 @@ pub(super) fn forward(
     panel: &mut [f64],
     given: (&Rates, &[u32]),
     knots: &mut KnotScratch,
+    level: Level,
 ) {
     let (w, rest) = panel.split_at_mut(slot.weights);
     let (st, fa) = rest.split_at_mut(slot.states);
@@ -371,10 +405,10 @@ pub(super) fn forward(
         1 => affected::forward::<1>(plan, w, given, st, fa, knots),
         2 => affected::forward::<2>(plan, w, given, st, fa, knots),
         4 => {
-            dispatch!(simd::level(), _ => affected::forward::<4>(plan, w, given, st, fa, knots));
+            dispatch!(level, _ => affected::forward::<4>(plan, w, given, st, fa, knots));
         }
         _ => {
-            dispatch!(simd::level(), _ => affected::forward::<8>(plan, w, given, st, fa, knots));
+            dispatch!(level, _ => affected::forward::<8>(plan, w, given, st, fa, knots));
         }
     }
 }
@@ -388,16 +422,17 @@ pub(super) fn backward(
     given: (&Rates, &[u32]),
     knots: &mut KnotScratch,
     sweep: &mut Sweep,
+    level: Level,
 ) -> (f64, f64) {
     let (w, rest) = panel.split_at(slot.weights);
     let (st, fa) = rest.split_at(slot.states);
     match slot.width {
         1 => affected::backward::<1>(plan, w, given, st, fa, last, knots, sweep),
         2 => affected::backward::<2>(plan, w, given, st, fa, last, knots, sweep),
-        4 => dispatch!(simd::level(), _ => {
+        4 => dispatch!(level, _ => {
             affected::backward::<4>(plan, w, given, st, fa, last, knots, sweep)
         }),
-        _ => dispatch!(simd::level(), _ => {
+        _ => dispatch!(level, _ => {
             affected::backward::<8>(plan, w, given, st, fa, last, knots, sweep)
         }),
     }
