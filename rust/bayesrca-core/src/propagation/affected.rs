@@ -51,8 +51,11 @@ impl Rates {
             self.hit.push(1.0 - power * (1.0 - base));
         }
         self.quiet.clear();
-        self.quiet
-            .extend((0..=members as i32).map(|k| (1.0 - base).powi(k)));
+        let mut power = 1.0;
+        for _ in 0..=members {
+            self.quiet.push(power);
+            power *= 1.0 - base;
+        }
     }
 }
 

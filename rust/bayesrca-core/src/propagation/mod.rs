@@ -8,6 +8,7 @@ mod doses;
 mod hypotheses;
 mod knot;
 mod likelihood;
+mod order;
 mod plan;
 mod range;
 mod source;

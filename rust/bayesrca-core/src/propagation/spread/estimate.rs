@@ -439,8 +439,9 @@ fn propose(
             on.push(is_on);
         }
         let (mut into, total) = after(&weights, &given);
-        into.iter_mut()
-            .for_each(|x| x[0] /= total.max(f64::MIN_POSITIVE));
+        for x in &mut into {
+            x[0] /= total.max(f64::MIN_POSITIVE);
+        }
         from = into;
     }
     (on, log_q)

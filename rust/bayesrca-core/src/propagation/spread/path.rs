@@ -10,7 +10,7 @@ use crate::params::Natural;
 use crate::propagation::affected::{self, Rates};
 use crate::propagation::alarm::ALARM_TRUE;
 use crate::propagation::knot::{KnotScratch, Transition};
-use crate::propagation::plan::{Knot, Plan};
+use crate::propagation::plan::{Knot, OpenKnot, Plan};
 
 /// Probabilities of one source in one footprint.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +88,7 @@ impl Spread {
 /// Add the probabilities given one draw's states of the clamped components, if any.
 fn walk_back(
     plan: &Plan,
-    full: &[(Vec<usize>, Knot)],
+    full: &[OpenKnot],
     mut weights: Vec<f64>,
     draw: &Draw,
     rates: &Rates,
@@ -107,7 +107,9 @@ fn walk_back(
     let mut at = plan.states - next.len();
     for (b, (open, knot)) in full.iter().enumerate().rev() {
         if let Some(factor) = factors.get(b) {
-            next.iter_mut().for_each(|x| *x *= factor);
+            for x in &mut next {
+                *x *= factor;
+            }
         }
         at -= knot.carry.len();
         let walk = Walk {

@@ -79,7 +79,6 @@ impl Slot {
         let (panel, lane) = self.place(lane);
         let factors = &tables[panel * self.panel() + self.weights + self.states..];
         let own = factors[lane..self.factors].iter().step_by(self.width);
-        // Most factors are 1.
-        -own.filter(|&&f| f != 1.0).map(|f| f.ln()).sum::<f64>()
+        -own.map(|f| f.ln()).sum::<f64>()
     }
 }

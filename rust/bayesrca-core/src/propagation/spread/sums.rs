@@ -414,6 +414,7 @@ pub(super) fn forward(
 }
 
 /// The adjoints of one panel, from that of its last table.
+#[allow(clippy::too_many_arguments)] // The mirror of `forward`.
 pub(super) fn backward(
     plan: &Plan,
     slot: &Slot,
