@@ -173,6 +173,9 @@ impl Plan {
             |i| roots.contains(&i) || nodes.binary_search(&i).is_ok(),
         );
         out.nodes = nodes;
+        // There is a plan per component, and pushing leaves half of the memory unused.
+        out.blocks.shrink_to_fit();
+        out.steps.shrink_to_fit();
         Ok(out)
     }
 
