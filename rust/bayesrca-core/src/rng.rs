@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     SurrogatePairs = 9,
     /// Orders of a surrogate beside scrambles.
     SurrogateScrambles = 10,
+    /// States of clamped components.
+    Clamps = 11,
 }
 
 /// The random stream of one sampling unit.

@@ -7,7 +7,7 @@
 //! `[(node * 2 + affected) * P + lane]`, a state of the table at `[state * P + lane]`, the tables one after the other.
 
 use super::knot::{KnotScratch, Number};
-use super::plan::{Plan, What};
+use super::plan::{Block, Plan, What};
 
 /// Sums over more components than this rescale their tables as they go.
 const RESCALE_ABOVE: usize = 24;
@@ -51,8 +51,11 @@ impl Rates {
             self.hit.push(1.0 - power * (1.0 - base));
         }
         self.quiet.clear();
-        self.quiet
-            .extend((0..=members as i32).map(|k| (1.0 - base).powi(k)));
+        let mut power = 1.0;
+        for _ in 0..=members {
+            self.quiet.push(power);
+            power *= 1.0 - base;
+        }
     }
 }
 
@@ -61,7 +64,7 @@ impl Rates {
 pub(crate) fn forward<const P: usize>(
     plan: &Plan,
     weights: &[f64],
-    rates: &Rates,
+    (rates, given): (&Rates, &[u32]),
     states: &mut [f64],
     factors: &mut [f64],
     knots: &mut KnotScratch,
@@ -73,42 +76,59 @@ pub(crate) fn forward<const P: usize>(
     for (b, block) in plan.blocks.iter().enumerate() {
         let (from, rest) = states[at..].split_at_mut(block.before);
         let into = &mut rest[..block.after];
-        into.fill([0.0; P]);
         at += block.before;
-        match block.what {
-            What::One { node, step } => {
-                let steps = &plan.steps[step..step + block.before];
-                let (w_off, w_on) = (weights[node * 2], weights[node * 2 + 1]);
-                for (f, step) in from.iter().zip(steps) {
-                    let spared = rates.spared[step.live as usize];
-                    let hit = rates.hit[step.live as usize];
-                    let off = &mut into[step.off as usize];
-                    for l in 0..P {
-                        off[l] += spared * f[l] * w_off[l];
-                    }
-                    let on = &mut into[step.on as usize];
-                    for l in 0..P {
-                        on[l] += hit * f[l] * w_on[l];
-                    }
+        step(plan, *block, weights, (rates, given), from, into, knots);
+        if !factors.is_empty() {
+            factors.as_chunks_mut::<P>().0[b] = rescale(into);
+        }
+    }
+}
+
+/// One block of the sum: add to the table after it what the table before it gives.
+///
+/// `given` is how many more parents than those of the state are affected, by node.
+#[inline(always)]
+pub(crate) fn step<const P: usize>(
+    plan: &Plan,
+    block: Block,
+    weights: &[[f64; P]],
+    (rates, given): (&Rates, &[u32]),
+    from: &[[f64; P]],
+    into: &mut [[f64; P]],
+    knots: &mut KnotScratch,
+) {
+    into.fill([0.0; P]);
+    match block.what {
+        What::One { node, step } => {
+            let steps = &plan.steps[step..step + block.before];
+            let given = given[node];
+            let (w_off, w_on) = (weights[node * 2], weights[node * 2 + 1]);
+            for (f, step) in from.iter().zip(steps) {
+                let spared = rates.spared[(step.live + given) as usize];
+                let hit = rates.hit[(step.live + given) as usize];
+                let off = &mut into[step.off as usize];
+                for l in 0..P {
+                    off[l] += spared * f[l] * w_off[l];
                 }
-            }
-            What::Several(knot) => {
-                let knot = &plan.knots[knot];
-                knot.products(weights, &mut knots.products);
-                let products = knots.products.as_chunks::<P>().0;
-                for (state, f) in from.iter().enumerate() {
-                    let row = knots.transition.row::<f64>(knot, state, rates);
-                    for ((subset, p), w) in row.iter().enumerate().zip(products) {
-                        let to = &mut into[(knot.carry[state] | knot.added[subset]) as usize];
-                        for l in 0..P {
-                            to[l] += p * f[l] * w[l];
-                        }
-                    }
+                let on = &mut into[step.on as usize];
+                for l in 0..P {
+                    on[l] += hit * f[l] * w_on[l];
                 }
             }
         }
-        if !factors.is_empty() {
-            factors.as_chunks_mut::<P>().0[b] = rescale(into);
+        What::Several(knot) => {
+            let knot = &plan.knots[knot];
+            knot.products(weights, &mut knots.products);
+            let products = knots.products.as_chunks::<P>().0;
+            for (state, f) in from.iter().enumerate() {
+                let row = knots.transition.row::<f64>(knot, state, rates, given);
+                for ((subset, p), w) in row.iter().enumerate().zip(products) {
+                    let to = &mut into[(knot.carry[state] | knot.added[subset]) as usize];
+                    for l in 0..P {
+                        to[l] += p * f[l] * w[l];
+                    }
+                }
+            }
         }
     }
 }
@@ -159,7 +179,7 @@ pub(crate) struct Sweep {
 pub(crate) fn backward<const P: usize>(
     plan: &Plan,
     weights: &[f64],
-    rates: &Rates,
+    (rates, given): (&Rates, &[u32]),
     states: &[f64],
     factors: &[f64],
     last: &[f64],
@@ -195,7 +215,7 @@ pub(crate) fn backward<const P: usize>(
                 let (w_off, w_on) = (weights[node * 2], weights[node * 2 + 1]);
                 let mut d_on = [0.0; P];
                 for ((f, step), back) in from.iter().zip(steps).zip(back.iter_mut()) {
-                    let live = step.live as usize;
+                    let live = (step.live + given[node]) as usize;
                     let (spared, hit) = (rates.spared[live], rates.hit[live]);
                     let (off, on) = (&next[step.off as usize], &next[step.on as usize]);
                     let d_spared = &mut spared_adjoint[live];
@@ -216,7 +236,7 @@ pub(crate) fn backward<const P: usize>(
                 knots.adjoint.resize(knots.products.len(), 0.0);
                 let d_products = knots.adjoint.as_chunks_mut::<P>().0;
                 for (state, f) in from.iter().enumerate() {
-                    let row = knots.transition.row::<Number>(knot, state, rates);
+                    let row = knots.transition.row::<Number>(knot, state, rates, given);
                     back[state] = [0.0; P];
                     for ((subset, p), w) in row.iter().enumerate().zip(products) {
                         let g = &next[(knot.carry[state] | knot.added[subset]) as usize];
@@ -245,8 +265,8 @@ pub(crate) fn backward<const P: usize>(
 
 impl Sweep {
     fn clear(&mut self, plan: &Plan, rates: &Rates, lanes: usize) {
-        let widest = plan.blocks.iter().map(|b| b.before.max(b.after)).max();
-        let table = widest.unwrap_or(1) * lanes;
+        // More than the widest table, and known without a look at all of them.
+        let table = plan.states * lanes;
         for v in [&mut self.next, &mut self.back] {
             if v.len() < table {
                 v.resize(table, 0.0);

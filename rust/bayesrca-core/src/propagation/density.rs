@@ -86,7 +86,7 @@ fn bounded(l: f64, v: f64) -> f64 {
 }
 
 /// Stands for infinity as an edge of an interval of log doses, 2^500: its square is finite, and `bounded` takes it to 2.
-pub(crate) const EDGE: f64 = 3.273390607896142e150;
+pub(crate) const EDGE: f64 = 3.273_390_607_896_142e150;
 
 /// Distribution function of Student's t with 4 degrees of freedom, in the variable of `bounded`.
 #[inline(always)]

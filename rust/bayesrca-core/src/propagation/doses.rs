@@ -1,6 +1,6 @@
 //! Weights of the components a set of roots can reach, from their doses given the roots' (eq. 7).
 
-use fearless_simd::dispatch;
+use fearless_simd::{Level, dispatch};
 
 use super::cells::Ratios;
 use super::density::{EDGE, partial_dose, partial_dose_interval, t4, t4_interval};
@@ -9,7 +9,6 @@ use super::range::log_sum_exp;
 use crate::evidence::FamilyEvidence;
 use crate::graph::Graph;
 use crate::params::Natural;
-use crate::simd;
 
 /// The doses of one family, `[component * s + footprint]`; NaN where there is none.
 #[derive(Debug, Clone)]
@@ -241,6 +240,7 @@ impl PairDoses {
 
     /// Append each node's weight over its background in each footprint, given the roots' doses, to `out`; `kept` takes
     /// the densities of full doses and their derivatives in the squared spread.
+    #[allow(clippy::too_many_arguments)] // One call site, split out for length.
     pub fn forward(
         &self,
         nodes: &[usize],
@@ -249,6 +249,7 @@ impl PairDoses {
         cells: &CellFactors,
         kept: &mut [f64],
         out: &mut Vec<f64>,
+        level: Level,
     ) {
         let s = self.s;
         let rows = nodes.iter().map(|i| i * s..(i + 1) * s);
@@ -257,7 +258,12 @@ impl PairDoses {
             return;
         }
         let (full, slope) = kept.split_at_mut(self.ratio.len());
-        self.fill_full(theta.dose_spread[f] * theta.dose_spread[f], full, slope);
+        self.fill_full(
+            theta.dose_spread[f] * theta.dose_spread[f],
+            full,
+            slope,
+            level,
+        );
         for (p, row) in rows.enumerate() {
             let share = self.full_share(p, theta);
             let here = p * s..(p + 1) * s;
@@ -283,11 +289,11 @@ impl PairDoses {
         }
     }
 
-    fn fill_full(&self, spread_sq: f64, full: &mut [f64], slope: &mut [f64]) {
+    fn fill_full(&self, spread_sq: f64, full: &mut [f64], slope: &mut [f64], level: Level) {
         let out = full.iter_mut().zip(slope);
         let (ratio, noise) = (self.ratio.iter(), self.noise_sq.iter());
         let edges = self.low.iter().zip(&self.high);
-        dispatch!(simd::level(), _ => match self.law {
+        dispatch!(level, _ => match self.law {
             Law::Unpaired => {}
             Law::Continuous => {
                 for ((full, slope), (ratio, noise)) in out.zip(ratio.zip(noise)) {

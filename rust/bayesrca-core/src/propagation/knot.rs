@@ -113,12 +113,20 @@ impl Arithmetic for Number {
 }
 
 impl Transition {
-    /// Probability of each subset of members being affected, given the state before the knot.
-    pub fn row<N: Arithmetic>(&mut self, knot: &Knot, state: usize, rates: &Rates) -> &[N] {
+    /// Probability of each subset of members being affected, given the state before the knot; `given` is how many more
+    /// parents are affected, by node.
+    pub fn row<N: Arithmetic>(
+        &mut self,
+        knot: &Knot,
+        state: usize,
+        rates: &Rates,
+        given: &[u32],
+    ) -> &[N] {
         let m = knot.members.len();
         let mut live = [0; MAX_BLOCK];
         for i in 0..m {
             live[i] = (state & knot.outer[i]).count_ones() + knot.from_roots[i];
+            live[i] += given[knot.members[i]];
         }
         // No member of `rest` is reached, from outside or from the affected set `from`.
         let spared = |rest: usize, from: usize| {

@@ -10,6 +10,7 @@ mod hypotheses;
 mod joints;
 mod knot;
 mod likelihood;
+mod order;
 mod plan;
 mod range;
 mod sets;

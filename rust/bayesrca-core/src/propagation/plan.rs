@@ -3,7 +3,8 @@
 //! Components are visited sources first, strongly connected blocks whole. A component stays *open* from its
 //! visit until all its dependents have been visited; the sum carries one state per subset of open components.
 
-use crate::error::{Error, Result};
+use super::order::{Stop, walk};
+use crate::error::Result;
 use crate::graph::Graph;
 
 /// Largest strongly connected block summed exactly (3^size terms per state).
@@ -34,6 +35,17 @@ pub(crate) struct Knot {
     pub carry: Vec<u32>,
     /// Per subset of members: bits added to the state after the knot.
     pub added: Vec<u32>,
+}
+
+/// A block in full, with the components (positions in `Plan::nodes`) that are open before it.
+pub(crate) type OpenKnot = (Vec<usize>, Knot);
+
+/// A component whose state is given instead of summed over, so that fewer stay open.
+#[derive(Debug, Clone)]
+pub(crate) struct Clamp {
+    /// Its position in `Plan::nodes`, and those of its children outside its block.
+    pub node: usize,
+    pub children: Vec<usize>,
 }
 
 /// One step of the sum.
@@ -72,7 +84,12 @@ pub(crate) struct Plan {
     pub keeps_target: bool,
     /// Most components open at once, a block's members included.
     pub width: usize,
+    /// In the order of their blocks; empty where the sum is exact.
+    pub clamps: Vec<Clamp>,
 }
+
+/// Components open at once in a sum that is estimated.
+const CLAMPED_WIDTH: usize = 10;
 
 impl Plan {
     /// Plan the sum for `roots` (ascending), keeping `target` (when reachable) open to the end.
@@ -82,6 +99,38 @@ impl Plan {
         target: Option<usize>,
         max_width: usize,
     ) -> Result<Self> {
+        Self::with_clamps(graph, roots, target, max_width, &[]).map_err(|stop| stop.error(roots[0]))
+    }
+
+    /// The same with as many components clamped as the width limit needs.
+    pub fn clamped(
+        graph: &Graph,
+        roots: &[usize],
+        target: Option<usize>,
+        max_width: usize,
+    ) -> Result<Self> {
+        let (mut clamped, mut limit) = (Vec::new(), max_width);
+        loop {
+            match Self::with_clamps(graph, roots, target, limit, &clamped) {
+                Ok(plan) => return Ok(plan),
+                Err(Stop {
+                    worst: Some(node), ..
+                }) => {
+                    clamped.push(node);
+                    limit = max_width.min(CLAMPED_WIDTH);
+                }
+                Err(stop) => return Err(stop.error(roots[0])),
+            }
+        }
+    }
+
+    fn with_clamps(
+        graph: &Graph,
+        roots: &[usize],
+        target: Option<usize>,
+        max_width: usize,
+        clamped: &[usize],
+    ) -> std::result::Result<Self, Stop> {
         let nodes = union(roots, |r| graph.reachable(r), |i| roots.contains(&i));
         let mut out = Self {
             roots: roots.to_vec(),
@@ -93,18 +142,30 @@ impl Plan {
             keeps_target: target.is_some_and(|t| nodes.binary_search(&t).is_ok()),
             width: 0,
             nodes: Vec::new(),
+            clamps: Vec::new(),
+        };
+        let among = |i: usize| {
+            graph
+                .children(i)
+                .iter()
+                .filter_map(|c| nodes.binary_search(c).ok())
+        };
+        let mut visit = |open: &[usize], knot: Knot, after: usize| {
+            out.width = out.width.max(open.len() + knot.members.len());
+            for &node in knot.members.iter().filter(|m| clamped.contains(m)) {
+                let children = among(nodes[node]).filter(|c| !knot.members.contains(c));
+                let children = children.collect();
+                out.clamps.push(Clamp { node, children });
+            }
+            out.push(knot, 1 << open.len(), 1 << after);
         };
         walk(
             graph,
             roots,
             &nodes,
-            target,
-            &mut |open, knot, after| {
-                let members = knot.members.len();
-                out.width = out.width.max(open.len() + members);
-                out.push(knot, 1 << open.len(), 1 << after);
-            },
-            max_width,
+            (target, max_width),
+            clamped,
+            &mut visit,
         )?;
         out.dependencies = union(
             roots,
@@ -112,22 +173,20 @@ impl Plan {
             |i| roots.contains(&i) || nodes.binary_search(&i).is_ok(),
         );
         out.nodes = nodes;
+        // There is a plan per component, and pushing leaves half of the memory unused.
+        out.blocks.shrink_to_fit();
+        out.steps.shrink_to_fit();
         Ok(out)
     }
 
     /// The plan's blocks again, with the components (positions in `nodes`) that are open before each.
-    pub fn in_full(&self, graph: &Graph, target: Option<usize>) -> Vec<(Vec<usize>, Knot)> {
+    pub fn in_full(&self, graph: &Graph, target: Option<usize>) -> Vec<OpenKnot> {
         let mut out = Vec::with_capacity(self.blocks.len());
         let mut push = |open: &[usize], knot, _| out.push((open.to_vec(), knot));
-        walk(
-            graph,
-            &self.roots,
-            &self.nodes,
-            target,
-            &mut push,
-            self.width,
-        )
-        .expect("it was planned before");
+        let clamped: Vec<usize> = self.clamps.iter().map(|c| c.node).collect();
+        let limits = (target, self.width);
+        let walked = walk(graph, &self.roots, &self.nodes, limits, &clamped, &mut push);
+        assert!(walked.is_ok(), "it was planned before");
         out
     }
 
@@ -156,51 +215,13 @@ impl Plan {
     pub fn most_live(&self) -> usize {
         let one = self.steps.iter().map(|s| s.live).max().unwrap_or(0);
         let several = self.knots.iter().map(Knot::most_live).max().unwrap_or(0);
-        one.max(several) as usize
+        one.max(several) as usize + self.clamps.len()
     }
 
     /// Whether component `i` is a root or reached by one.
     pub fn touches(&self, i: usize) -> bool {
         self.roots.contains(&i) || self.nodes.binary_search(&i).is_ok()
     }
-}
-
-/// Visit the blocks of the sum over `nodes` in order, with what is open before and how many are after each.
-fn walk(
-    graph: &Graph,
-    roots: &[usize],
-    nodes: &[usize],
-    target: Option<usize>,
-    visit: &mut dyn FnMut(&[usize], Knot, usize),
-    max_width: usize,
-) -> Result<()> {
-    let order = graph.components_in_order(nodes);
-    let keep = target.and_then(|t| nodes.binary_search(&t).ok());
-    let inside = |c: &&usize| nodes.binary_search(c).is_ok();
-    let mut pending: Vec<usize> = nodes
-        .iter()
-        .map(|&i| graph.children(i).iter().filter(inside).count())
-        .collect();
-    let mut open: Vec<usize> = Vec::new();
-    for members in schedule(graph, nodes, order) {
-        let width = open.len() + members.len();
-        if members.len() > MAX_BLOCK || width > max_width {
-            let (needed, limit) = if members.len() > MAX_BLOCK {
-                (members.len(), MAX_BLOCK)
-            } else {
-                (width, max_width)
-            };
-            return Err(Error::GraphTooWide {
-                component: roots[0],
-                needed,
-                limit,
-            });
-        }
-        let before = open.clone();
-        let knot = build_knot(graph, roots, nodes, members, &mut open, &mut pending, keep);
-        visit(&before, knot, open.len());
-    }
-    Ok(())
 }
 
 /// What `of` gives for any of the roots, less what is left out, ascending.
@@ -216,74 +237,6 @@ fn union(
     out
 }
 
-/// Among the blocks whose parents are all visited, visit first the one that leaves fewest components open.
-fn schedule(graph: &Graph, nodes: &[usize], mut blocks: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-    let at = |i: &usize| nodes.binary_search(i).ok();
-    let mut block_of = vec![0; nodes.len()];
-    for (b, block) in blocks.iter().enumerate() {
-        for &m in block {
-            block_of[m] = b;
-        }
-    }
-    // Edges inside the reached part, from and to other blocks.
-    let outside = |b: usize, ends: &[usize]| -> Vec<usize> {
-        ends.iter()
-            .filter_map(at)
-            .filter(|&p| block_of[p] != b)
-            .collect()
-    };
-    let parents: Vec<Vec<usize>> = (0..blocks.len())
-        .map(|b| {
-            blocks[b]
-                .iter()
-                .flat_map(|&m| outside(b, graph.parents(nodes[m])))
-                .collect()
-        })
-        .collect();
-    let opens: Vec<usize> = (0..blocks.len())
-        .map(|b| {
-            let stays = |m: &&usize| !outside(b, graph.children(nodes[**m])).is_empty();
-            blocks[b].iter().filter(stays).count()
-        })
-        .collect();
-    let mut unvisited_children = vec![0usize; nodes.len()];
-    for &p in parents.iter().flatten() {
-        unvisited_children[p] += 1;
-    }
-    let mut missing: Vec<usize> = parents.iter().map(Vec::len).collect();
-    let mut ready: Vec<usize> = (0..blocks.len()).filter(|&b| missing[b] == 0).collect();
-    let mut out = Vec::with_capacity(blocks.len());
-    while !ready.is_empty() {
-        let closes = |b: usize| {
-            let mine = |p: usize| parents[b].iter().filter(|&&q| q == p).count();
-            let mut distinct = parents[b].clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            distinct
-                .into_iter()
-                .filter(|&p| mine(p) == unvisited_children[p])
-                .count()
-        };
-        let cost = |b: usize| opens[b].cast_signed() - closes(b).cast_signed();
-        let best = (0..ready.len()).min_by_key(|&r| (cost(ready[r]), ready[r]));
-        let b = ready.swap_remove(best.expect("a block is ready"));
-        for &p in &parents[b] {
-            unvisited_children[p] -= 1;
-        }
-        for &m in &blocks[b] {
-            for child in outside(b, graph.children(nodes[m])) {
-                let c = block_of[child];
-                missing[c] -= 1;
-                if missing[c] == 0 {
-                    ready.push(c);
-                }
-            }
-        }
-        out.push(std::mem::take(&mut blocks[b]));
-    }
-    out
-}
-
 impl Knot {
     fn most_live(&self) -> u32 {
         let masks = self.outer.iter().chain(&self.inner);
@@ -291,76 +244,10 @@ impl Knot {
     }
 }
 
-fn build_knot(
-    graph: &Graph,
-    roots: &[usize],
-    nodes: &[usize],
-    members: Vec<usize>,
-    open: &mut Vec<usize>,
-    pending: &mut [usize],
-    keep: Option<usize>,
-) -> Knot {
-    let before = open.clone();
-    let bit_of = |list: &[usize], parents: &[usize]| -> usize {
-        parents
-            .iter()
-            .filter_map(|p| nodes.binary_search(p).ok())
-            .filter_map(|p| list.iter().position(|&o| o == p))
-            .fold(0, |mask, bit| mask | (1 << bit))
-    };
-    let outer = members
-        .iter()
-        .map(|&m| bit_of(&before, graph.parents(nodes[m])))
-        .collect();
-    let inner = members
-        .iter()
-        .map(|&m| bit_of(&members, graph.parents(nodes[m])))
-        .collect();
-    let is_root = |p: &&usize| roots.contains(p);
-    let from_roots = members
-        .iter()
-        .map(|&m| graph.parents(nodes[m]).iter().filter(is_root).count() as u32)
-        .collect();
-    for &m in &members {
-        for p in graph.parents(nodes[m]) {
-            if let Ok(p) = nodes.binary_search(p) {
-                pending[p] -= 1;
-            }
-        }
-    }
-    let stays = |p: usize| pending[p] > 0 || keep == Some(p);
-    let after: Vec<usize> = before
-        .iter()
-        .chain(&members)
-        .copied()
-        .filter(|&p| stays(p))
-        .collect();
-    let remap = |list: &[usize], state: usize| -> u32 {
-        (0..list.len())
-            .filter(|bit| state >> bit & 1 == 1)
-            .filter_map(|bit| after.iter().position(|&a| a == list[bit]))
-            .fold(0, |mask, bit| mask | (1 << bit))
-    };
-    let carry = (0..1 << before.len())
-        .map(|state| remap(&before, state))
-        .collect();
-    let added = (0..1 << members.len())
-        .map(|subset| remap(&members, subset))
-        .collect();
-    open.clone_from(&after);
-    Knot {
-        members,
-        outer,
-        from_roots,
-        inner,
-        carry,
-        added,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_chain_needs_one_open_component() {

@@ -1,7 +1,7 @@
 //! Where a fault can begin: a component, a set of components, or the way to a component.
 
 use super::doses::{DoseTable, PairDoses};
-use super::plan::{Knot, Plan};
+use super::plan::{OpenKnot, Plan};
 use super::untraced::{Untraced, moved, untraced};
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
@@ -17,6 +17,8 @@ pub(crate) struct Ground {
     target: Option<usize>,
     pub alarm: Option<usize>,
     max_width: usize,
+    /// Whether a sum past the width limit may be estimated, and the seed of that.
+    pub seed: Option<u64>,
 }
 
 /// One source, prepared.
@@ -54,15 +56,20 @@ impl Ground {
             target,
             alarm,
             max_width,
+            seed: None,
         }
     }
 
     pub fn plan(&self, roots: &[usize]) -> Result<Plan> {
-        Plan::new(&self.graph, roots, self.alarm, self.max_width)
+        let new = match self.seed {
+            None => Plan::new,
+            Some(_) => Plan::clamped,
+        };
+        new(&self.graph, roots, self.alarm, self.max_width)
     }
 
     /// A plan's blocks with what is open before each, and the edges among all it touches.
-    pub fn in_full(&self, plan: &Plan) -> (Vec<(Vec<usize>, Knot)>, Vec<(usize, usize)>) {
+    pub fn in_full(&self, plan: &Plan) -> (Vec<OpenKnot>, Vec<(usize, usize)>) {
         let touched = plan.roots.iter().chain(&plan.nodes);
         let edges = touched.flat_map(|&i| self.graph.children(i).iter().map(move |&to| (i, to)));
         (plan.in_full(&self.graph, self.alarm), edges.collect())

@@ -1,7 +1,11 @@
 //! How much better one family's telemetry is explained by a fault that spreads from a root than by none:
 //! `G_f(R, footprint)` of eq. 8.
 
-use self::sums::{KEPT, Slot, Sums};
+use self::estimate::Bank;
+use self::slot::Slot;
+use self::sums::{KEPT, Sums};
+use fearless_simd::Level;
+
 use super::affected::Rates;
 use super::alarm::alarm_mix;
 use super::cells::{Cells, Ratios};
@@ -14,9 +18,15 @@ use super::untraced::Untraced;
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
+use crate::simd;
 
+mod estimate;
 mod path;
+
 pub use path::PathProbabilities;
+
+mod slot;
+
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -39,8 +49,12 @@ pub(crate) struct Spread {
     /// Where each plan's tables lie, and how many numbers all of them need.
     slots: Vec<Slot>,
     arena: usize,
+    /// Per plan: the states of its clamped components, if any.
+    banks: Vec<Option<Bank>>,
     /// Most live edges into one block of any plan.
     most_live: usize,
+    /// The machine's instruction set: looking it up costs more than a small sum.
+    level: Level,
 }
 
 /// Scratch of one family.
@@ -70,6 +84,25 @@ impl Spread {
         max_width: usize,
     ) -> Result<Self> {
         let ground = Ground::new(e, (n, s), alarm, target, max_width);
+        Self::on(ground, e, f, (n, s))
+    }
+
+    /// The same, with sums past the width limit estimated from draws of `seed` instead of refused. Only components that
+    /// call each other in a cycle of more than `MAX_BLOCK` are still refused.
+    pub fn estimating(
+        e: &FamilyEvidence,
+        f: usize,
+        (n, s): (usize, usize),
+        alarm: Option<usize>,
+        target: Option<usize>,
+        (max_width, seed): (usize, u64),
+    ) -> Result<Self> {
+        let mut ground = Ground::new(e, (n, s), alarm, target, max_width);
+        ground.seed = Some(seed);
+        Self::on(ground, e, f, (n, s))
+    }
+
+    fn on(ground: Ground, e: &FamilyEvidence, f: usize, (n, s): (usize, usize)) -> Result<Self> {
         let mut out = Self {
             f,
             n,
@@ -80,13 +113,16 @@ impl Spread {
             links: false,
             slots: Vec::new(),
             arena: 0,
+            banks: Vec::new(),
             most_live: 0,
+            level: simd::level(),
             ground,
         };
         for root in 0..n {
             out.add_roots(&[root])?;
         }
         out.arrange(KEPT);
+        out.draw_banks();
         Ok(out)
     }
 
@@ -106,6 +142,7 @@ impl Spread {
     pub fn add_sets(&mut self, sets: &[Vec<usize>]) -> Result<()> {
         sets.iter().try_for_each(|set| self.add_roots(set))?;
         self.arrange(KEPT);
+        self.draw_banks();
         Ok(())
     }
 

@@ -4,12 +4,13 @@
 //! comes before and after it, and an edge into an affected component is live unless that component would have been
 //! affected without it.
 
+use super::estimate::Draw;
 use super::{Spread, SpreadScratch};
 use crate::params::Natural;
 use crate::propagation::affected::{self, Rates};
 use crate::propagation::alarm::ALARM_TRUE;
 use crate::propagation::knot::{KnotScratch, Transition};
-use crate::propagation::plan::{Knot, Plan};
+use crate::propagation::plan::{Knot, OpenKnot, Plan};
 
 /// Probabilities of one source in one footprint.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct PathProbabilities {
 
 /// The state a walk back through the tables has reached.
 struct Walk<'a> {
+    plan: &'a Plan,
+    draw: &'a Draw,
     weights: &'a [f64],
     rates: &'a Rates,
     /// Entries of the table before a block, and what each entry after it is worth.
@@ -40,36 +43,35 @@ impl Spread {
         footprint: usize,
         x: &mut SpreadScratch,
     ) -> PathProbabilities {
-        let plan = &self.plans[self.sources[source].plan];
-        let (weights, prior) = self.sum_once(theta, source, footprint, x);
-        let (mut states, mut factors) = (vec![0.0; plan.states], Vec::new());
-        if affected::is_long(plan) {
-            factors.resize(plan.blocks.len(), 1.0);
-        }
-        let knots = &mut KnotScratch::default();
-        affected::forward::<1>(plan, &weights, &x.rates, &mut states, &mut factors, knots);
+        let index = self.sources[source].plan;
+        let plan = &self.plans[index];
+        let (lane, prior) = self.sum_once(theta, source, footprint, x);
+        let whole = self.lane_weights(index, lane, &x.sums);
         let (full, edges) = self.ground.in_full(plan);
-        let mut out = PathProbabilities {
+        let empty = PathProbabilities {
             affected: vec![0.0; plan.nodes.len()],
             carried: vec![0.0; edges.len()],
             nodes: plan.nodes.clone(),
             edges,
         };
-        let mut next = last(plan, &states, prior);
-        let mut at = plan.states - next.len();
-        for (b, (open, knot)) in full.iter().enumerate().rev() {
-            if let Some(factor) = factors.get(b) {
-                next.iter_mut().for_each(|x| *x *= factor);
+        let parts = self.parts(index, lane, &x.sums);
+        let mut out = empty.clone();
+        if parts.is_empty() {
+            let draw = Draw::new(plan, Vec::new());
+            walk_back(plan, &full, whole.clone(), &draw, &x.rates, prior, &mut out);
+        }
+        let total: f64 = parts.iter().map(|p| p.1).sum();
+        for (draw, part) in parts.into_iter().filter(|p| p.1 > 0.0) {
+            let mut one = empty.clone();
+            walk_back(plan, &full, whole.clone(), draw, &x.rates, prior, &mut one);
+            for (sum, p) in [
+                (&mut out.affected, one.affected),
+                (&mut out.carried, one.carried),
+            ] {
+                sum.iter_mut()
+                    .zip(p)
+                    .for_each(|(s, p)| *s += p * part / total);
             }
-            at -= knot.carry.len();
-            let walk = Walk {
-                weights: &weights,
-                rates: &x.rates,
-                from: &states[at..at + knot.carry.len()],
-                next: &next,
-            };
-            walk.edges(plan, open, knot, &mut out);
-            next = walk.back(knot, &mut out);
         }
         // An edge into a root tells nothing of itself.
         let rate = theta.transmission[self.f];
@@ -80,6 +82,46 @@ impl Spread {
             }
         }
         out
+    }
+}
+
+/// Add the probabilities given one draw's states of the clamped components, if any.
+fn walk_back(
+    plan: &Plan,
+    full: &[OpenKnot],
+    mut weights: Vec<f64>,
+    draw: &Draw,
+    rates: &Rates,
+    prior: f64,
+    out: &mut PathProbabilities,
+) {
+    draw.clamp(plan, &mut weights, 1);
+    let (mut states, mut factors) = (vec![0.0; plan.states], Vec::new());
+    if affected::is_long(plan) {
+        factors.resize(plan.blocks.len(), 1.0);
+    }
+    let knots = &mut KnotScratch::default();
+    let given = (rates, &draw.given[..]);
+    affected::forward::<1>(plan, &weights, given, &mut states, &mut factors, knots);
+    let mut next = last(plan, &states, prior);
+    let mut at = plan.states - next.len();
+    for (b, (open, knot)) in full.iter().enumerate().rev() {
+        if let Some(factor) = factors.get(b) {
+            for x in &mut next {
+                *x *= factor;
+            }
+        }
+        at -= knot.carry.len();
+        let walk = Walk {
+            plan,
+            draw,
+            weights: &weights,
+            rates,
+            from: &states[at..at + knot.carry.len()],
+            next: &next,
+        };
+        walk.edges(open, knot, out);
+        next = walk.back(knot, out);
     }
 }
 
@@ -109,7 +151,7 @@ impl Walk<'_> {
         let mut transition = Transition::default();
         let mut back = vec![0.0; self.from.len()];
         for state in 0..self.from.len() {
-            let row = transition.row::<f64>(knot, state, self.rates);
+            let row = transition.row::<f64>(knot, state, self.rates, &self.draw.given);
             for (subset, p) in row.iter().enumerate() {
                 let worth = p * self.worth(knot, state, subset);
                 back[state] += worth;
@@ -124,16 +166,17 @@ impl Walk<'_> {
     }
 
     /// Fill the probabilities of the edges into a block.
-    fn edges(&self, plan: &Plan, open: &[usize], knot: &Knot, out: &mut PathProbabilities) {
+    fn edges(&self, open: &[usize], knot: &Knot, out: &mut PathProbabilities) {
         let (mut whole, mut without) = (Transition::default(), Transition::default());
         for (bit, &member) in knot.members.iter().enumerate() {
-            let into = |&e: &usize| out.edges[e].1 == plan.nodes[member];
+            let into = |&e: &usize| out.edges[e].1 == self.plan.nodes[member];
             for e in (0..out.edges.len()).filter(into).collect::<Vec<_>>() {
-                let tail = Tail::new(plan, open, knot, out.edges[e].0);
+                let tail = self.tail(open, knot, out.edges[e].0);
                 let cut = tail.cut(knot, bit);
+                let given = &tail.given(&self.draw.given, member);
                 for state in 0..self.from.len() {
-                    let row = whole.row::<f64>(knot, state, self.rates);
-                    let dead = without.row::<f64>(&cut, state, self.rates);
+                    let row = whole.row::<f64>(knot, state, self.rates, &self.draw.given);
+                    let dead = without.row::<f64>(&cut, state, self.rates, given);
                     for subset in 0..row.len() {
                         if subset >> bit & 1 == 1 && tail.carries(state, subset) {
                             // Live, for all that happens less what happens with the edge dead.
@@ -146,6 +189,20 @@ impl Walk<'_> {
             }
         }
     }
+
+    /// Where an edge into the knot begins.
+    fn tail(&self, open: &[usize], knot: &Knot, from: usize) -> Tail {
+        let Ok(node) = self.plan.nodes.binary_search(&from) else {
+            return Tail::Root;
+        };
+        let bit = |list: &[usize]| list.iter().position(|&o| o == node);
+        let clamp = self.plan.clamps.iter().position(|c| c.node == node);
+        match (bit(&knot.members), clamp, bit(open)) {
+            (Some(bit), ..) => Tail::Member(bit),
+            (None, Some(clamp), _) => Tail::Clamped(self.draw.on[clamp]),
+            (None, None, bit) => Tail::Open(bit.expect("parents stay open")),
+        }
+    }
 }
 
 /// Where an edge into a block begins.
@@ -155,36 +212,38 @@ enum Tail {
     Open(usize),
     /// Bit in the block.
     Member(usize),
+    /// Whether the clamped component is affected.
+    Clamped(bool),
 }
 
 impl Tail {
-    fn new(plan: &Plan, open: &[usize], knot: &Knot, from: usize) -> Self {
-        let Ok(node) = plan.nodes.binary_search(&from) else {
-            return Self::Root;
-        };
-        let bit = |list: &[usize]| list.iter().position(|&o| o == node);
-        bit(&knot.members).map_or_else(
-            || Self::Open(bit(open).expect("parents stay open")),
-            Self::Member,
-        )
-    }
-
     fn carries(&self, state: usize, subset: usize) -> bool {
         match self {
             Self::Root => true,
             Self::Open(bit) => state >> bit & 1 == 1,
             Self::Member(bit) => subset >> bit & 1 == 1,
+            Self::Clamped(on) => *on,
         }
     }
 
-    /// The knot without this edge into `member`.
-    fn cut(&self, knot: &Knot, member: usize) -> Knot {
+    /// The knot without this edge into its member `bit`.
+    fn cut(&self, knot: &Knot, bit: usize) -> Knot {
         let mut knot = knot.clone();
         match self {
-            Self::Root => knot.from_roots[member] -= 1,
-            Self::Open(bit) => knot.outer[member] &= !(1 << bit),
-            Self::Member(bit) => knot.inner[member] &= !(1 << bit),
+            Self::Root => knot.from_roots[bit] -= 1,
+            Self::Open(from) => knot.outer[bit] &= !(1 << from),
+            Self::Member(from) => knot.inner[bit] &= !(1 << from),
+            Self::Clamped(_) => {}
         }
         knot
+    }
+
+    /// The clamped parents that are affected, by node, without this edge into `node`.
+    fn given(&self, given: &[u32], node: usize) -> Vec<u32> {
+        let mut given = given.to_vec();
+        if matches!(self, Self::Clamped(true)) {
+            given[node] -= 1;
+        }
+        given
     }
 }

@@ -4,8 +4,10 @@
 //! prior probability of the target being affected is wanted. The tables of a value are kept for its gradient, as many
 //! as fit [`KEPT`]; the others are computed again.
 
-use fearless_simd::dispatch;
+use fearless_simd::{Level, dispatch};
 
+use super::estimate::{Draw, Drawn, Totals};
+use super::slot::Slot;
 use super::{Spread, SpreadScratch};
 use crate::params::Natural;
 use crate::propagation::affected::{self, Rates, Sweep};
@@ -14,32 +16,14 @@ use crate::propagation::doses::{DoseLanes, PairAdjoint};
 use crate::propagation::knot::KnotScratch;
 use crate::propagation::plan::Plan;
 use crate::propagation::source::Origin;
-use crate::simd;
 
 /// Numbers of all kept tables together, at most (16 MiB).
 pub(super) const KEPT: usize = 1 << 21;
 
-/// Where the tables of one plan lie.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    at: usize,
-    kept: bool,
-    lanes: usize,
-    /// Lanes that are summed at once: 1, 2, 4 or 8, and the logarithm of that to base 2.
-    width: usize,
-    shift: u32,
-    /// Numbers of one panel: weights, then states, then factors.
-    weights: usize,
-    states: usize,
-    factors: usize,
-    /// Numbers kept of the doses, after the panels.
-    doses: usize,
-}
-
 /// The tables of all plans, by turns.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    arena: Vec<f64>,
+    pub arena: Vec<f64>,
     /// Sum of each source by footprint, over `exp(log)`.
     pub value: Vec<f64>,
     pub log: Vec<f64>,
@@ -47,62 +31,18 @@ pub(super) struct Sums {
     pub adjoint: Vec<f64>,
     /// Weights of a source's nodes, `[node * s + footprint]`.
     path: Vec<f64>,
+    /// The last tables of one plan, `[with the target * lanes + lane]`, each lane over `exp(log)`.
+    pub totals: Vec<f64>,
+    pub lane_log: Vec<f64>,
     /// Adjoint of the last table, laid out as the last tables of a plan's panels.
     last: Vec<f64>,
-    knots: KnotScratch,
+    /// Estimated sums: standard error of the logarithm of each source by footprint, and the current plan's draws.
+    pub error: Vec<f64>,
+    pub drawn: Drawn,
+    /// No parents given.
+    none: Vec<u32>,
+    pub knots: KnotScratch,
     sweep: Sweep,
-}
-
-impl Slot {
-    fn new(plan: &Plan, (sources, doses): (usize, usize), s: usize) -> Self {
-        let lanes = sources * s + usize::from(plan.keeps_target);
-        let width = lanes.next_power_of_two().min(8);
-        let long = affected::is_long(plan);
-        Self {
-            at: 0,
-            kept: false,
-            lanes,
-            width,
-            shift: width.trailing_zeros(),
-            weights: plan.nodes.len() * 2 * width,
-            states: plan.states * width,
-            factors: if long { plan.blocks.len() * width } else { 0 },
-            doses,
-        }
-    }
-
-    fn panel(&self) -> usize {
-        self.weights + self.states + self.factors
-    }
-
-    fn panels(&self) -> usize {
-        self.lanes.div_ceil(self.width)
-    }
-
-    fn size(&self) -> usize {
-        self.panel() * self.panels() + self.doses
-    }
-
-    /// The panels and what is kept of the doses.
-    fn split<'a>(&self, arena: &'a [f64]) -> (&'a [f64], &'a [f64]) {
-        arena[self.at..self.at + self.size()].split_at(self.panel() * self.panels())
-    }
-
-    fn split_mut<'a>(&self, arena: &'a mut [f64]) -> (&'a mut [f64], &'a mut [f64]) {
-        arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels())
-    }
-
-    /// The panel of a lane, and its place there.
-    fn place(&self, lane: usize) -> (usize, usize) {
-        (lane >> self.shift, lane & (self.width - 1))
-    }
-
-    /// Index of an entry of the last table, from the slot's own start.
-    fn last(&self, on: bool, lane: usize, plan: &Plan) -> usize {
-        let (panel, lane) = self.place(lane);
-        let row = plan.states - if plan.keeps_target { 2 } else { 1 } + usize::from(on);
-        panel * self.panel() + self.weights + row * self.width + lane
-    }
 }
 
 impl Spread {
@@ -119,8 +59,9 @@ impl Spread {
         let plans = self.plans.iter().zip(sources);
         self.slots = plans.map(|(p, n)| Slot::new(p, n, self.s)).collect();
         let mut end = 0;
-        for slot in &mut self.slots {
-            slot.kept = end + slot.size() <= limit;
+        for (slot, plan) in self.slots.iter_mut().zip(&self.plans) {
+            // The tables of an estimated sum are those of one draw.
+            slot.kept = plan.clamps.is_empty() && end + slot.size() <= limit;
             if slot.kept {
                 slot.at = end;
                 end += slot.size();
@@ -140,12 +81,10 @@ impl Spread {
             (&mut x.sums.value, self.sources.len() * self.s),
             (&mut x.sums.log, self.sources.len() * self.s),
             (&mut x.sums.adjoint, self.sources.len() * self.s),
+            (&mut x.sums.error, self.sources.len() * self.s),
         ] {
             v.clear();
             v.resize(len, 0.0);
-        }
-        if x.sums.arena.len() < self.arena {
-            x.sums.arena.resize(self.arena, 0.0);
         }
         for plan in 0..self.plans.len() {
             self.sum_plan(theta, plan, x);
@@ -154,7 +93,7 @@ impl Spread {
     }
 
     /// The sources that share a plan, each with its first lane.
-    fn sharing(&self, plan: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn sharing(&self, plan: usize) -> impl Iterator<Item = (usize, usize)> {
         let link = (self.links && plan < self.n).then_some(self.n + plan);
         let first = if self.links && plan >= self.n {
             self.n + plan
@@ -166,17 +105,33 @@ impl Spread {
     }
 
     fn sum_plan(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
+        if x.sums.arena.len() < self.arena {
+            x.sums.arena.resize(self.arena, 0.0);
+        }
         self.fill(theta, plan, x);
+        if self.banks[plan].is_some() {
+            self.estimate(plan, x);
+            return;
+        }
         let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
         let sums = &mut x.sums;
+        let nodes = plan.nodes.len().max(sums.none.len());
+        sums.none.resize(nodes, 0);
         let (tables, _) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
-            forward(plan, slot, panel, &x.rates, &mut sums.knots);
+            forward(
+                plan,
+                slot,
+                panel,
+                (&x.rates, &sums.none),
+                &mut sums.knots,
+                self.level,
+            );
         }
     }
 
     /// Fill the weights of all lanes of a plan, each over the component's background.
-    fn fill(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
+    pub(super) fn fill(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
         let (s, slot, nodes) = (self.s, &self.slots[plan], &self.plans[plan].nodes);
         let sums = &mut x.sums;
         let (tables, kept) = slot.split_mut(&mut sums.arena);
@@ -187,7 +142,15 @@ impl Spread {
             sums.path.clear();
             match &self.sources[source].origin {
                 Origin::Roots(doses) => {
-                    doses.forward(nodes, theta, self.f, &x.factors, kept, &mut sums.path);
+                    doses.forward(
+                        nodes,
+                        theta,
+                        self.f,
+                        &x.factors,
+                        kept,
+                        &mut sums.path,
+                        self.level,
+                    );
                 }
                 Origin::Link => {
                     let rows = nodes.iter().map(|i| &x.factors.generic[i * s..(i + 1) * s]);
@@ -205,58 +168,78 @@ impl Spread {
         }
     }
 
-    /// Prior probability of the target being affected, from the last tables of a plan; 1 where it is not reached.
-    fn prior(&self, plan: usize, sums: &Sums) -> f64 {
-        let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
-        if !plan.keeps_target {
-            return 1.0;
+    /// Take the last tables of a plan from its panels; those of an estimated sum are taken already.
+    fn collect(&self, plan: usize, sums: &mut Sums) {
+        if self.banks[plan].is_some() {
+            return;
         }
+        let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
         let (tables, _) = slot.split(&sums.arena);
-        let [off, on] = [false, true].map(|on| tables[slot.last(on, slot.lanes - 1, plan)]);
-        on / (off + on)
+        sums.totals.clear();
+        for on in [false, true] {
+            if on <= plan.keeps_target {
+                let lanes = (0..slot.lanes).map(|lane| tables[slot.last(on, lane, plan)]);
+                sums.totals.extend(lanes);
+            }
+        }
+        sums.lane_log.clear();
+        sums.lane_log
+            .extend((0..slot.lanes).map(|lane| slot.log(lane, tables)));
     }
 
-    /// Run one source's sum in one footprint: weights `[node * 2 + affected]`, and the prior of `prior`.
+    fn totals<'a>(&self, plan: usize, sums: &'a Sums) -> Totals<'a> {
+        Totals {
+            all: &sums.totals,
+            lanes: self.slots[plan].lanes,
+            keeps_target: self.plans[plan].keeps_target,
+        }
+    }
+
+    /// Run the sums of one source's plan; return the lane of a footprint and the prior of the target being affected.
     pub(super) fn sum_once(
         &self,
         theta: &Natural,
         source: usize,
         footprint: usize,
         x: &mut SpreadScratch,
-    ) -> (Vec<f64>, f64) {
+    ) -> (usize, f64) {
         let plan = self.sources[source].plan;
         self.sum_plan(theta, plan, x);
-        let (slot, nodes) = (&self.slots[plan], self.plans[plan].nodes.len());
+        self.collect(plan, &mut x.sums);
         let mut lanes = self.sharing(plan).filter(|(i, _)| *i == source);
         let first = lanes.next().expect("a source has its plan's lanes").1;
-        let (panel, lane) = slot.place(first + footprint);
-        let (tables, _) = slot.split(&x.sums.arena);
-        let weights = &tables[panel * slot.panel()..];
-        let own = (0..2 * nodes).map(|at| weights[at * slot.width + lane]);
-        (own.collect(), self.prior(plan, &x.sums))
+        (first + footprint, self.totals(plan, &x.sums).prior())
     }
 
-    /// Take the sums from the last tables of a plan.
+    /// The draws of a plan that is summed over some, with their parts of one lane's sum.
+    pub(super) fn parts(&self, plan: usize, lane: usize, sums: &Sums) -> Vec<(&Draw, f64)> {
+        let bank = self.banks[plan].as_ref();
+        let parts = bank.map(|b| b.parts(&sums.drawn, lane, self.totals(plan, sums)));
+        parts.unwrap_or_default()
+    }
+
+    /// The weights of one lane of a plan, `[node * 2 + affected]`.
+    pub(super) fn lane_weights(&self, plan: usize, lane: usize, sums: &Sums) -> Vec<f64> {
+        let (slot, nodes) = (&self.slots[plan], self.plans[plan].nodes.len());
+        let (panel, lane) = slot.place(lane);
+        let weights = &slot.split(&sums.arena).0[panel * slot.panel()..];
+        let own = (0..2 * nodes).map(|at| weights[at * slot.width + lane]);
+        own.collect()
+    }
+
+    /// Take the sums of a plan's sources from its last tables.
     fn read(&self, plan: usize, sums: &mut Sums) {
-        let prior = self.prior(plan, sums);
-        let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let (tables, _) = slot.split(&sums.arena);
-        let entry = |on, lane| tables[slot.last(on, lane, plan)];
-        for (source, first) in self.sharing(index) {
+        self.collect(plan, sums);
+        for (source, first) in self.sharing(plan) {
             for k in 0..self.s {
-                let lane = first + k;
-                sums.value[source * self.s + k] = if plan.keeps_target {
-                    mix(entry(false, lane), entry(true, lane), prior)
-                } else {
-                    entry(false, lane)
-                };
-                if slot.factors > 0 {
-                    let (panel, lane) = slot.place(lane);
-                    let factors = &tables[panel * slot.panel() + slot.weights + slot.states..];
-                    let own = factors[lane..slot.factors].iter().step_by(slot.width);
-                    sums.log[source * self.s + k] -=
-                        own.filter(|&&f| f != 1.0).map(|f| f.ln()).sum::<f64>();
-                }
+                let (at, lane) = (source * self.s + k, first + k);
+                let totals = self.totals(plan, sums);
+                let on = totals.all.get(totals.lanes + lane).copied().unwrap_or(0.0);
+                let value = totals.mix(totals.all[lane], on);
+                let bank = self.banks[plan].as_ref();
+                let error = bank.map_or(0.0, |b| sums.drawn.error(b, lane, totals));
+                (sums.value[at], sums.error[at]) = (value, error);
+                sums.log[at] = sums.lane_log[lane];
             }
         }
     }
@@ -280,6 +263,7 @@ impl Spread {
             if !self.slots[plan].kept {
                 self.sum_plan(theta, plan, x);
             }
+            self.collect(plan, &mut x.sums);
             self.last_adjoint(plan, &mut x.sums);
             self.plan_backward(theta, plan, x, gradient);
         }
@@ -288,8 +272,8 @@ impl Spread {
     /// Fill the adjoint of a plan's last tables.
     fn last_adjoint(&self, plan: usize, sums: &mut Sums) {
         let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let (tables, _) = slot.split(&sums.arena);
-        let entry = |on, lane| tables[slot.last(on, lane, plan)];
+        let totals = &sums.totals;
+        let entry = |on, lane| totals[usize::from(on) * slot.lanes + lane];
         let rows = 1 + usize::from(plan.keeps_target);
         let at = |on, lane| {
             let (panel, lane) = slot.place(lane);
@@ -342,15 +326,40 @@ impl Spread {
             last,
             knots,
             sweep,
+            drawn,
+            none,
             ..
         } = &mut x.sums;
-        let (tables, kept) = slot.split(arena);
-        let panels = tables.chunks_exact(slot.panel());
+        let (tables, kept) = slot.split_mut(arena);
+        let panels = tables.chunks_exact_mut(slot.panel());
         for (j, (panel, last)) in panels.zip(last.chunks_exact(rows)).enumerate() {
             if last.iter().all(|&d| d == 0.0) {
                 continue;
             }
-            let (t, b) = backward(plan, slot, panel, last, &x.rates, knots, sweep);
+            let (t, b) = if let Some(bank) = &self.banks[index] {
+                drawn.backward(
+                    bank,
+                    plan,
+                    slot,
+                    (j, panel),
+                    last,
+                    &x.rates,
+                    knots,
+                    sweep,
+                    self.level,
+                )
+            } else {
+                backward(
+                    plan,
+                    slot,
+                    panel,
+                    last,
+                    (&x.rates, none),
+                    knots,
+                    sweep,
+                    self.level,
+                )
+            };
             into.gradient.transmission[self.f] += t;
             into.gradient.base_rate[self.f] += b;
             for (source, first) in self.sharing(index) {
@@ -381,40 +390,51 @@ impl Spread {
     }
 }
 
-fn forward(plan: &Plan, slot: &Slot, panel: &mut [f64], rates: &Rates, knots: &mut KnotScratch) {
-    let (weights, rest) = panel.split_at_mut(slot.weights);
-    let (states, factors) = rest.split_at_mut(slot.states);
+/// One panel of a sum; `given` as in `affected::step`.
+pub(super) fn forward(
+    plan: &Plan,
+    slot: &Slot,
+    panel: &mut [f64],
+    given: (&Rates, &[u32]),
+    knots: &mut KnotScratch,
+    level: Level,
+) {
+    let (w, rest) = panel.split_at_mut(slot.weights);
+    let (st, fa) = rest.split_at_mut(slot.states);
     match slot.width {
-        1 => affected::forward::<1>(plan, weights, rates, states, factors, knots),
-        2 => affected::forward::<2>(plan, weights, rates, states, factors, knots),
+        1 => affected::forward::<1>(plan, w, given, st, fa, knots),
+        2 => affected::forward::<2>(plan, w, given, st, fa, knots),
         4 => {
-            dispatch!(simd::level(), _ => affected::forward::<4>(plan, weights, rates, states, factors, knots))
+            dispatch!(level, _ => affected::forward::<4>(plan, w, given, st, fa, knots));
         }
         _ => {
-            dispatch!(simd::level(), _ => affected::forward::<8>(plan, weights, rates, states, factors, knots))
+            dispatch!(level, _ => affected::forward::<8>(plan, w, given, st, fa, knots));
         }
     }
 }
 
-fn backward(
+/// The adjoints of one panel, from that of its last table.
+#[allow(clippy::too_many_arguments)] // The mirror of `forward`.
+pub(super) fn backward(
     plan: &Plan,
     slot: &Slot,
     panel: &[f64],
     last: &[f64],
-    rates: &Rates,
+    given: (&Rates, &[u32]),
     knots: &mut KnotScratch,
     sweep: &mut Sweep,
+    level: Level,
 ) -> (f64, f64) {
     let (w, rest) = panel.split_at(slot.weights);
     let (st, fa) = rest.split_at(slot.states);
     match slot.width {
-        1 => affected::backward::<1>(plan, w, rates, st, fa, last, knots, sweep),
-        2 => affected::backward::<2>(plan, w, rates, st, fa, last, knots, sweep),
-        4 => {
-            dispatch!(simd::level(), _ => affected::backward::<4>(plan, w, rates, st, fa, last, knots, sweep))
-        }
-        _ => {
-            dispatch!(simd::level(), _ => affected::backward::<8>(plan, w, rates, st, fa, last, knots, sweep))
-        }
+        1 => affected::backward::<1>(plan, w, given, st, fa, last, knots, sweep),
+        2 => affected::backward::<2>(plan, w, given, st, fa, last, knots, sweep),
+        4 => dispatch!(level, _ => {
+            affected::backward::<4>(plan, w, given, st, fa, last, knots, sweep)
+        }),
+        _ => dispatch!(level, _ => {
+            affected::backward::<8>(plan, w, given, st, fa, last, knots, sweep)
+        }),
     }
 }

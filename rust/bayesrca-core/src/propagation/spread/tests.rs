@@ -5,6 +5,8 @@
 use super::*;
 use crate::params::N_PARAMETERS;
 
+mod clamped;
+
 /// A small deterministic generator, so that a failing case is a seed.
 struct Random(u64);
 
@@ -49,7 +51,7 @@ struct Outcome {
 impl Case {
     fn new(seed: u64) -> Self {
         let mut r = Random(seed);
-        let (n, s) = (3 + r.below(3), 1 + r.below(3));
+        let n = 3 + r.below(3);
         let mut edges = Vec::new();
         for _ in 0..3 + r.below(5) {
             let (a, b) = (r.below(n), r.below(n));
@@ -57,6 +59,20 @@ impl Case {
                 edges.push((a, b));
             }
         }
+        Self::on(n, edges, &mut r)
+    }
+
+    /// Components that are each a child of any three before it, two of them in a cycle.
+    fn wide(seed: u64, n: usize) -> Self {
+        let mut r = Random(seed);
+        let edges = (3..3 * n).map(|e| (r.below(e / 3), e / 3));
+        let mut edges: Vec<_> = edges.collect();
+        edges.extend([(3, 4), (4, 3)]);
+        Self::on(n, edges, &mut r)
+    }
+
+    fn on(n: usize, mut edges: Vec<(usize, usize)>, r: &mut Random) -> Self {
+        let s = 1 + r.below(3);
         edges.sort_unstable();
         edges.dedup();
         let mut e = FamilyEvidence::silent(n, s, edges);
@@ -346,7 +362,7 @@ fn integral(low: f64, high: f64, f: impl Fn(f64) -> f64) -> f64 {
 fn every_source_matches_enumeration() {
     for seed in 0..80 {
         let case = Case::new(seed);
-        let (spread, sources) = case.sources(&mut Random(seed ^ 77));
+        let (spread, sources) = case.sources(&mut Random(seed ^ 0x4d));
         let (mut x, mut background) = (SpreadScratch::default(), vec![0.0; case.s]);
         spread.start(&case.theta, &mut x, &mut background);
         let mut out = vec![0.0; case.s];
@@ -418,7 +434,7 @@ fn gradients_match_finite_differences() {
     let mut knots = 0;
     for seed in 0..40 {
         let case = Case::new(seed);
-        let mut r = Random(seed ^ 99);
+        let mut r = Random(seed ^ 0x63);
         let (mut spread, sources) = case.sources(&mut r);
         knots += spread.plans.iter().map(|p| p.knots.len()).sum::<usize>();
         check_gradient(&case, &spread, sources.len(), &mut r);
@@ -489,7 +505,7 @@ fn long_sums_stay_in_range() {
 fn paths_match_enumeration() {
     for seed in 0..80 {
         let case = Case::new(seed);
-        let (spread, sources) = case.sources(&mut Random(seed ^ 55));
+        let (spread, sources) = case.sources(&mut Random(seed ^ 0x37));
         let mut x = SpreadScratch::default();
         let k = seed as usize % case.s;
         spread.start(&case.theta, &mut x, &mut vec![0.0; case.s]);
