@@ -31,13 +31,14 @@ if TYPE_CHECKING:
         Event,
         Family,
         Incident,
+        Run,
         Signal,
         Statistic,
         Target,
         TimeWindow,
         Topology,
     )
-    from bayesrca.ingest import FamilyRules, load_incident, save_incident
+    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs, save_incident
     from bayesrca.posterior.result import Answer, Cause, Diagnostics, RootCausePosterior
 
 _HOMES = {
@@ -52,13 +53,14 @@ _HOMES = {
         "Event",
         "Family",
         "Incident",
+        "Run",
         "Signal",
         "Statistic",
         "Target",
         "TimeWindow",
         "Topology",
     ),
-    "bayesrca.ingest": ("FamilyRules", "load_incident", "save_incident"),
+    "bayesrca.ingest": ("FamilyRules", "load_incident", "load_normal_runs", "save_incident"),
     "bayesrca.posterior.result": ("Answer", "Cause", "Diagnostics", "RootCausePosterior"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -81,6 +83,7 @@ __all__ = [
     "Method",
     "Progress",
     "RootCausePosterior",
+    "Run",
     "Settings",
     "Signal",
     "Statistic",
@@ -90,6 +93,7 @@ __all__ = [
     "__version__",
     "analyze",
     "load_incident",
+    "load_normal_runs",
     "save_incident",
 ]
 

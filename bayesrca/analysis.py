@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,20 +24,32 @@ from bayesrca.errors import (
     NoEvidenceError,
 )
 from bayesrca.evidence import Evidence, build_evidence
-from bayesrca.incident import Incident
+from bayesrca.incident import ComponentKind, Incident, Topology
 from bayesrca.kernels.propagation import PreparedLikelihood, native_version
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
-from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.loo import estimate_loo
+from bayesrca.model.prepare import prepare_likelihood
+from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
-from bayesrca.posterior.build import build_posterior, most_probable_footprint
+from bayesrca.model.tempering import temper
+from bayesrca.posterior.build import (
+    build_posterior,
+    most_probable_footprint,
+    read_alarm,
+    read_onsets,
+)
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.document import answer_document
-from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.influence import Influence, estimate_influence
+from bayesrca.posterior.levels import compute_level
+from bayesrca.posterior.result import Answer, Diagnostics, Level
+from bayesrca.posterior.sensitivity import Sensitivity, compute_sensitivity
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
 
 if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDDataLOO
     from xarray import DataTree
 
 _LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
@@ -72,20 +84,38 @@ class Analysis:
 
     Attributes:
         answer: the probabilities, explanations and diagnostics.
-        components: component names, in topology order.
+        topology: the incident's components and edges.
         draws: the draws behind it.
         root: probabilities per draw, in the order of ``components``.
+        evidence: what they were made from.
+        settings: how.
     """
 
     answer: Answer
-    components: tuple[str, ...]
+    topology: Topology
     draws: Draws
     root: RootProbabilities
+    evidence: Evidence
+    settings: Settings
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Component names, in topology order."""
+        return self.topology.names
 
     @property
     def attribution(self) -> ExcessAttribution | None:
         """Shapley shares of the target's excess, or None; a share is not a probability."""
         return self.answer.attribution
+
+    def aggregate(self, kind: ComponentKind) -> Level:
+        """Return p(it, or a component inside it, is a cause) of every component of one kind.
+
+        Computed from the draws for any kind; `RootCausePosterior.levels` holds those of which a
+        component contains another.
+        """
+        mass = self.answer.interval_mass
+        return compute_level(self.draws, self.root, self.topology.components, kind, mass)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the documented JSON form (docs/json.md)."""
@@ -103,6 +133,53 @@ class Analysis:
             "notes": json.dumps(list(answer.notes)),
         }
         return build_tree(self.draws, self.root, self.components, attrs, seed=answer.seed)
+
+    def compute_sensitivity(self, alphas: Sequence[float] = (0.8, 1.25)) -> Sensitivity:
+        """Tell what the answer owes to theta's prior and likelihood, by power-scaling.
+
+        Args:
+            alphas: powers (> 0, not 1) of prior and likelihood for which the answer is given.
+        """
+        return compute_sensitivity(
+            self.draws, self.root, self.components, seed=self.answer.seed, alphas=alphas
+        )
+
+    def estimate_influence(
+        self, *, seed: int, components: Sequence[str] | None = None
+    ) -> Influence:
+        """Answer again without each component's telemetry: what does the answer rest on?
+
+        Args:
+            seed: every stochastic number follows from it.
+            components: names to leave out, one at a time; all that report anything by default.
+
+        Raises:
+            UnknownComponentError: a name that the topology does not have.
+        """
+        return estimate_influence(
+            self.evidence,
+            self.draws,
+            self.root,
+            seed=_checked_seed(seed),
+            settings=self.settings,
+            components=components,
+        )
+
+    def estimate_loo(self, *, seed: int) -> ELPDDataLOO:
+        """Estimate each component's leave-one-out density; see `bayesrca.model.loo`.
+
+        Args:
+            seed: every stochastic number follows from it.
+
+        Returns:
+            ArviZ's ``ELPDDataLOO``, pointwise by component.
+
+        Raises:
+            NotSupportedError: no component's evidence has such a density.
+        """
+        return estimate_loo(
+            self.evidence, self.draws, seed=_checked_seed(seed), settings=self.settings
+        )
 
 
 def analyze(
@@ -136,12 +213,12 @@ def analyze(
     """
     settings = settings or Settings()
     run = _Run(seed=_checked_seed(seed), settings=settings, progress=progress, cancelled=cancelled)
+    run.note_prior()
     with run.step("evidence"):
         evidence = build_evidence(incident, max_bins=settings.max_bins)
+    run.n_components = len(evidence.components)
     run.stop_if_asked()
-    likelihood = PreparedLikelihood(
-        evidence, none_prior=settings.none_prior, max_width=settings.max_width
-    )
+    likelihood = prepare_likelihood(evidence, settings)
     target = None
     if incident.target is not None:
         target = incident.topology.index(incident.target.component)
@@ -149,7 +226,15 @@ def analyze(
         run.stop_if_asked()
         draws, root, diagnostics = run.estimate(likelihood)
         with run.step("explain"):
-            posterior = build_posterior(draws, root, evidence, likelihood, target)
+            posterior = build_posterior(
+                draws,
+                root,
+                evidence,
+                likelihood,
+                topology=incident.topology,
+                target=target,
+                interval_mass=settings.interval_mass,
+            )
             footprint = most_probable_footprint(draws, likelihood)
             attribution = run.attribute(evidence, footprint)
     answer = Answer(
@@ -159,12 +244,21 @@ def analyze(
         interval_mass=settings.interval_mass,
         diagnostics=diagnostics,
         attribution=attribution,
+        alarm=read_alarm(evidence),
+        onsets=read_onsets(evidence),
         notes=(*evidence.notes, *run.notes),
         seed=seed,
-        versions=library_versions(),
+        versions=library_versions() | _prior_version(settings),
         timings=run.timings,
     )
-    return Analysis(answer=answer, components=evidence.components, draws=draws, root=root)
+    return Analysis(
+        answer=answer,
+        topology=incident.topology,
+        draws=draws,
+        root=root,
+        evidence=evidence,
+        settings=settings,
+    )
 
 
 @cache
@@ -172,6 +266,10 @@ def library_versions() -> dict[str, str]:
     """Versions of everything that shapes a number, Python included."""
     libraries = {name: version(name) for name in _LIBRARIES}
     return {"bayesrca": native_version(), **libraries, "python": platform.python_version()}
+
+
+def _prior_version(settings: Settings) -> dict[str, str]:
+    return {} if settings.prior is None else {"prior": settings.prior.label}
 
 
 def _checked_seed(seed: object) -> int:
@@ -192,6 +290,7 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    n_components: int = 0
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -205,6 +304,16 @@ class _Run:
     def tell(self, step: str, done: float, divergences: int = 0) -> None:
         if self.progress is not None:
             self.progress(Progress(step=step, done=done, divergences=divergences))
+
+    def note_prior(self) -> None:
+        prior = self.settings.prior
+        if prior is None:
+            return
+        tempered = f"; probabilities tempered by gamma {prior.gamma:g}" if prior.gamma < 1 else ""
+        self.notes.append(
+            f"The parameters' prior is {prior.label}, learned from {prior.incidents} incidents in "
+            f"{prior.groups} groups{tempered}."
+        )
 
     def stop_if_cancelled(self) -> None:
         if self.cancelled is not None and self.cancelled():
@@ -269,10 +378,18 @@ class _Run:
     def _checked(
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
+        s = self.settings
+        if s.prior is not None:
+            n = self.n_components
+            draws = temper(draws, s.prior.gamma, none_prior=s.none_prior, n_components=n)
         with self.step("diagnose"):
-            root = compute_root_probabilities(draws, self.settings.interval_mass)
+            root = compute_root_probabilities(draws, s.interval_mass, likelihood.sets)
             diagnostics = compute_diagnostics(
-                draws, root, reruns=reruns, max_width=likelihood.width
+                draws,
+                root,
+                reruns=reruns,
+                max_width=likelihood.width,
+                prior=prior_in_use(s),
             )
         return draws, root, diagnostics
 
@@ -326,7 +443,7 @@ class _Run:
         if stop_at is None:
             return True
         s = self.settings
-        centre, _ = unconstrained_prior()
+        centre, _ = prior_in_use(s)
         begun = time.monotonic()
         for _ in range(8):
             likelihood.compute_logp_grad(centre)

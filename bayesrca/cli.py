@@ -1,4 +1,4 @@
-"""The command line: ``bayesrca analyze``, ``backtest``, ``evidence`` and ``serve``.
+"""The command line: ``bayesrca analyze``, ``backtest``, ``calibrate``, ``learn`` and ``serve``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
 healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
@@ -12,14 +12,18 @@ import errno
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bayesrca.cli_backtest import backtest
+from bayesrca.cli_calibrate import calibrate
 from bayesrca.cli_evidence import evidence
+from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
+from bayesrca.cli_simulate import simulate
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -88,6 +92,12 @@ def analyze(  # noqa: PLR0913  one parameter per option
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
     ] = None,
+    normal_runs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of fault-free runs of the same system (docs/incident-folder.md)."
+        ),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(help="Let the server at HOST:PORT compute; the same numbers come back."),
@@ -105,6 +115,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
     cores: Annotated[
         int | None, typer.Option(help="Threads to use; never changes a number.", min=1)
     ] = None,
+    prior: Prior = None,
 ) -> None:
     """Rank the root causes of one incident, with their posterior probabilities."""
     if output is not None:
@@ -118,8 +129,9 @@ def analyze(  # noqa: PLR0913  one parameter per option
         max_width=max_width,
         max_bins=max_bins,
         cores=cores or os.cpu_count() or 1,
+        prior=read_prior(prior),
     )
-    incident = _load(path, families)
+    incident = _load(path, families, normal_runs)
     if server is not None:
         answer = _ask(server, incident, seed, settings)
         _show(answer, as_json=as_json, top=top)
@@ -136,6 +148,9 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 app.command()(backtest)
 app.command()(evidence)
+app.command()(calibrate)
+app.command()(simulate)
+app.command()(learn)
 
 
 @app.command()
@@ -150,6 +165,7 @@ def serve(
         bool,
         typer.Option("--insecure", help="Allow a host other than loopback, without encryption."),
     ] = False,
+    prior: Prior = None,
 ) -> None:
     """Answer analyses over gRPC until stopped (docs/api.md)."""
     from bayesrca.service import serve as run  # noqa: PLC0415  loads gRPC
@@ -161,6 +177,7 @@ def serve(
         queue=queue,
         reflection=reflection,
         insecure=insecure,
+        prior=read_prior(prior),
     )
 
 
@@ -207,11 +224,15 @@ def _code_of(error: BayesRcaError) -> int:
     return EXIT_USAGE if isinstance(error, InvalidSettingsError) else EXIT_INPUT
 
 
-def _load(path: Path, families: Path | None) -> Incident:
-    from bayesrca.ingest import FamilyRules, load_incident  # noqa: PLC0415  keeps --help fast
+def _load(path: Path, families: Path | None, normal_runs: Path | None) -> Incident:
+    # Late, to keep --help fast.
+    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs  # noqa: PLC0415
 
     rules = None if families is None else FamilyRules.from_toml(families)
-    return load_incident(path, families=rules)
+    incident = load_incident(path, families=rules)
+    if normal_runs is None:
+        return incident
+    return replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
 
 
 def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:

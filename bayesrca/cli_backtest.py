@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bayesrca.cli_learn import Prior, read_prior
 from bayesrca.cli_output import check_file, say, write_file
 from bayesrca.config import LARGEST_SEED, Method, Settings
 from bayesrca.errors import KernelError
@@ -57,6 +58,7 @@ def backtest(
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
     ] = None,
+    prior: Prior = None,
 ) -> None:
     """Score the answers on incidents whose cause is known (docs/backtest.md)."""
     for file, field in ((as_json, "json"), (plot, "plot")):
@@ -73,7 +75,11 @@ def backtest(
         check_plot_file(plot)
     data_sets = choose_cases(find_data_sets(paths), case or (), limit)
     plan = Plan(
-        settings=Settings(method=Method(method), cores=max(1, (os.cpu_count() or 1) // jobs)),
+        settings=Settings(
+            method=Method(method),
+            cores=max(1, (os.cpu_count() or 1) // jobs),
+            prior=read_prior(prior),
+        ),
         seed=seed,
         mode=Mode(mode),
         families=None if families is None else FamilyRules.from_toml(families),

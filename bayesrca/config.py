@@ -28,6 +28,34 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedPrior:
+    """A prior of theta learned from labelled incidents; read by `bayesrca.model.prior_file`.
+
+    Attributes:
+        name: the file's name.
+        sha256: hash of its content, 64 hexadecimal digits.
+        mean: [p] means of the unconstrained theta.
+        sd: [p] standard deviations.
+        gamma: exponent of the hypotheses' posterior, in (0, 1]; 1 leaves it as it is.
+        incidents: labelled incidents it was learned from.
+        groups: distinct (data set, root causes, fault) among them.
+    """
+
+    name: str
+    sha256: str
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    gamma: float
+    incidents: int
+    groups: int
+
+    @property
+    def label(self) -> str:
+        """Name and the hash's first 12 digits: enough to tell files apart."""
+        return f"{self.name} (sha256 {self.sha256[:12]})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that shapes an analysis apart from the incident and the seed.
 
@@ -44,11 +72,15 @@ class Settings:
             error.
         screen_points: points per scramble (8 to 2^16; powers of two balance best).
         none_prior: prior probability that no listed component is the cause, in (0, 1).
+        max_causes: largest number of components that may be causes at once (1 to 3).
+        set_candidates: components among which sets of several causes are formed, those most
+            probable as single causes (2 to 24).
         interval_mass: mass of the reported credible intervals, in (0, 1). Default .89, ArviZ's own.
         cores: threads one analysis may use (>= 1). Never changes a number in the answer.
         max_bins: bins into which the incident window is cut to place onset and end (2 to 12).
         max_width: largest number of components that may stay open at once in the exact sum over
             affected sets (1 to 20); past it the analysis stops with `GraphTooWideError`.
+        prior: a learned prior of theta (docs/learning.md), or None for the built-in one.
 
     Raises:
         InvalidSettingsError: a value is outside its range.
@@ -64,10 +96,13 @@ class Settings:
     screen_scrambles: int = 16
     screen_points: int = 64
     none_prior: float = 0.05
+    max_causes: int = 3
+    set_candidates: int = 10
     interval_mass: float = 0.89
     cores: int = 2
     max_bins: int = 5
     max_width: int = 14
+    prior: LearnedPrior | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", _method(self.method))
@@ -80,6 +115,8 @@ class Settings:
             ("screen_scrambles", 4, 1024),
             ("screen_points", 8, _MOST_SCREEN_POINTS),
             ("cores", 1, 1024),
+            ("max_causes", 1, 3),
+            ("set_candidates", 2, 24),
             ("max_bins", 2, 12),
             ("max_width", 1, 20),
         ):

@@ -42,9 +42,12 @@ def find_fired(prediction: Prediction | None, threshold: float) -> str | None:
     """Return the component a gate would act on, None when it does not fire.
 
     It fires on the most probable component (the first of the answer under ties, which cannot happen
-    above one half) when the answer is healthy and its probability is at least the threshold.
+    above one half) when the answer is healthy, says that something is anomalous, and its
+    probability is at least the threshold.
     """
-    if prediction is None or not prediction.healthy or not prediction.components:
+    if prediction is None or not prediction.components:
+        return None
+    if not (prediction.healthy and prediction.anomalous):
         return None
     best = int(np.argmax(prediction.probabilities))
     return prediction.components[best] if prediction.probabilities[best] >= threshold else None

@@ -21,6 +21,7 @@ class Prediction:
         none: p(no listed component is a cause).
         sets: p(exactly this set of components is the cause); a set that is absent has 0.
         healthy: whether the answer passed its health gates.
+        anomalous: whether anything moved more than normal telemetry does (`Answer.alarm`).
     """
 
     components: tuple[str, ...]
@@ -28,20 +29,19 @@ class Prediction:
     none: float
     sets: Mapping[frozenset[str], float]
     healthy: bool
+    anomalous: bool = True
 
 
 def read_answer(answer: Answer) -> Prediction:
-    """Return the part of an answer that can be scored.
-
-    The posterior is over single causes, so the only sets it gives a probability hold one component.
-    """
+    """Return the part of an answer that can be scored."""
     causes = answer.posterior.causes
     return Prediction(
         components=tuple(c.component for c in causes),
         probabilities=tuple(c.probability.value for c in causes),
         none=answer.posterior.none.value,
-        sets={frozenset({c.component}): c.probability.value for c in causes},
+        sets={frozenset(s.components): s.probability.value for s in answer.posterior.sets},
         healthy=answer.healthy,
+        anomalous=answer.alarm.anomalous,
     )
 
 

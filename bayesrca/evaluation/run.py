@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +16,7 @@ import numpy as np
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, IncidentFormatError
-from bayesrca.evaluation.cases import DataSet, Labels, read_labels
+from bayesrca.evaluation.cases import DataSet, Labels, find_normal_runs, read_labels
 from bayesrca.evaluation.outcome import (
     DataSetResult,
     NormalOutcome,
@@ -36,8 +31,9 @@ from bayesrca.evaluation.periods import (
     find_quiet_windows,
     record_normal,
 )
-from bayesrca.incident import TimeWindow
-from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.evaluation.workers import work
+from bayesrca.incident import Incident, Run, TimeWindow
+from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs
 from bayesrca.ingest.folder import folder_name
 from bayesrca.model import warm
 
@@ -136,8 +132,7 @@ def run_backtest(
     done: dict[int, _Done] = {}
     stopped = ""
     try:
-        answers = _work_here(tasks, plan) if jobs == 1 else _work_in_processes(tasks, plan, jobs)
-        with closing(answers):
+        with closing(work(tasks, partial(_answer, plan), jobs)) as answers:
             for i, answered in answers:
                 done[i] = answered
                 if tell is not None:
@@ -218,14 +213,14 @@ def _result(
     )
 
 
-def _answer(task: _Task, plan: Plan) -> _Done:
+def _answer(plan: Plan, task: _Task) -> _Done:
     """Analyse one case. Only the incident is read: its labels are not part of it."""
     if plan.settings.method is Method.NUTS:
         warm()  # once per process, and no part of what a case costs
     begun = time.process_time()
     prediction, reason = None, ""
     try:
-        incident = load_incident(task.case, families=plan.families)
+        incident = load_case(task.case, plan.families)
         if task.quiet is not None:
             incident = cut_normal(incident, task.quiet)
         if plan.mode is Mode.ONLINE:
@@ -238,61 +233,17 @@ def _answer(task: _Task, plan: Plan) -> _Done:
     return _Done(prediction, reason, time.process_time() - begun)
 
 
-def _work_here(tasks: Sequence[_Task], plan: Plan) -> Generator[tuple[int, _Done]]:
-    for i, task in enumerate(tasks):
-        yield i, _answer(task, plan)
+def load_case(case: Path, families: FamilyRules | None) -> Incident:
+    """Read a case with the normal runs of its data set.
+
+    Raises:
+        BayesRcaError: it cannot be read.
+    """
+    incident = load_incident(case, families=families)
+    folder = find_normal_runs(case)
+    return incident if folder is None else replace(incident, normal_runs=_runs(folder, families))
 
 
-_plan: Plan
-"""What a worker process was started with."""
-
-
-def _start(plan: Plan, parent: Connection) -> None:
-    global _plan  # noqa: PLW0603  set once, before the first task
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    _plan = plan
-
-
-def _leave_with(parent: Connection) -> None:
-    """End this process, whatever it is at, as soon as the parent hangs up or dies."""
-    with suppress(EOFError, OSError):
-        parent.recv_bytes()
-    os._exit(1)
-
-
-def _work(i: int, task: _Task) -> tuple[int, _Done]:
-    return i, _answer(task, _plan)
-
-
-def _work_in_processes(
-    tasks: Sequence[_Task], plan: Plan, jobs: int
-) -> Generator[tuple[int, _Done]]:
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        min(jobs, max(1, len(tasks))), context, initializer=_start, initargs=(plan, theirs)
-    )
-    try:
-        with _ignoring_interrupts():
-            futures = [pool.submit(_work, i, task) for i, task in enumerate(tasks)]
-        for future in as_completed(futures):
-            yield future.result()
-        pool.shutdown()
-    finally:
-        ours.close()
-        pool.shutdown(cancel_futures=True)
-        theirs.close()
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Let processes that are started here ignore Ctrl-C from their first instruction on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+@lru_cache(maxsize=1)  # cases of one data set come one after the other
+def _runs(folder: Path, families: FamilyRules | None) -> tuple[Run, ...]:
+    return load_normal_runs(folder, families=families)

@@ -124,7 +124,7 @@ def backtest_document(results: Sequence[DataSetResult]) -> dict[str, object]:
 def _data_set(result: DataSetResult) -> dict[str, object]:
     normal = None if result.normal is None else count_false_alarms(result.normal)
     failed = [(o.case, o.reason) for o in result.outcomes if o.prediction is None]
-    scores = _scores(compute_scores(result.outcomes))
+    scores = scores_document(compute_scores(result.outcomes))
     cpu = scores.pop("cpu_seconds_per_case")
     converged = scores.pop("converged")
     return {
@@ -133,17 +133,18 @@ def _data_set(result: DataSetResult) -> dict[str, object]:
         "converged": converged,
         "cpu_seconds_per_case": cpu,
         "by_fault": {
-            fault: _scores(compute_scores(group))
+            fault: scores_document(compute_scores(group))
             for fault, group in group_by_fault(result.outcomes).items()
         },
         "failures": [
             {"case": case, "reason": reason} for case, reason in (*failed, *result.unlabelled)
         ],
-        "cases": [_case(o) for o in result.outcomes],
+        "cases": [case_document(o) for o in result.outcomes],
     }
 
 
-def _scores(scores: Scores) -> dict[str, object]:
+def scores_document(scores: Scores) -> dict[str, object]:
+    """Return scores as plain dicts, lists, numbers and None."""
     return {
         "n": scores.n,
         "top1": scores.top1,
@@ -155,13 +156,14 @@ def _scores(scores: Scores) -> dict[str, object]:
         "set_log_score": scores.set_log_score,
         "brier": scores.brier,
         "ece": scores.ece,
-        "gates": {f"{t:g}": _gate(gate) for t, gate in scores.gates.items()},
+        "gates": {f"{t:g}": gate_document(gate) for t, gate in scores.gates.items()},
         "converged": scores.converged,
         "cpu_seconds_per_case": scores.cpu_seconds_per_case,
     }
 
 
-def _gate(gate: Gate) -> dict[str, object]:
+def gate_document(gate: Gate) -> dict[str, object]:
+    """Return a gate as a plain dict."""
     return {
         "coverage": gate.coverage,
         "precision": gate.precision,
@@ -170,7 +172,8 @@ def _gate(gate: Gate) -> dict[str, object]:
     }
 
 
-def _case(outcome: Outcome) -> dict[str, object]:
+def case_document(outcome: Outcome) -> dict[str, object]:
+    """Return a case, its truth and every probability it was answered, as a plain dict."""
     prediction = outcome.prediction
     ranking: list[tuple[str, float]] = []
     if prediction is not None:

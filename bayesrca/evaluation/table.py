@@ -25,12 +25,12 @@ NAMED = 3
 
 def render(results: Results) -> RenderableType:
     """Return the results as a rich renderable: accuracy, gates, false alarms, failures."""
-    rows = [row for r in results.data_sets for row in _rows(r)]
+    rows = [row for r in results.data_sets for row in score_rows(r)]
     parts: list[RenderableType] = []
     if results.stopped:
         stop = f"STOPPED ({results.stopped}): {results.done} of {results.planned} analyses."
         parts += [Text(stop, style="bold red"), Text()]
-    parts += [_accuracy(rows), Text(), _gates(rows), Text(_GATE_NOTE, style="dim")]
+    parts += score_tables(rows)
     for r in results.data_sets:
         if r.normal is not None:
             parts += [Text(), Text(_false_alarms(r))]
@@ -47,8 +47,13 @@ _GATE_NOTE = (
 )
 
 
-def _rows(result: DataSetResult) -> Iterator[tuple[str, Scores]]:
-    """The data set, and each kind of fault when it has several."""
+def score_tables(rows: Sequence[tuple[str, Scores]]) -> list[RenderableType]:
+    """Return accuracy and gates of named scores, with a note on how to read them."""
+    return [_accuracy(rows), Text(), _gates(rows), Text(_GATE_NOTE, style="dim")]
+
+
+def score_rows(result: DataSetResult) -> Iterator[tuple[str, Scores]]:
+    """Yield the scores of a data set, and of each kind of fault when it has several."""
     yield result.name, compute_scores(result.outcomes)
     groups = group_by_fault(result.outcomes)
     if len(groups) > 1:

@@ -4,6 +4,7 @@ from bayesrca.evidence.alarm_test import AlarmTest
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceRow, EvidenceTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
@@ -16,6 +17,7 @@ __all__ = [
     "EvidenceTable",
     "FamilyTable",
     "OnsetTable",
+    "StateTable",
     "VitalTable",
     "build_evidence",
 ]

@@ -15,6 +15,8 @@ from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dos
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.onsets import find_onsets
+from bayesrca.evidence.presence import compute_crash_ratio
+from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -25,6 +27,7 @@ from bayesrca.evidence.requests import (
 from bayesrca.evidence.seasonal import find_seasonal, note_seasonal
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
+from bayesrca.evidence.states import build_states
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -61,8 +64,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         found = ", ".join(sorted({s.family.value for s in incident.signals}))
         msg = (
             f"no series of a family that is read belongs to a component (families found: {found});"
-            " this version reads neither states nor series of edges; map metric names to families "
-            "with --families"
+            " this version reads no series of edges; map metric names to families with --families"
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
@@ -73,9 +75,11 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
-    vitals = build_vitals(incident, frame, sources.remarks, seasonal)
+    states, read = build_states(incident, frame, notes)
+    vitals = build_vitals(incident, frame, sources.remarks, read, seasonal)
     observed = tables[0].observed | tables[1].observed
     observed[vitals.component] = True
+    observed[states.component] = True
     if not observed.any():
         msg = (
             "every series of a family that is read, from latency to generic, is missing in the "
@@ -86,7 +90,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     _note_unobserved(incident, observed, notes)
     note_seasonal(seasonal, notes)
     notes.extend(sources.remarks.sentences())
-    target, alarm = place_alarm(incident, tables, notes)
+    target, alarm, in_vitals = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
     requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
@@ -95,9 +99,15 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         footprint_log_prior=np.full(n_footprints, -np.log(n_footprints)),
         target=target,
         alarm_family=alarm,
+        alarm_in_vitals=in_vitals,
         families=tables,
         vitals=vitals,
+        states=states,
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
+        demand=incident.topology.propagation_edges(Family.LOAD),
+        crash_log_ratio=compute_crash_ratio(incident, frame, requests),
+        root_log_prior=compute_root_log_prior(incident.topology),
+        unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
         reference=frame.reference,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.seasonal import SeasonShare
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceTable, build_table
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
@@ -85,11 +86,19 @@ class Evidence:
         footprint_log_prior: [s] log prior of each, uniform over onset and length.
         target: index of the component that raised the alarm, or None.
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
+        alarm_in_vitals: whether the alarm was raised on a vital or a state of the target; the family
+            is then that in which the fault would have reached it.
         families: one table per entry of `FAMILIES`.
         vitals: contrasts of load, saturation and generic series; it may hold none.
+        states: novelty of states and of readings outside their range; it may hold none.
         root_log_factor: [n, s] log factor (<= 0) on a component being the root in a footprint, from
             what its own series cannot say: a component without a single request cannot have slowed
             or failed anybody's.
+        demand: int64 [e, 2], pairs (from, to) along which demand travels.
+        crash_log_ratio: [n, s] log density of a component's being silent in a footprint or not,
+            when it crashed, less that when nothing is wrong; 0 where nothing is known.
+        root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
+        unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
         reference: what contrasts are taken against, in words; empty where no series were read.
@@ -102,9 +111,15 @@ class Evidence:
     footprint_log_prior: Floats
     target: int | None
     alarm_family: int | None
+    alarm_in_vitals: bool = False
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
+    states: StateTable
     root_log_factor: Floats
+    demand: NDArray[np.int64]
+    crash_log_ratio: Floats
+    root_log_prior: Floats
+    unconnected: NDArray[np.bool_]
     request_rate: Floats
     notes: tuple[str, ...]
     reference: str = ""

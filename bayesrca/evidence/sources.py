@@ -16,7 +16,9 @@ from bayesrca.incident import Family, Incident, Signal, Statistic
 
 def is_read(signal: Signal) -> bool:
     """Whether a series counts as evidence."""
-    return signal.component is not None and (signal.family in FAMILIES or is_vital(signal))
+    if signal.component is None:
+        return False
+    return signal.family in (*FAMILIES, Family.STATE) or is_vital(signal)
 
 
 class Sources:
@@ -69,25 +71,8 @@ class Sources:
 
 
 def note_unread(signals: Iterable[Signal], notes: list[str]) -> None:
-    """Note which series say nothing in this version: those of edges and those of states."""
-    edges: Counter[str] = Counter()
-    others: Counter[str] = Counter()
-    for signal in signals:
-        if signal.edge is not None:
-            edges[signal.family.value] += 1
-        elif not is_read(signal):
-            others[signal.family.value] += 1
-    parts = [
-        f"{counts.total()} series of {what} ({_listed(counts)})"
-        for counts, what in ((edges, "edges"), (others, "other families"))
-        if counts
-    ]
-    if parts:
-        notes.append(
-            "Not read, since this version reads neither series of edges nor discrete states: "
-            f"{' and '.join(parts)}."
-        )
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{family} {n}" for family, n in sorted(counts.items()))
+    """Note which series say nothing in this version: those of edges."""
+    counts = Counter(signal.family.value for signal in signals if signal.edge is not None)
+    if counts:
+        listed = ", ".join(f"{family} {n}" for family, n in sorted(counts.items()))
+        notes.append(f"Not read in this version: {counts.total()} series of edges ({listed}).")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,12 @@ VITALS: tuple[Family, ...] = (
     Family.DISK,
     Family.NETWORK,
     Family.GENERIC,
+    Family.HOST,
+    Family.STATE,
+    Family.EGRESS,
 )
 """Families of a `VitalTable`, in the order of its ``family``."""
-_PLACE = {family: i for i, family in enumerate(VITALS)} | {
+_PLACE = {family: i for i, family in enumerate(VITALS) if family is not Family.STATE} | {
     Family.AVAILABILITY: VITALS.index(Family.GENERIC)
 }
 _ARRAYS = ("z", "contrast", "scale", "samples")
@@ -71,7 +74,12 @@ class VitalTable:
         """Return a table without a series."""
         index, values = np.zeros(0, dtype=np.int64), np.zeros((0, n_footprints))
         return cls(
-            component=index, family=index, z=values, contrast=values, scale=values, signal=()
+            component=index,
+            family=index,
+            z=values,
+            contrast=values,
+            scale=values,
+            signal=(),
         )
 
 
@@ -81,7 +89,11 @@ def is_vital(signal: Signal) -> bool:
 
 
 def build_vitals(
-    incident: Incident, frame: Frame, remarks: Remarks, seasonal: Seasonal | None = None
+    incident: Incident,
+    frame: Frame,
+    remarks: Remarks,
+    states: Container[tuple[str, str]] = frozenset(),
+    seasonal: Seasonal | None = None,
 ) -> VitalTable:
     """Contrast every load, saturation and generic series of a component with its reference.
 
@@ -89,10 +101,13 @@ def build_vitals(
         incident: whose series.
         frame: its time.
         remarks: receives what was assumed or left out.
+        states: component and name of the series that are read as states instead.
         seasonal: those of the series that have a season.
     """
     index = {name: i for i, name in enumerate(incident.topology.names)}
-    signals = [s for s in incident.signals if is_vital(s)]
+    signals = [
+        s for s in incident.signals if is_vital(s) and (str(s.component), s.name) not in states
+    ]
     if seasonal is not None:
         signals = seasonal.of(signals)
     cell = np.array(

@@ -7,6 +7,7 @@ from bayesrca.incident.component import Component, ComponentKind
 from bayesrca.incident.family import Family, Statistic
 from bayesrca.incident.incident import Incident
 from bayesrca.incident.moment import Event, Target, TimeWindow
+from bayesrca.incident.run import Run
 from bayesrca.incident.signal import Signal
 from bayesrca.incident.topology import Edge, EdgeKind, Topology
 
@@ -18,6 +19,7 @@ __all__ = [
     "Event",
     "Family",
     "Incident",
+    "Run",
     "Signal",
     "Statistic",
     "Target",

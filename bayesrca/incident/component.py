@@ -9,7 +9,10 @@ from bayesrca.incident._checks import require_member, require_text
 
 
 class ComponentKind(StrEnum):
-    """What sort of thing a component is, from the coarsest level to the finest."""
+    """What sort of thing a component is, from the coarsest level to the finest.
+
+    ``ALARM`` is something that only reports on others; it can hardly be a cause.
+    """
 
     REGION = "region"
     HOST = "host"
@@ -25,6 +28,7 @@ class ComponentKind(StrEnum):
     FEATURE = "feature"
     AGENT = "agent"
     STEP = "step"
+    ALARM = "alarm"
     OTHER = "other"
 
 

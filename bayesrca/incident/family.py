@@ -9,6 +9,7 @@ class Family(StrEnum):
     """What a series says about its component.
 
     ``AVAILABILITY`` is up or down (presence, readiness); success ratios belong to ``ERRORS``.
+    ``EGRESS`` is the time it waits for those it calls; ``HOST`` what the machine under it reports.
     ``STATE`` holds discrete codes whose numbers have no order. ``GENERIC`` is everything else.
     """
 
@@ -19,6 +20,8 @@ class Family(StrEnum):
     MEMORY = "memory"
     DISK = "disk"
     NETWORK = "network"
+    HOST = "host"
+    EGRESS = "egress"
     AVAILABILITY = "availability"
     STATE = "state"
     GENERIC = "generic"

@@ -11,6 +11,7 @@ from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._checks import require_all, require_text
 from bayesrca.incident.family import Family
 from bayesrca.incident.moment import Event, Target, TimeWindow
+from bayesrca.incident.run import Run
 from bayesrca.incident.signal import Signal
 from bayesrca.incident.topology import Topology
 
@@ -32,10 +33,12 @@ class Incident:
         baseline: the normal period, or None.
         window: the time in question, or None.
         target: where the incident was noticed, or None.
+        normal_runs: other recordings of the same system in which nothing was wrong, each on a clock
+            of its own; unique names.
 
     Raises:
         InvalidIncidentError: no signal, a signal, event or target on something that is not
-            declared, a repeated signal, or a period that holds no sample of any series.
+            declared, a repeated signal or run, or a period that holds no sample of any series.
     """
 
     name: str
@@ -45,16 +48,19 @@ class Incident:
     baseline: TimeWindow | None = None
     window: TimeWindow | None = None
     target: Target | None = None
+    normal_runs: tuple[Run, ...] = ()
 
     def __post_init__(self) -> None:
         require_text(self.name, "an incident's name", "name")
         object.__setattr__(self, "signals", tuple(self.signals))
         object.__setattr__(self, "events", tuple(self.events))
+        object.__setattr__(self, "normal_runs", tuple(self.normal_runs))
         self._check_signals()
         self._check_events()
         self._check_target()
         self._check_period("baseline", self.baseline)
         self._check_period("window", self.window)
+        self._check_runs()
 
     def signals_of(self, component: str, family: Family | None = None) -> tuple[Signal, ...]:
         """Return the series of one component, in their order, optionally of one family only.
@@ -136,3 +142,12 @@ class Incident:
             f"series run from {first} to {last}"
         )
         raise InvalidIncidentError(msg, field=what)
+
+    def _check_runs(self) -> None:
+        require_all(Run, self.normal_runs, "normal_runs")
+        seen: dict[str, int] = {}
+        for i, run in enumerate(self.normal_runs):
+            first = seen.setdefault(run.name, i)
+            if first != i:
+                msg = f"two normal runs (positions {first} and {i}) are named {run.name!r}"
+                raise InvalidIncidentError(f"{msg}; rename one", field=f"normal_runs[{i}].name")

@@ -78,6 +78,8 @@ _DIRECTION: Mapping[Family, Mapping[EdgeKind, int]] = MappingProxyType(
         Family.MEMORY: _SATURATION,
         Family.DISK: _SATURATION,
         Family.NETWORK: _SATURATION,
+        Family.HOST: _SATURATION,
+        Family.EGRESS: _SYMPTOM,
         Family.AVAILABILITY: _ALWAYS,
         Family.STATE: _ALWAYS,
         Family.GENERIC: _ALWAYS,

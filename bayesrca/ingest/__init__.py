@@ -2,6 +2,7 @@
 
 from bayesrca.ingest.families import FamilyRules
 from bayesrca.ingest.folder import load_incident
+from bayesrca.ingest.normal_runs import load_normal_runs
 from bayesrca.ingest.rule import Reading, Rule
 from bayesrca.ingest.save import save_incident
 from bayesrca.ingest.truth import Truth, load_truth
@@ -12,6 +13,7 @@ __all__ = [
     "Rule",
     "Truth",
     "load_incident",
+    "load_normal_runs",
     "load_truth",
     "save_incident",
 ]

@@ -13,6 +13,7 @@ _REQUEST_TIME = (
     r"latenc(y|ies)|durations?|(response|request|service|process|processing|load|rq)_time|elapsed"
     r"|delays?|round_trip|ttfb|time_to_first_byte|rt"
 )
+_OTHERS = r"client|upstream|egress|outbound|outgoing"
 _FAILURE = (
     r"errs?|errors?|fail|fails|failed|failures?|faults?|exceptions?|panics?|[45]xx|servfail|timeouts?"
     r"|timed_out|reject(ed|s|ions?)|refused|denied|unauthorized|cancel(led|ed)|abort(ed|s)"
@@ -25,10 +26,14 @@ _DEMAND = (
 _PER_TIME = r"per_(s|sec|second|min|minute|h|hour|day)"
 
 DEFAULT_RULES: tuple[Rule, ...] = (
-    # What a component sees of its callees is their doing as much as its own.
-    Rule(r"_(client|upstream|egress|outbound|outgoing)_|_p\d+_to_", Family.GENERIC),
+    # How long a component waits for its callees is their doing as much as its own.
+    Rule(
+        rf"_({_OTHERS})_(.*_)?({_REQUEST_TIME})_(?!(.*_)?(count|sum|bucket)_$)|_p\d+_to_",
+        Family.EGRESS,
+    ),
+    Rule(rf"_({_OTHERS})_", Family.GENERIC),
     # The machine under a service is shared with its neighbours; on a host it is its own.
-    Rule(r"^_(node|host|machine|vm)_", Family.GENERIC, kinds=_NOT_HOST),
+    Rule(r"^_(node|host|machine|vm)_", Family.HOST, kinds=_NOT_HOST),
     # The parts of a histogram: its count is demand, its sum and buckets are no duration.
     Rule(rf"_({_REQUEST_TIME})_.*_?(sample_)?count_$", Family.LOAD, Statistic.COUNT),
     Rule(rf"_({_REQUEST_TIME})_(.*_)?(sum|bucket)_$", Family.GENERIC, Statistic.VALUE),

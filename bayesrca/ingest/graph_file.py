@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bayesrca.incident import Component, Edge, EdgeKind, Topology
+from bayesrca.incident import Component, ComponentKind, Edge, EdgeKind, Topology
 from bayesrca.ingest._files import (
     expect_known_keys,
     expect_list,
@@ -57,12 +57,31 @@ def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:
         name = expect_text(path, entry.get("name"), f"{what}.name")
         components.append(Component(name, entry.get("kind", "service"), entry.get("parent")))
     declared = {component.name for component in components}
+    kinds = _read_node_info(path, graph)
     for i, node in enumerate(expect_list(path, graph.get("nodes", []), "nodes")):
         name = expect_text(path, node, f"nodes[{i}]")
         if name not in declared:
-            components.append(Component(name))
+            components.append(Component(name, kinds.get(name, ComponentKind.SERVICE)))
             declared.add(name)
     return components
+
+
+def _read_node_info(path: Path, graph: dict[str, Any]) -> dict[str, ComponentKind]:
+    """Kinds of nodes; words that are no kind are the source's own and say nothing."""
+    kinds = {}
+    for i, entry in enumerate(expect_list(path, graph.get("node_info", []), "node_info")):
+        match entry:
+            case [str(name), str(word), *_]:
+                if word.lower() in set(ComponentKind):
+                    kinds[name] = ComponentKind(word.lower())
+            case _:
+                reject(
+                    path,
+                    "a node's name and its kind must come first in node_info"
+                    f"[{i}], got {shorten(entry)}",
+                    field=f"node_info[{i}]",
+                )
+    return kinds
 
 
 def _read_edges(path: Path, graph: dict[str, Any]) -> list[Edge]:

@@ -19,22 +19,26 @@ from bayesrca.ingest.graph_file import topology_to_json
 from bayesrca.ingest.metrics_file import SEPARATOR, Table, write_metrics
 
 
-def save_incident(incident: Incident, path: str | Path) -> Path:
+def save_incident(
+    incident: Incident, path: str | Path, *, labels: truth.Truth | None = None
+) -> Path:
     """Write an incident folder that `load_incident` reads back as an equal incident.
 
     The folder appears complete or not at all. Series with different time axes are written on their
-    common axis, with NaN where a series has no sample; no label is written.
+    common axis, with NaN where a series has no sample.
 
     Args:
         incident: what to write.
         path: the folder; it must not exist or be empty. Missing parents are made.
+        labels: what really happened, for evaluation; None writes no label.
 
     Returns:
         The folder's path.
 
     Raises:
         IncidentFormatError: the format cannot hold the incident (a component whose name contains
-            ``|``, a series on an edge), the folder holds something, or it cannot be written.
+            ``|``, a series on an edge, normal runs), the folder holds something, or it cannot be
+            written.
     """
     target = Path(path)
     _check_holdable(incident)
@@ -45,7 +49,7 @@ def save_incident(incident: Incident, path: str | Path) -> Path:
         draft = target.parent / f".bayesrca-{secrets.token_hex(8)}"
         draft.mkdir()
         try:
-            _write(incident, draft, folder.folder_name(target))
+            _write(incident, draft, folder.folder_name(target), labels)
             draft.replace(target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -57,6 +61,12 @@ def save_incident(incident: Incident, path: str | Path) -> Path:
 
 
 def _check_holdable(incident: Incident) -> None:
+    if incident.normal_runs:
+        msg = (
+            "an incident folder cannot hold normal runs; keep them in a folder of their own and "
+            "save the incident without them (normal_runs=())"
+        )
+        raise IncidentFormatError(msg, field="normal_runs")
     for i, name in enumerate(incident.topology.names):
         if SEPARATOR in name:
             msg = (
@@ -70,10 +80,10 @@ def _check_holdable(incident: Incident) -> None:
             raise IncidentFormatError(msg, field=f"signals[{i}].edge")
 
 
-def _write(incident: Incident, draft: Path, name: str) -> None:
+def _write(incident: Incident, draft: Path, name: str, labels: truth.Truth | None) -> None:
     write_metrics(draft / folder.METRICS, _to_table(incident.signals))
     _write_json(draft / folder.GRAPH, topology_to_json(incident.topology))
-    _write_json(draft / truth.FILE_NAME, truth.setting_to_json(incident, name))
+    _write_json(draft / truth.FILE_NAME, truth.truth_to_json(incident, name, labels))
     _write_json(draft / signals_file.FILE_NAME, signals_file.signals_to_json(incident.signals))
     if incident.events:
         _write_json(draft / folder.EVENTS, events_to_json(incident.events))

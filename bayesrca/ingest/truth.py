@@ -124,12 +124,15 @@ def _root_cause(path: Path, i: int, value: object) -> tuple[str, str | None]:
     return component, None if metric is None else expect_text(path, metric, f"{what}.metric")
 
 
-def setting_to_json(incident: Incident, folder_name: str) -> dict[str, Any]:
-    """Return the content of a truth file that states periods and target but no label."""
+def truth_to_json(
+    incident: Incident, folder_name: str, labels: Truth | None = None
+) -> dict[str, Any]:
+    """Return the content of a truth file: periods and target, and labels where they are given."""
     target = incident.target
+    labels = labels or Truth(())
     content: dict[str, Any] = {
-        "root_causes": [],
-        "fault_type": None,
+        "root_causes": [{"component": c, "metric": metric} for c, metric in labels.root_causes],
+        "fault_type": labels.fault_type,
         "anomaly_start": None,
         "normal_window": _window_to_json(incident.baseline),
         "abnormal_window": _window_to_json(incident.window),

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from bayesrca import _core
 from bayesrca.errors import GraphTooWideError, InvalidEvidenceError
-from bayesrca.evidence import Evidence, FamilyTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable
+from bayesrca.incident import Family
 
 Floats = NDArray[np.float64]
 
 PARAMETER_LAYOUT: tuple[tuple[str, int, str], ...] = tuple(_core.parameter_layout())
 """Name, length and transform (``log`` or ``logit``) of each parameter, in the order of theta."""
 
-KINDS = ("latency", "errors", "resource")
+KINDS: tuple[str, ...] = tuple(_core.fault_kinds())
 """Kinds of fault, in the order of the hypotheses."""
 
 N_PARAMETERS = sum(length for _, length, _ in PARAMETER_LAYOUT)
@@ -37,6 +38,9 @@ _ARRAYS = (
 )
 
 
+_STATE = VITALS.index(Family.STATE)
+_UNCONNECTED = float(np.log(0.05))
+"""Log prior weight of a root that the graph does not join with the target, though it joins others."""
 _MAX_BLOCK = 8
 """The core's limit of components in one knot of cycles (``MAX_BLOCK`` in plan.rs)."""
 
@@ -90,39 +94,61 @@ class ScreenDraws:
 class PreparedLikelihood:
     """One incident's likelihood in the native core, freed on exit from its ``with`` block.
 
-    Hypotheses are numbered ``3 * component + kind`` (kinds as in `KINDS`); the last one is "none of
-    these". Nothing may use ``handle`` after the block ends.
+    Hypotheses are numbered ``len(KINDS) * component + kind``; then come the sets of several causes,
+    in the order of ``sets``; the last one is "none of these". Nothing may use ``handle`` after the
+    block ends.
 
     Args:
         evidence: the incident's evidence.
         none_prior: prior probability of "none of these", in (0, 1).
         max_width: components that may stay open at once in the exact sum over affected sets.
+        max_causes: largest set of causes that is weighed, 1 to 3.
+        set_candidates: components among which sets of several causes are formed: those most
+            probable as single causes at ``centre``.
+        centre: [p] theta at which the sets are chosen; needed for ``max_causes`` above 1.
 
     Raises:
         InvalidEvidenceError: arrays of the evidence disagree or hold illegal values.
         GraphTooWideError: the graph is too densely connected for the exact sum.
     """
 
-    def __init__(self, evidence: Evidence, *, none_prior: float, max_width: int) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        *,
+        none_prior: float,
+        max_width: int,
+        max_causes: int = 1,
+        set_candidates: int = 10,
+        centre: Floats | None = None,
+    ) -> None:
+        if centre is None:
+            centre = np.zeros(N_PARAMETERS)
+        vitals, self._vital_rows = _vitals(evidence)
         try:
             self.handle: int = _core.prepare(
                 n_components=len(evidence.components),
                 footprint_log_prior=_floats(evidence.footprint_log_prior, "footprint_log_prior"),
                 target=evidence.target,
                 alarm_family=evidence.alarm_family,
+                alarm_in_vitals=evidence.alarm_in_vitals,
                 root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
-                families=[_family(t) for t in evidence.families],
-                vitals=_core.VitalEvidence(
-                    component=np.ascontiguousarray(evidence.vitals.component, dtype=np.int64),
-                    family=np.ascontiguousarray(evidence.vitals.family, dtype=np.int64),
-                    z=_floats(evidence.vitals.z, "vitals.z"),
+                root_log_prior=_floats(
+                    evidence.root_log_prior + _UNCONNECTED * evidence.unconnected, "root_log_prior"
                 ),
+                crash_log_ratio=_floats(evidence.crash_log_ratio, "crash_log_ratio"),
+                families=[_family(t) for t in evidence.families],
+                vitals=vitals,
                 none_prior=none_prior,
                 max_width=max_width,
+                max_causes=max_causes,
+                set_candidates=set_candidates,
+                centre=_floats(centre, "centre"),
             )
         except GraphTooWideError as error:
             raise _named(error, evidence.components, max_width) from None
         self.n_hypotheses: int = _core.n_hypotheses(self.handle)
+        self.sets: tuple[tuple[int, ...], ...] = tuple(map(tuple, _core.sets(self.handle)))
         self.width: int = _core.width(self.handle)
         self._released = False
 
@@ -169,12 +195,29 @@ class PreparedLikelihood:
     def compute_vital_log_ratios(self, theta: Floats) -> Floats:
         """Log Bayes factors [m, s] of "at fault" against "quiet" of every vital given theta [p]."""
         out: Floats = _core.vital_log_ratios(self.handle, _floats(theta, "theta"))
-        return out
+        return out[self._vital_rows]
 
     def compute_families_at_fault(self, theta: Floats) -> Floats:
-        """Probability [n, 6, s] of each vital family, given theta [p] and a resource fault."""
+        """Probability [n, v, s] of each vital family, given theta [p] and a resource fault."""
         out: Floats = _core.families_at_fault(self.handle, _floats(theta, "theta"))
         return out
+
+    def compute_path_probabilities(
+        self, theta: Floats, component: int, family: int, footprint: int
+    ) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]:
+        """Whom a fault at a component has affected, and which edges carried it.
+
+        Given theta [p], that the fault began at the component and shows in the family (0 latency,
+        1 errors), and the footprint; the alarm counts as in eq. 9.
+
+        Returns:
+            Components the root can reach, [m]; the probability that each is affected, [m]; edges
+            (from, to) among them and the root, [e, 2]; the probability that each is live with an
+            affected tail, [e].
+        """
+        return _core.path_probabilities(
+            self.handle, _floats(theta, "theta"), component, family, footprint
+        )
 
     def estimate_screen(
         self,
@@ -219,6 +262,31 @@ class PreparedLikelihood:
             log_likelihood=raw.log_likelihood,
             pareto_k=raw.pareto_k,
         )
+
+
+def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]:
+    """Return the vitals and states as the core reads them, and the row of each vital among them."""
+    table, states = evidence.vitals, evidence.states
+    missing = np.full((len(states.component), len(evidence.footprint_log_prior)), np.nan)
+    component = np.concatenate([table.component, states.component])
+    family = np.concatenate([table.family, np.full(len(missing), _STATE)])
+    order = np.lexsort((family, component))
+    row = np.empty(len(order), dtype=np.int64)
+    row[order] = np.arange(len(order))
+    unfixed = np.full_like(table.z, np.nan)
+
+    def joined(name: str, vitals: Floats, of_states: Floats) -> Floats:
+        return _floats(np.concatenate([vitals, of_states])[order], f"vitals.{name}")
+
+    vitals = _core.VitalEvidence(
+        component=np.ascontiguousarray(component[order], dtype=np.int64),
+        family=np.ascontiguousarray(family[order], dtype=np.int64),
+        z=joined("z", table.z, missing),
+        log_fault=joined("log_fault", unfixed, states.log_fault),
+        log_disturbed=joined("log_disturbed", unfixed, states.log_disturbed),
+        demand=np.ascontiguousarray(evidence.demand, dtype=np.int64).reshape(-1, 2),
+    )
+    return vitals, row[: len(table.component)]
 
 
 def _family(table: FamilyTable) -> _core.FamilyEvidence:

@@ -1,4 +1,4 @@
-"""The model compiled once per process; incidents are swapped in by their handle."""
+"""The model compiled once per process; incidents and priors are swapped in as its data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import nutpie
+from numpy.typing import NDArray
 
 from bayesrca.model.build import build_model
 
@@ -27,7 +28,18 @@ def warm() -> None:
             _compiled = nutpie.compile_pymc_model(build_model())
 
 
-def compiled_for(handle: int) -> Any:
-    """Return the compiled model reading the likelihood behind `handle`; compiles when cold."""
+def compiled_for(
+    handle: int, prior: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+) -> Any:
+    """Return the compiled model of one incident; compiles when cold.
+
+    Args:
+        handle: its prepared likelihood.
+        prior: means and standard deviations, [p] each, of the unconstrained theta; None for the
+            built-in ones.
+    """
     warm()
-    return _compiled.with_data(handle=np.array([handle], dtype=np.int64))
+    data: dict[str, NDArray[Any]] = {"handle": np.array([handle], dtype=np.int64)}
+    if prior is not None:
+        data |= {"prior_mean": prior[0], "prior_sd": prior[1]}
+    return _compiled.with_data(**data)

@@ -48,3 +48,13 @@ class Draws:
         """[c, d] weights that sum to one."""
         w = np.exp(self.log_weights - self.log_weights.max())
         return np.asarray(w / w.sum())
+
+
+def resample(draws: Draws, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices [n] into the flattened draws, in proportion to their weights and in their order.
+
+    Systematic resampling (Kitagawa 1996); of equal weights it keeps every k-th draw.
+    """
+    w = draws.weights.ravel()
+    points = (np.arange(n) + rng.random()) / n
+    return np.minimum(np.searchsorted(np.cumsum(w), points), w.size - 1)

@@ -46,6 +46,9 @@ PRIORS: dict[str, Prior] = {
     "cross_family": Prior(
         (0.15, 0.4), 0.7, "probability that a fault also shows as the other kind"
     ),
+    "vital_transmission": Prior(
+        (0.15, 0.1), 1.0, "probability that a fault disturbs the vitals of a caller, of a callee"
+    ),
     "full_dose_target": Prior((0.7,), 0.7, "probability that the target gets the whole dose"),
     "full_dose_path": Prior((0.2,), 0.7, "the same for another component on a path"),
     "unrelated_dose": Prior((0.05,), 0.5, "probability that a dose on a path is unrelated"),

@@ -14,6 +14,7 @@ from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.compiled import compiled_for
 from bayesrca.model.draws import Cancelled, Draws, Floats, Tell
 from bayesrca.model.parameters import PRIORS, TRANSFORMS
+from bayesrca.model.prior_file import prior_in_use
 
 _POLL_SECONDS = 0.05
 _PROGRESS_MILLISECONDS = 200
@@ -37,7 +38,7 @@ def estimate_by_nuts(
     Args:
         likelihood: the prepared incident; stays prepared until this returns.
         seed: 0 to 2^64 - 1; draws do not depend on ``settings.cores``.
-        settings: chains, draws, tune, cores.
+        settings: chains, draws, tune, cores, prior.
         target_accept: target acceptance probability.
         cancelled: polled while sampling.
         tell: told the progress.
@@ -50,7 +51,7 @@ def estimate_by_nuts(
         CancelledError: ``cancelled`` returned True.
         SamplingError: no chain could be started.
     """
-    compiled = compiled_for(likelihood.handle)
+    compiled = compiled_for(likelihood.handle, prior_in_use(settings))
     try:
         sampler = nutpie.sample(
             compiled,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bayesrca.config import Settings
 from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Cancelled, Draws
-from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.prior_file import prior_in_use
 
 
 def estimate_by_screen(
@@ -20,13 +20,13 @@ def estimate_by_screen(
     Args:
         likelihood: the prepared incident.
         seed: 0 to 2^64 - 1; the same seed gives the same bits for any number of cores.
-        settings: number of scrambles and points, cores.
+        settings: number of scrambles and points, cores, prior.
         cancelled: polled while working.
 
     Raises:
         CancelledError: ``cancelled`` returned True.
     """
-    mean, sd = unconstrained_prior()
+    mean, sd = prior_in_use(settings)
     raw = likelihood.estimate_screen(
         prior_mean=mean,
         prior_sd=sd,

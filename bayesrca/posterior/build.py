@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence import Evidence
+from bayesrca.incident import Topology
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.draws import Draws
+from bayesrca.posterior.ambiguity import compute_ambiguity
 from bayesrca.posterior.explain import Explainer
-from bayesrca.posterior.result import Cause, RootCausePosterior
+from bayesrca.posterior.levels import compute_levels
+from bayesrca.posterior.onsets import rank_onsets
+from bayesrca.posterior.result import Alarm, Cause, CauseSet, Onset, RootCausePosterior
 from bayesrca.posterior.summary import RootProbabilities
+
+LEADING = 10
+"""Most probable causes of which it is told what they explain and how their fault spread."""
+LISTED_SETS = 10
+"""Sets that are listed however improbable they are."""
+LEAST_SET = 1e-6
+"""Sets at least this probable are all listed; scores of a backtest do not look below it."""
 
 
 def build_posterior(
@@ -18,7 +31,10 @@ def build_posterior(
     root: RootProbabilities,
     evidence: Evidence,
     likelihood: PreparedLikelihood,
+    *,
+    topology: Topology,
     target: int | None,
+    interval_mass: float,
 ) -> RootCausePosterior:
     """Rank the components and say what speaks for each.
 
@@ -27,13 +43,51 @@ def build_posterior(
         root: their probabilities.
         evidence: what the draws were made from.
         likelihood: the same, prepared.
+        topology: the incident's.
         target: index of the target, or None.
+        interval_mass: mass of the credible intervals, in (0, 1).
     """
-    explainer = Explainer(evidence, likelihood, _mean_theta(draws), target)
+    explainer = Explainer(
+        evidence, likelihood, _mean_theta(draws), target, root.members, interval_mass=interval_mass
+    )
     ranked = np.argsort(-root.values[:-1], kind="stable")
+    names = evidence.components
+    exclusive = [*((name,) for name in names), *_named(root, names), ()]
+    values = np.concatenate([root.only.values, root.sets.values, root.values[-1:]])
     return RootCausePosterior(
-        causes=tuple(_cause(int(i), root, evidence, explainer) for i in ranked),
+        causes=tuple(
+            _cause(int(i), root, evidence, explainer, leading=rank < LEADING)
+            for rank, i in enumerate(ranked)
+        ),
         none=root.probability(-1),
+        sets=_sets(root, names),
+        ambiguity=compute_ambiguity(exclusive, values, n_components=len(names)),
+        levels=compute_levels(draws, root, topology.components, interval_mass),
+    )
+
+
+def read_alarm(evidence: Evidence) -> Alarm:
+    """Whether anything is anomalous at all."""
+    test = evidence.alarm
+    return Alarm(
+        target_p=test.target_p,
+        incident_p=test.incident_p,
+        anomalous=test.anomalous,
+        text=test.text,
+    )
+
+
+def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
+    """When components began to move, where the evidence tells."""
+    onsets = evidence.onsets
+    if onsets is None:
+        return ()
+    return rank_onsets(
+        evidence.components,
+        time=onsets.time,
+        lower=onsets.lower,
+        upper=onsets.upper,
+        signal=onsets.signal,
     )
 
 
@@ -47,12 +101,35 @@ def _mean_theta(draws: Draws) -> NDArray[np.float64]:
     return np.asarray(np.einsum("cd,cdp->p", draws.weights, draws.thetas))
 
 
-def _cause(i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer) -> Cause:
+def _named(root: RootProbabilities, names: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(names[i] for i in members) for members in root.members]
+
+
+def _sets(root: RootProbabilities, names: Sequence[str]) -> tuple[CauseSet, ...]:
+    """Return every considered set worth listing, single components included."""
+    n = len(names)
+    members = [*((name,) for name in names), *_named(root, names)]
+    values = np.concatenate([root.only.values, root.sets.values])
+    ranked = np.argsort(-values, kind="stable")
+    size = max(LISTED_SETS, int((values >= LEAST_SET).sum()))
+    return tuple(
+        CauseSet(
+            components=members[i],
+            probability=root.only.probability(i) if i < n else root.sets.probability(i - n),
+        )
+        for i in ranked[:size].tolist()
+    )
+
+
+def _cause(
+    i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer, *, leading: bool
+) -> Cause:
     kind = int(np.argmax(root.by_kind[i]))
     return Cause(
         component=evidence.components[i],
         kind=KINDS[kind],
         kinds={k: float(p) for k, p in zip(KINDS, root.by_kind[i], strict=True)},
         probability=root.probability(i),
-        explains=explainer.explain(i, kind),
+        only=root.only.probability(i),
+        explains=explainer.explain(i, kind, leading=leading),
     )

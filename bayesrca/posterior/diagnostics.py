@@ -14,6 +14,7 @@ from bayesrca.posterior.result import Diagnostics
 from bayesrca.posterior.summary import RootProbabilities
 
 Floats = NDArray[np.float64]
+Prior = tuple[Floats, Floats]
 
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
@@ -25,17 +26,33 @@ WATCHED_PROBABILITY = 1e-3
 
 
 def compute_diagnostics(
-    draws: Draws, root: RootProbabilities, *, reruns: int, max_width: int
+    draws: Draws,
+    root: RootProbabilities,
+    *,
+    reruns: int,
+    max_width: int,
+    prior: Prior | None = None,
 ) -> Diagnostics:
     """Apply the health gates (Vehtari et al. 2021 for chains, 2024 for importance weights).
 
     Parameters far outside their prior fail at either speed: the sum over hypotheses may be right to
     the last digit, but of a model made for other telemetry than this.
+
+    Args:
+        draws: draws of either speed.
+        root: probabilities per draw.
+        reruns: times the sampler was run again.
+        max_width: components open at once in the exact sum.
+        prior: means and standard deviations [p] of the prior in use; None for the built-in one.
     """
+    centre = unconstrained_prior() if prior is None else prior
     if draws.is_screen:
-        return _screen(draws, max_width)
-    watched = root.values > WATCHED_PROBABILITY
-    columns = np.concatenate([draws.thetas, root.by_draw[..., watched]], axis=-1)
+        return _screen(draws, max_width, centre)
+    watched = [
+        root.by_draw[..., root.values > WATCHED_PROBABILITY],
+        root.sets_by_draw[..., root.sets.values > WATCHED_PROBABILITY],
+    ]
+    columns = np.concatenate([draws.thetas, *watched], axis=-1)
     r_hat, ess = _chains(columns)
     divergences = draws.divergences or 0
     problems = []
@@ -47,7 +64,7 @@ def compute_diagnostics(
         problems.append(f"effective sample size {ess:.0f} is not above {ESS_LIMIT:.0f}")
     if divergences:
         problems.append(f"{divergences} divergent transitions: part of the posterior was missed")
-    problems += _far_from_prior(draws)
+    problems += _far_from_prior(draws, centre)
     return Diagnostics(
         healthy=not problems,
         problems=tuple(problems),
@@ -63,7 +80,7 @@ def compute_diagnostics(
     )
 
 
-def _screen(draws: Draws, max_width: int) -> Diagnostics:
+def _screen(draws: Draws, max_width: int, prior: Prior) -> Diagnostics:
     k = draws.pareto_k if draws.pareto_k is not None else float("inf")
     problems = []
     if not k < PARETO_K_LIMIT:
@@ -71,7 +88,7 @@ def _screen(draws: Draws, max_width: int) -> Diagnostics:
             f"Pareto k-hat {k:.2f} is not below {PARETO_K_LIMIT}: a few draws carry the answer; "
             "use NUTS (--method nuts)"
         )
-    problems += _far_from_prior(draws)
+    problems += _far_from_prior(draws, prior)
     w = draws.weights
     return Diagnostics(
         healthy=not problems,
@@ -88,25 +105,25 @@ def _screen(draws: Draws, max_width: int) -> Diagnostics:
     )
 
 
-def _far_from_prior(draws: Draws) -> list[str]:
+def _far_from_prior(draws: Draws, prior: Prior) -> list[str]:
     """One problem for each parameter whose posterior mean lies far outside its prior."""
     mean = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
     return [
         f"parameter {name} lies {d:.1f} prior standard deviations from anything the model was "
         "made for"
-        for name, d in zip(parameter_names(), _prior_distances(mean), strict=True)
+        for name, d in zip(parameter_names(), _prior_distances(mean, prior), strict=True)
         if not d <= PRIOR_DISTANCE_LIMIT
     ]
 
 
-def _prior_distances(mean: Floats) -> Floats:
+def _prior_distances(mean: Floats, prior: Prior) -> Floats:
     """Distance of posterior means [p] from the prior's centres, in prior standard deviations, [p].
 
     Calm vitals have lighter tails than any Lomax law, which then tends to an exponential one: its
     index and scale grow together, without end in large systems. That is harmless. Only a heavier
     tail counts, and of the scale what the index does not explain.
     """
-    centre, sd = unconstrained_prior()
+    centre, sd = prior
     shift = mean - centre
     distance = np.abs(shift) / sd
     scale, index = (parameter_names().index(n) for n in ("vital_scale", "vital_index"))

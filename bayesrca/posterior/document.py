@@ -7,7 +7,10 @@ from math import isfinite
 from typing import Any
 
 from bayesrca.attribution.shares import ExcessAttribution
-from bayesrca.posterior.result import Answer, Cause, Probability
+from bayesrca.posterior.result import Answer, Cause, CauseSet, Level, Probability
+
+SCHEMA = 2
+"""Number of the document's form; grows when a key is removed or changes its meaning."""
 
 
 def answer_document(answer: Answer) -> dict[str, Any]:
@@ -16,12 +19,19 @@ def answer_document(answer: Answer) -> dict[str, Any]:
     Numbers are exact: parsing the JSON gives back the same doubles.
     """
     return {
+        "schema": SCHEMA,
         "incident": answer.incident,
         "method": answer.method,
         "healthy": answer.healthy,
+        "may_act": answer.may_act,
+        "alarm": _plain(asdict(answer.alarm)),
         "interval_mass": answer.interval_mass,
+        "ambiguity": _plain(asdict(answer.posterior.ambiguity)),
         "none": _probability(answer.posterior.none),
         "causes": [_cause(c) for c in answer.posterior.causes],
+        "sets": [_set(s) for s in answer.posterior.sets],
+        "levels": [_level(level) for level in answer.posterior.levels],
+        "onsets": [asdict(onset) for onset in answer.onsets],
         "attribution": _attribution(answer.attribution),
         "diagnostics": _plain(asdict(answer.diagnostics)),
         "notes": list(answer.notes),
@@ -41,8 +51,18 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "kind": cause.kind,
         "kinds": dict(cause.kinds),
         **_probability(cause.probability),
+        "only": _probability(cause.only),
         "explains": _plain(asdict(cause.explains)),
     }
+
+
+def _set(cause_set: CauseSet) -> dict[str, Any]:
+    return {"components": list(cause_set.components), **_probability(cause_set.probability)}
+
+
+def _level(level: Level) -> dict[str, Any]:
+    nodes = [{"component": n.component, **_probability(n.probability)} for n in level.nodes]
+    return {"kind": level.kind, "nodes": nodes}
 
 
 def _attribution(attribution: ExcessAttribution | None) -> dict[str, Any] | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,12 +9,26 @@ from bayesrca.evidence import FAMILIES, VITALS, Evidence, FamilyTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.incident import Family
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
-from bayesrca.posterior.result import Dose, Explanation, OwnEvidence
+from bayesrca.posterior.explained import compute_explained_share
+from bayesrca.posterior.paths import find_hops, find_most_probable_path
+from bayesrca.posterior.result import (
+    Affected,
+    Dose,
+    ExplainedShare,
+    Explanation,
+    OwnEvidence,
+    PathEdge,
+)
+from bayesrca.posterior.summary import Members
 
 Floats = NDArray[np.float64]
 
 MEANS = "difference of means"
 """What the contrast of a vital is (`OwnEvidence.measure`)."""
+_RESOURCE, _LOAD, _LINK, _CRASH = "resource", "load", "link", "crash"
+"""Kinds of fault that an explanation has words of its own for."""
+LIKELY = 0.5
+"""Probability from which a component counts among those that the fault affected."""
 _MOST_VITALS = 3
 """Most vitals an explanation names."""
 _WORTH = 0.1
@@ -39,6 +51,8 @@ class Explainer:
         likelihood: the same, prepared.
         theta: [p] the unconstrained theta to explain at, e.g. its posterior mean.
         target: index of the target; None without one.
+        sets: the sets of several components among the hypotheses, in their order.
+        interval_mass: mass of the credible intervals, in (0, 1).
     """
 
     def __init__(
@@ -47,22 +61,31 @@ class Explainer:
         likelihood: PreparedLikelihood,
         theta: Floats,
         target: int | None,
+        sets: Members = (),
+        *,
+        interval_mass: float,
     ) -> None:
         self._evidence = evidence
+        self._likelihood = likelihood
+        self._theta = theta
         self._target = target
-        joint = likelihood.compute_footprint_log_joint(theta)
-        # [n, s]: all kinds of a component together.
-        by_kind = joint[:-1].reshape(-1, len(KINDS), joint.shape[1])
-        self._footprint = np.logaddexp.reduce(by_kind, axis=1).argmax(axis=1)
+        self._interval_mass = interval_mass
+        self._footprint_log_joint = _joint_of_components(
+            likelihood.compute_footprint_log_joint(theta), sets
+        )
+        self._footprint = self._footprint_log_joint.argmax(axis=1)
         self._own = likelihood.compute_own_log_ratios(theta)
         self._vital = likelihood.compute_vital_log_ratios(theta)
         self._at_fault = likelihood.compute_families_at_fault(theta)
         # With a target known, only paths in the alarm's family lead from a symptom to a cause.
         self._family = evidence.alarm_family if evidence.alarm_family is not None else 0
-        self._towards = _hops_to(evidence.families[self._family].edges, target)
+        self._towards = find_hops(evidence.families[self._family].edges, target)
 
-    def explain(self, i: int, kind: int) -> Explanation:
-        """Explain component i as the root of a fault of the given kind, an index into `KINDS`."""
+    def explain(self, i: int, kind: int, *, leading: bool = True) -> Explanation:
+        """Explain component i as the root of a fault of the given kind, an index into `KINDS`.
+
+        Only a leading cause is told which share it explains and how its fault spread.
+        """
         s = int(self._footprint[i])
         own = tuple(
             self._own_evidence(f, table, i, s)
@@ -70,19 +93,26 @@ class Explainer:
             if np.isfinite(table.contrast[i, s])
         ) + self._own_vitals(i, s)
         dose = self._dose(i, s, kind)
-        path = self._path(i)
+        # A fault on the way to a component leaves no excess of the component's own.
+        share = self._share(i, dose) if leading and KINDS[kind] != _LINK else None
+        edges, affected = self._spread(i, s, kind) if leading else ((), ())
+        path = (edges[0].source, *(e.target for e in edges)) if edges else self._path(i)
         reaches = None if self._target is None else bool(path)
         start, end = self._evidence.footprints[s]
         return Explanation(
             own=own,
             dose=dose,
+            explained_share=share,
             path=path,
+            edges=edges,
+            affected=affected,
             reaches_target=reaches,
             footprint=(float(start), float(end)),
             text=_sentence(
-                self._resource(i, s, kind) or self._silent(own, kind),
+                self._opening(i, s, kind) or self._silent(own, kind),
                 own,
                 dose,
+                share,
                 path,
                 reaches=reaches,
             ),
@@ -115,10 +145,24 @@ class Explainer:
             for row in loudest
         )
 
-    def _resource(self, i: int, s: int, kind: int) -> str:
-        """Say which resource is at fault; empty for another kind of fault."""
-        if kind < len(FAMILIES):
-            return ""
+    def _opening(self, i: int, s: int, kind: int) -> str:
+        """Say what a fault of this kind would be; empty where the kind's own series say it."""
+        if KINDS[kind] == _RESOURCE:
+            return self._resource(i, s)
+        if KINDS[kind] == _LOAD:
+            return "at fault: the demand on it"
+        if KINDS[kind] == _LINK:
+            return "at fault: the way to it, not the component itself"
+        if KINDS[kind] == _CRASH:
+            ratio = float(self._evidence.crash_log_ratio[i, s])
+            if ratio == 0.0:
+                return "crashed: nothing tells whether it fell silent"
+            what = "its telemetry fell silent" if ratio > 0.0 else "but its telemetry went on"
+            return f"crashed: {what} (log Bayes factor {ratio:.1f})"
+        return ""
+
+    def _resource(self, i: int, s: int) -> str:
+        """Say which resource is at fault."""
         table = self._evidence.vitals
         reported = np.unique(table.family[table.component == i])
         p = self._at_fault[i, reported, s]
@@ -136,6 +180,8 @@ class Explainer:
 
     def _silent(self, own: tuple[OwnEvidence, ...], kind: int) -> str:
         """Say so where a component reports nothing of the kind that it is taken to be."""
+        if kind >= len(FAMILIES):
+            return ""
         family = FAMILIES[kind].value
         if not own or any(e.family == family for e in own):
             return ""
@@ -160,6 +206,48 @@ class Explainer:
                 )
         return None
 
+    def _share(self, i: int, dose: Dose | None) -> ExplainedShare | None:
+        """Share of the target's excess, over all footprints in which i may be a cause."""
+        if dose is None or self._target is None:
+            return None
+        table = self._evidence.families[FAMILIES.index(Family(dose.family))]
+        both = [i, self._target]
+        return compute_explained_share(
+            dose.family,
+            table.excess[both],
+            table.dose_noise[both],
+            self._footprint_log_joint[i],
+            self._interval_mass,
+        )
+
+    def _spread(
+        self, i: int, s: int, kind: int
+    ) -> tuple[tuple[PathEdge, ...], tuple[Affected, ...]]:
+        """Return the most probable path to the target and who else was probably affected."""
+        f = self._family if self._target is not None or kind >= len(FAMILIES) else kind
+        nodes, p_affected, pairs, p_edge = self._likelihood.compute_path_probabilities(
+            self._theta, i, f, s
+        )
+        names = self._evidence.components
+        path = None
+        if self._target is not None:
+            path = find_most_probable_path(pairs, p_edge, i, self._target)
+        edges = tuple(
+            PathEdge(
+                source=names[pairs[e, 0]],
+                target=names[pairs[e, 1]],
+                family=FAMILIES[f].value,
+                probability=float(p_edge[e]),
+            )
+            for e in path or ()
+        )
+        affected = tuple(
+            Affected(component=names[nodes[j]], probability=float(p_affected[j]))
+            for j in np.argsort(-p_affected, kind="stable")
+            if p_affected[j] >= LIKELY and nodes[j] != i
+        )
+        return edges, affected
+
     def _path(self, i: int) -> tuple[str, ...]:
         if i not in self._towards:
             return ()
@@ -170,29 +258,26 @@ class Explainer:
         return tuple(names)
 
 
-def _hops_to(edges: NDArray[np.int64], target: int | None) -> dict[int, int | None]:
-    """Next hop towards the target along a shortest path, for every component that reaches it."""
-    hops: dict[int, int | None] = {}
-    if target is None:
-        return hops
-    into: dict[int, list[int]] = {}
-    for a, b in edges:
-        into.setdefault(int(b), []).append(int(a))
-    hops[target] = None
-    queue = deque([target])
-    while queue:
-        here = queue.popleft()
-        for before in sorted(into.get(here, ())):
-            if before not in hops:
-                hops[before] = here
-                queue.append(before)
-    return hops
+def _joint_of_components(joint: Floats, sets: Members) -> Floats:
+    """Log joint [n, s] of "component i is a cause", of any kind, alone or in a set, and footprint.
+
+    Args:
+        joint: [k, s] log joint of every hypothesis and footprint.
+        sets: the sets among the hypotheses.
+    """
+    n_singles = len(joint) - 1 - len(sets)
+    by_kind = joint[:n_singles].reshape(-1, len(KINDS), joint.shape[1])
+    out = np.asarray(np.logaddexp.reduce(by_kind, axis=1))
+    for members, row in zip(sets, joint[n_singles:-1], strict=True):
+        out[list(members)] = np.logaddexp(out[list(members)], row)
+    return out
 
 
 def _sentence(
     first: str,
     own: tuple[OwnEvidence, ...],
     dose: Dose | None,
+    share: ExplainedShare | None,
     path: tuple[str, ...],
     *,
     reaches: bool | None,
@@ -201,6 +286,8 @@ def _sentence(
     parts += _all_own_words(own) or ["no telemetry of its own in that interval"]
     if dose is not None:
         parts.append(_dose_words(dose))
+    if share is not None:
+        parts.append(_share_words(share))
     if reaches is None:
         parts.append("no target to reach")
     elif not reaches:
@@ -248,3 +335,11 @@ def _dose_words(d: Dose) -> str:
     amount = "excess waiting" if d.family == Family.LATENCY.value else "excess failures"
     unit = f" {d.unit}" if d.unit == "s" else ""
     return f"{amount} {d.cause:.3g}{unit} here, {d.target:.3g}{unit} at the target"
+
+
+def _share_words(share: ExplainedShare) -> str:
+    low, high = share.interval
+    words = f"explains {share.value:.0%} ({low:.0%} to {high:.0%}) of the target's excess"
+    if share.ratio > 1.05:
+        words += f", being {share.ratio:.2g} times as large"
+    return words

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayesrca.attribution.shares import ExcessAttribution
+from bayesrca.errors import UnknownComponentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,58 @@ class Dose:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedShare:
+    """Which share of the target's excess the cause's own excess accounts for.
+
+    A ratio of two doses. It is neither a probability nor the Shapley share of
+    `Answer.attribution`, which divides the target's excess among all components.
+
+    Attributes:
+        family: ``latency`` or ``errors``, of the doses compared.
+        value: mean of ``min(1, max(0, cause's dose / target's))`` over the footprints by their
+            posterior weight and over the noise of both doses, in [0, 1].
+        interval: central interval of the same, of mass `Answer.interval_mass`.
+        ratio: mean dose of the cause over mean dose of the target, not capped: above 1 where part
+            of the cause's excess was lost on its way.
+    """
+
+    family: str
+    value: float
+    interval: tuple[float, float]
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathEdge:
+    """One edge that carried the fault, in the direction in which faults travel.
+
+    Attributes:
+        source: name of the component it came from.
+        target: name of the component it went to.
+        family: signal family in which it travelled.
+        probability: that this edge carried the fault, given its cause and footprint.
+    """
+
+    source: str
+    target: str
+    family: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affected:
+    """A component that the fault affected, with the probability that it did.
+
+    Attributes:
+        component: its name.
+        probability: that it was affected, given the cause and its footprint.
+    """
+
+    component: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What speaks for one cause.
 
@@ -78,8 +131,16 @@ class Explanation:
         own: own evidence: latency and errors where the component reports them, then its (at most
             three) load, saturation and generic series that speak loudest for a resource fault.
         dose: excess work at cause and target, None when either does not report it.
+        explained_share: share of the target's excess that the cause accounts for; None without a
+            dose, for a fault on the way to the component, where the target's excess is within its
+            noise, and beyond the 10 most probable causes.
         path: component names from the cause to the target along which the fault can travel,
-            both ends included; empty when the graph has no such path or no target is known.
+            both ends included: the most probable path where ``edges`` are known, else a shortest.
+            Empty when the graph has no such path or no target is known.
+        edges: the edges of the most probable path, each with the probability that it carried the
+            fault; empty where that is not known, as it is of the 10 most probable causes only.
+        affected: the other components that the fault affected with probability .5 or more, most
+            probable first; empty likewise.
         reaches_target: whether such a path exists; None when the incident names no target.
         footprint: ``(start, end)`` in seconds of the most probable interval of the fault.
         text: the same in one plain sentence.
@@ -87,7 +148,10 @@ class Explanation:
 
     own: tuple[OwnEvidence, ...]
     dose: Dose | None
+    explained_share: ExplainedShare | None
     path: tuple[str, ...]
+    edges: tuple[PathEdge, ...]
+    affected: tuple[Affected, ...]
     reaches_target: bool | None
     footprint: tuple[float, float]
     text: str
@@ -99,9 +163,12 @@ class Cause:
 
     Attributes:
         component: its name.
-        kind: most probable fault kind, ``latency``, ``errors`` or ``resource``.
-        kinds: posterior probability of each kind jointly with this cause; sums to the value.
-        probability: posterior probability that this component is the cause.
+        kind: most probable fault kind of the component as the only cause, a key of ``kinds``.
+        kinds: posterior probability that the component is the only cause and its fault of this
+            kind, for each kind of `bayesrca.kernels.propagation.KINDS`; they sum to ``only``. The
+            model sums the kinds of several causes out.
+        probability: posterior probability that this component is a cause, alone or with others.
+        only: posterior probability that it is the only cause, at most ``probability``.
         explains: what speaks for it.
     """
 
@@ -109,7 +176,77 @@ class Cause:
     kind: str
     kinds: Mapping[str, float]
     probability: Probability
+    only: Probability
     explains: Explanation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseSet:
+    """Exactly these components as the causes, no other.
+
+    Attributes:
+        components: their names, in topology order; one or more.
+        probability: posterior probability that they and only they are the causes.
+    """
+
+    components: tuple[str, ...]
+    probability: Probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProbability:
+    """A component with all that it contains, as one place.
+
+    Attributes:
+        component: its name.
+        probability: posterior probability that it, or a component inside it at any depth, is a
+            cause; two causes in one place count once.
+    """
+
+    component: str
+    probability: Probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Probabilities at one level of the component hierarchy.
+
+    Attributes:
+        kind: kind of the components on it, e.g. ``host``.
+        nodes: every component of that kind, most probable first (ties by topology order). Causes
+            outside all of them are not counted here; nodes may share a set of causes, so the
+            probabilities may sum to more than one.
+    """
+
+    kind: str
+    nodes: tuple[NodeProbability, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguity:
+    """How far the posterior decides between its exclusive hypotheses.
+
+    Those are "exactly this component", "exactly this set of several" and "none of these"; kinds of
+    fault are not told apart. Their probabilities sum to one.
+
+    Attributes:
+        entropy: of their probabilities, in nats (>= 0).
+        effective: ``exp(entropy)``: as undecided as this many equally probable ones (>= 1).
+        credible: the fewest of them that together hold at least `credible_mass`, most probable
+            first, each by the names of its components; an empty name list is "none of these".
+        credible_mass: the mass they had to reach, .9.
+        word: ``clear`` (one holds the mass), ``two candidates`` (two do), ``no idea``
+            (``effective`` is above 10, or above nine tenths of the number of components plus one)
+            or ``ambiguous``.
+        text: the same in one plain sentence.
+    """
+
+    entropy: float
+    effective: float
+    credible: tuple[tuple[str, ...], ...]
+    credible_mass: float
+    word: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,15 +286,80 @@ class Diagnostics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootCausePosterior:
-    """Posterior over "this component is the cause" and "none of these".
+    """Posterior over sets of components as the causes, and "none of these".
+
+    A component is a cause alone or in a set, so the probabilities of ``causes`` may sum to more
+    than one; those of every considered set, single components included, and ``none`` sum to one.
 
     Attributes:
         causes: every component of the topology, most probable first (ties by topology order).
-        none: probability that no listed component is the cause.
+        none: probability that no listed component is a cause.
+        sets: the sets of one or more components that may be the causes, most probable first (ties:
+            single components first, in topology order): the first 10 and all others of 1e-6 or
+            more. A set that the model did not consider has no probability.
+        ambiguity: how far this decides.
+        levels: one for each kind of component of which one contains another, in the order of
+            `bayesrca.incident.ComponentKind`. Other kinds are places only of themselves.
     """
 
     causes: tuple[Cause, ...]
     none: Probability
+    sets: tuple[CauseSet, ...]
+    ambiguity: Ambiguity
+    levels: tuple[Level, ...]
+
+    def by_level(self, kind: str) -> tuple[NodeProbability, ...]:
+        """Return the places of one level, e.g. ``host``, most probable first.
+
+        Raises:
+            UnknownComponentError: no component of this kind contains another.
+        """
+        for level in self.levels:
+            if level.kind == kind:
+                return level.nodes
+        known = ", ".join(level.kind for level in self.levels) or "none"
+        msg = f"no {kind!r} component contains another; levels of this answer: {known}"
+        raise UnknownComponentError(msg, field="kind")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onset:
+    """When one component's telemetry began to move.
+
+    Attributes:
+        component: its name.
+        signal: name of the series it was read from.
+        time: the most probable moment, in seconds on the incident's clock.
+        lower: earliest moment within its uncertainty, at most ``time``.
+        upper: latest moment within its uncertainty, at least ``time``.
+        rank: 1 plus the number of components that moved earlier beyond all doubt, their ``upper``
+            before this ``lower``. Equal ranks are ties.
+    """
+
+    component: str
+    signal: str
+    time: float
+    lower: float
+    upper: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Whether anything moved more than normal telemetry does, asked before any cause is ranked.
+
+    Attributes:
+        target_p: how extreme the target's own telemetry is, in (0, 1], small when it is; None
+            without a target, or where it reports nothing.
+        incident_p: the same of all telemetry together.
+        anomalous: whether something is anomalous at all.
+        text: the same in one plain sentence.
+    """
+
+    target_p: float | None
+    incident_p: float
+    anomalous: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +375,8 @@ class Answer:
         attribution: Shapley shares of the target's excess, None where it has none that can be told
             (a note says why). A share is not a probability: read it beside the posterior, never
             as it.
+        alarm: whether anything is anomalous at all.
+        onsets: when components began to move, earliest first; those whose moment is known.
         notes: what was absent or assumed, one plain sentence each.
         seed: the seed that reproduces every number.
         versions: library name to version.
@@ -185,6 +389,8 @@ class Answer:
     interval_mass: float
     diagnostics: Diagnostics
     attribution: ExcessAttribution | None
+    alarm: Alarm
+    onsets: tuple[Onset, ...]
     notes: tuple[str, ...]
     seed: int
     versions: Mapping[str, str]
@@ -194,3 +400,12 @@ class Answer:
     def healthy(self) -> bool:
         """Whether every health gate passed; nothing may act on an unhealthy answer."""
         return self.diagnostics.healthy
+
+    @property
+    def may_act(self) -> bool:
+        """Whether automation may act on a probability of this answer at all.
+
+        Every health gate passed, and something is anomalous: where nothing is, the most probable
+        cause of nothing is no reason to act.
+        """
+        return self.healthy and self.alarm.anomalous

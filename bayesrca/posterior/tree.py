@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesrca.model.draws import Draws
+from bayesrca.model.draws import Draws, resample
+from bayesrca.model.log_prior import compute_log_prior, split_by_parameter
 from bayesrca.model.parameters import FAMILY_NAMES, PRIORS, natural_values
 from bayesrca.posterior.summary import RootProbabilities
 
@@ -26,9 +27,12 @@ def build_tree(
     """Build the tree behind an answer.
 
     Groups: ``posterior`` (parameters on their natural scale, dims chain, draw, family),
-    ``sample_stats``, and ``root_cause`` (p(component is the cause | theta) and p(none | theta) per
-    draw). The screen's weighted draws are in ``importance`` with their log weights; its
-    ``posterior`` and ``root_cause`` are resampled from them in proportion to the weights, as one
+    ``sample_stats``, ``log_prior`` (of each parameter, on the unconstrained scale),
+    ``log_likelihood`` (of theta, the root cause summed out) and ``root_cause``: per draw and given
+    theta, ``p_cause`` that a component is a cause, ``p_only`` that it is the only one, ``p_set``
+    that exactly a set of several is (coordinate ``set``: positions on ``component``, joined by
+    ``+``) and ``p_none``. The screen's weighted draws are in ``importance`` with their log weights;
+    its other groups are resampled from them in proportion to the weights, as one
     chain.
 
     Args:
@@ -43,14 +47,25 @@ def build_tree(
     groups: dict[str, Any] = {}
     pick = _resample(draws, seed) if draws.is_screen else None
     groups["posterior"] = _dataset(xr, _take(natural_values(draws.thetas), pick))
-    by_draw = _take({"p": root.by_draw}, pick)["p"]
+    given = {"any": root.by_draw, "only": root.only_by_draw, "set": root.sets_by_draw}
+    p = _take(given, pick)
     groups["root_cause"] = xr.Dataset(
         {
-            "p_cause": (("chain", "draw", "component"), by_draw[..., :-1]),
-            "p_none": (("chain", "draw"), by_draw[..., -1]),
+            "p_cause": (("chain", "draw", "component"), p["any"][..., :-1]),
+            "p_only": (("chain", "draw", "component"), p["only"]),
+            "p_set": (("chain", "draw", "set"), p["set"]),
+            "p_none": (("chain", "draw"), p["any"][..., -1]),
         },
-        coords={**_coords(by_draw), "component": list(components)},
+        coords={
+            **_coords(p["any"]),
+            "component": list(components),
+            "set": ["+".join(map(str, members)) for members in root.members],
+        },
     )
+    log_prior = split_by_parameter(compute_log_prior(draws.thetas))
+    groups["log_prior"] = _dataset(xr, _take(log_prior, pick))
+    likelihood = _take({"theta": draws.log_likelihood}, pick)
+    groups["log_likelihood"] = _dataset(xr, likelihood).drop_vars("family")
     if draws.is_screen:
         weighted = {**natural_values(draws.thetas), "log_weight": draws.log_weights}
         groups["importance"] = _dataset(xr, weighted)
@@ -78,12 +93,9 @@ def _coords(values: Any) -> dict[str, Any]:
 
 
 def _resample(draws: Draws, seed: int) -> Any:
-    """Systematic resampling (Kitagawa 1996): flat indices, [1, number of draws], shuffled."""
+    """Flat indices, [1, number of draws], shuffled: neighbours are no chain."""
     rng = np.random.default_rng(seed)
-    w = draws.weights.ravel()
-    points = (np.arange(w.size) + rng.random()) / w.size
-    index = np.minimum(np.searchsorted(np.cumsum(w), points), w.size - 1)
-    return rng.permutation(index)[None, :]
+    return rng.permutation(resample(draws, draws.log_weights.size, rng))[None, :]
 
 
 def _take(values: Mapping[str, Any], pick: Any) -> dict[str, Any]:

@@ -8,18 +8,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bayesrca.posterior.result import Answer, Cause, Probability
+from bayesrca.posterior.onsets import say_first
+from bayesrca.posterior.result import Answer, Cause, CauseSet, Probability
 
 SHOWN = 5
 """Causes listed in full."""
-LIKELY = 0.9
-"""The shortest list of causes that together hold this much is named in the verdict."""
+SHOWN_KINDS = 3
+"""Kinds of fault named where none holds most of the probability."""
 WORTH = 0.01
-"""Shapley values below this part of the excess, either way, are summed up."""
+"""Shapley values below this part of the excess, either way, are summed up; so are sets of several
+causes below this probability."""
 
 
 def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
-    """Return an answer as a rich renderable: verdict, ranking, shares, reasons, health, notes.
+    """Return an answer as a rich renderable, the verdict first and the notes last.
 
     Args:
         answer: what to show.
@@ -31,8 +33,11 @@ def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
         Text(),
         _ranking(answer, shown),
         Text(),
+        *_sets(answer, shown),
+        *_places(answer),
         *_shares(answer, shown),
         _reasons(answer, shown),
+        *_order(answer, shown),
         Text(),
         _health(answer),
     ]
@@ -44,6 +49,10 @@ def verdict(answer: Answer) -> str:
     """Return the answer in one or two plain sentences."""
     causes, none = answer.posterior.causes, answer.posterior.none
     best = causes[0]
+    if not answer.alarm.anomalous:
+        return (
+            f"{answer.alarm.text} What follows ranks the causes there would be: do not act on it."
+        )
     if none.value > best.probability.value:
         first = (
             f'Most probably "none of these" ({none.value:.0%}): no listed component explains it. '
@@ -52,36 +61,30 @@ def verdict(answer: Answer) -> str:
     else:
         first = (
             f"{best.component} is the most probable cause ({best.probability.value:.0%}, "
-            f"{_kind_words(best)})."
+            f"{_kind_words(best)}){_company(answer)}."
         )
-    n = smallest_set(answer)
-    if n == 1:
-        second = ""
-    else:
-        second = f" Ambiguous: {n} hypotheses are needed to hold {LIKELY:.0%} of the probability."
+    ambiguity = answer.posterior.ambiguity
+    second = "" if ambiguity.word == "clear" else f" {ambiguity.text}"
     if not answer.healthy:
         second += " DO NOT ACT on this: the computation failed its health checks."
     return first + second
 
 
 def _kind_words(cause: Cause) -> str:
-    """Name the kind where it holds most of the cause's probability, else say how it divides."""
-    if cause.kinds[cause.kind] > 0.5 * cause.probability.value:
+    """Name the kind where it holds most of being the only cause, else say how it divides."""
+    if cause.kinds[cause.kind] > 0.5 * cause.only.value:
         return f"{cause.kind} fault"
-    parts = sorted(cause.kinds.items(), key=lambda item: -item[1])
+    parts = sorted(cause.kinds.items(), key=lambda item: -item[1])[:SHOWN_KINDS]
     return f"kind unclear: {', '.join(f'{kind} {p:.0%}' for kind, p in parts)}"
 
 
-def smallest_set(answer: Answer) -> int:
-    """Number of most probable hypotheses, "none of these" included, that hold `LIKELY`."""
-    values = [c.probability.value for c in answer.posterior.causes]
-    total = 0.0
-    ranked = sorted([*values, answer.posterior.none.value], reverse=True)
-    for n, p in enumerate(ranked, start=1):
-        total += p
-        if total >= LIKELY:
-            return n
-    return len(ranked)
+def _company(answer: Answer) -> str:
+    """Say with whom the first cause acts, where it is in the most probable set of all."""
+    best, (top, *_) = answer.posterior.causes[0], answer.posterior.sets
+    others = [name for name in top.components if name != best.component]
+    if not others or best.component not in top.components:
+        return ""
+    return f", together with {' and '.join(others)} ({top.probability.value:.0%})"
 
 
 def _ranking(answer: Answer, shown: int) -> Table:
@@ -105,6 +108,35 @@ def _ranking(answer: Answer, shown: int) -> Table:
 
 def _cells(p: Probability) -> tuple[str, str, str]:
     return f"{p.value:.3f}", f"{p.mcse:.4f}", f"{p.interval[0]:.3f} - {p.interval[1]:.3f}"
+
+
+def _sets(answer: Answer, shown: int) -> list[RenderableType]:
+    """Set out several causes at once, where that has a probability worth telling."""
+    if not any(len(s.components) > 1 and s.probability.value >= WORTH for s in _listed(answer)):
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("exactly these are the causes", overflow="fold")
+    table.add_column("probability", justify="right")
+    table.add_column("MC error", justify="right")
+    table.add_column(f"{100 * answer.interval_mass:g}% interval", justify="right")
+    for s in _listed(answer)[:shown]:
+        table.add_row(" + ".join(s.components), *_cells(s.probability))
+    return [table, Text()]
+
+
+def _places(answer: Answer) -> list[RenderableType]:
+    """Say in which host, service or other container the cause is."""
+    lines: list[RenderableType] = []
+    for level in answer.posterior.levels:
+        named = [(n.component, n.probability.value) for n in level.nodes]
+        worth = [(name, p) for name, p in named if p >= WORTH]
+        if worth:
+            lines.append(Text(f"a cause in {level.kind}: {_listing(worth)}"))
+    return [*lines, Text()] if lines else []
+
+
+def _listed(answer: Answer) -> list[CauseSet]:
+    return [s for s in answer.posterior.sets if s.probability.value >= WORTH]
 
 
 def _shares(answer: Answer, shown: int) -> list[RenderableType]:
@@ -145,11 +177,40 @@ def _reasons(answer: Answer, shown: int) -> RenderableType:
     return Group(*lines)
 
 
+def _order(answer: Answer, shown: int) -> list[RenderableType]:
+    """Say who moved first, and set out the order."""
+    first = say_first(answer.onsets, _clock)
+    if not first:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("order", "component", "series", "moved at", "between"):
+        table.add_column(head, overflow="fold")
+    for o in answer.onsets[:shown]:
+        between = f"{_clock(o.lower)} and {_clock(o.upper)}"
+        table.add_row(str(o.rank), o.component, o.signal, _clock(o.time), between)
+    return [Text(), Text("Order of onset", style="bold"), Text(f"  {first}"), table]
+
+
 def _where(cause: Cause) -> str:
     start, end = cause.explains.footprint
     when = f"active {_clock(start)} to {_clock(end)}"
-    path = cause.explains.path
-    return f"{when}; path: {' -> '.join(path)}" if len(path) > 1 else when
+    told = cause.explains
+    if told.edges:
+        steps = [f"{e.target} ({e.probability:.0%})" for e in told.edges]
+        when += f"; most probable path: {' -> '.join([told.path[0], *steps])}"
+    elif len(told.path) > 1:
+        when += f"; path: {' -> '.join(told.path)}"
+    others = [a for a in told.affected if a.component not in told.path]
+    if others:
+        when += f"; also affected: {_listing([(a.component, a.probability) for a in others])}"
+    return when
+
+
+def _listing(named: list[tuple[str, float]]) -> str:
+    """Names with their probabilities, the first few of many."""
+    words = [f"{name} ({p:.0%})" for name, p in named[:SHOWN]]
+    more = len(named) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more else "")
 
 
 def _clock(seconds: float) -> str:

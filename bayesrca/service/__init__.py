@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bayesrca.config import LearnedPrior
 from bayesrca.service.options import DEFAULT_PORT, ServiceOptions
 from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
 
@@ -18,6 +19,7 @@ def serve(
     warm: bool = True,
     insecure: bool = False,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    prior: LearnedPrior | None = None,
 ) -> None:
     """Serve both services until SIGTERM or SIGINT, then drain and return.
 
@@ -33,6 +35,8 @@ def serve(
         warm: compile the model before saying ready; without it, the first NUTS call pays for it.
         insecure: allow plaintext, unauthenticated service beyond this machine.
         max_message_bytes: largest request accepted and response sent, 1 KiB to 1 GiB.
+        prior: a learned prior that every analysis uses (`bayesrca.model.prior_file.load_prior`);
+            None for the built-in one.
 
     Raises:
         InvalidSettingsError: an option outside its range.
@@ -51,5 +55,6 @@ def serve(
             warm=warm,
             insecure=insecure,
             max_message_bytes=max_message_bytes,
+            prior=prior,
         )
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from bayesrca.errors import BayesRcaError
+from bayesrca.model.prior_file import load_prior
 from bayesrca.service.app import run
 from bayesrca.service.options import ServiceOptions
 
@@ -25,6 +27,7 @@ def main() -> int:
     parser.add_argument("--max-message-bytes", type=int, default=defaults.max_message_bytes)
     parser.add_argument("--drain-seconds", type=float, default=defaults.drain_seconds)
     parser.add_argument("--grace-seconds", type=float, default=defaults.grace_seconds)
+    parser.add_argument("--prior", type=lambda path: load_prior(Path(path)))
     # What the workers run: for tests of the service that must not wait for real analyses.
     parser.add_argument("--analyzer", default=defaults.analyzer, help=argparse.SUPPRESS)
     parser.add_argument("--warmer", default=defaults.warmer, help=argparse.SUPPRESS)

@@ -59,7 +59,8 @@ class _Server:
         self._pool = WorkerPool(options, self._on_change)
         server = grpc.aio.server(options=_channel_options(options.max_message_bytes))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        server.add_generic_rpc_handlers(Handlers(self._pool, options.cores).generic_handlers())
+        handlers = Handlers(self._pool, options.cores, options.prior)
+        server.add_generic_rpc_handlers(handlers.generic_handlers())
         if options.reflection:
             names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
@@ -82,6 +83,8 @@ class _Server:
             f"messages up to {options.max_message_bytes} bytes, "
             f"reflection {'on' if options.reflection else 'off'}"
         )
+        if options.prior is not None:
+            _say(f"the parameters' prior is {options.prior.label}")
         _say(f"listening on {options.address(port)}")
         _say("warming the model; calls that need it wait" if options.warm else "no warm-up")
 

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -14,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
-from bayesrca.config import Settings
+from bayesrca.config import LearnedPrior, Settings
 from bayesrca.errors import (
     BayesRcaError,
     IncidentFormatError,
@@ -58,11 +59,13 @@ class Handlers:
     Args:
         pool: computes the answers.
         cores: threads one call may use.
+        prior: the learned prior that analyses use; None for the built-in one.
     """
 
-    def __init__(self, pool: WorkerPool, cores: int) -> None:
+    def __init__(self, pool: WorkerPool, cores: int, prior: LearnedPrior | None = None) -> None:
         self._pool = pool
         self._cores = cores
+        self._prior = prior
 
     def generic_handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """Return what a `grpc.aio.Server` takes."""
@@ -102,7 +105,10 @@ class Handlers:
         try:
             # Before the request is read: a server that is full must not get busier by saying so.
             self._pool.check()
-            call = Call(rpc, request, await asyncio.to_thread(read, request, self._cores))
+            settings = await asyncio.to_thread(read, request, self._cores)
+            if isinstance(settings, Settings):
+                settings = replace(settings, prior=self._prior)
+            call = Call(rpc, request, settings)
             # Awaited without a shield: when the caller goes, gRPC cancels this coroutine and with
             # it the ticket, wherever it is.
             return await self._pool.submit(call, expires).response

@@ -7,6 +7,7 @@ import math
 import os
 from dataclasses import dataclass
 
+from bayesrca.config import LearnedPrior
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
 
@@ -28,6 +29,7 @@ class ServiceOptions:
         max_message_bytes: largest request and response, 1 KiB to 1 GiB.
         drain_seconds: how long running and waiting calls may take after SIGTERM, >= 0.
         grace_seconds: how long a worker may take to obey a cancellation before it is killed, > 0.
+        prior: a learned prior that every analysis uses, or None for the built-in one.
         analyzer: ``module:function`` that a worker calls like `bayesrca.analysis.analyze`.
         warmer: ``module:function`` that a worker calls, without arguments, to warm up.
 
@@ -45,6 +47,7 @@ class ServiceOptions:
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
     drain_seconds: float = 30.0
     grace_seconds: float = 1.0
+    prior: LearnedPrior | None = None
     analyzer: str = "bayesrca.analysis:analyze"
     warmer: str = "bayesrca.model:warm"
 

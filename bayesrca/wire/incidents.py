@@ -14,6 +14,7 @@ from bayesrca.incident import (
     Edge,
     Event,
     Incident,
+    Run,
     Signal,
     Target,
     TimeWindow,
@@ -35,11 +36,17 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
         events=[_encode_event(e) for e in incident.events],
     )
     axes: dict[bytes, int] = {}
-    for signal in incident.signals:
-        axis = axes.setdefault(signal.timestamps.tobytes(), len(axes))
-        if axis == len(message.time_axes):
-            message.time_axes.append(encode_tensor(signal.timestamps))
-        message.signals.append(_encode_signal(signal, axis))
+
+    def encode(signals: Sequence[Signal]) -> list[incident_pb2.Signal]:
+        for signal in signals:
+            axis = axes.setdefault(signal.timestamps.tobytes(), len(axes))
+            if axis == len(message.time_axes):
+                message.time_axes.append(encode_tensor(signal.timestamps))
+        return [_encode_signal(s, axes[s.timestamps.tobytes()]) for s in signals]
+
+    message.signals.extend(encode(incident.signals))
+    for run in incident.normal_runs:
+        message.normal_runs.add(name=run.name, signals=encode(run.signals))
     for name in ("baseline", "window"):
         window: TimeWindow | None = getattr(incident, name)
         if window is not None:
@@ -80,6 +87,10 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
         for i, s in enumerate(message.signals)
     )
     events = tuple(_decode_event(e, f"{field}.events[{i}]") for i, e in enumerate(message.events))
+    runs = tuple(
+        _decode_run(r, axes, field, f"{field}.normal_runs[{i}]")
+        for i, r in enumerate(message.normal_runs)
+    )
     baseline = window = target = None
     if message.HasField("baseline"):
         baseline = _decode_window(message.baseline, f"{field}.baseline")
@@ -96,6 +107,7 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
             baseline=baseline,
             window=window,
             target=target,
+            normal_runs=runs,
         )
 
 
@@ -179,6 +191,17 @@ def _decode_signal(
             unit=message.unit,
             edge=edge,
         )
+
+
+def _decode_run(
+    message: incident_pb2.Run, axes: Sequence[NDArray[np.float64]], root: str, field: str
+) -> Run:
+    signals = tuple(
+        _decode_signal(s, axes, root, f"{field}.signals[{i}]")
+        for i, s in enumerate(message.signals)
+    )
+    with located(field):
+        return Run(message.name, signals)
 
 
 def _encode_event(event: Event) -> incident_pb2.Event:

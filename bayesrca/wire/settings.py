@@ -6,6 +6,7 @@ from typing import Any
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Settings
+from bayesrca.errors import InvalidSettingsError
 from bayesrca.wire.paths import located
 from bayesrca.wire.vocabulary import METHODS
 
@@ -23,11 +24,20 @@ _SAME = (
     "interval_mass",
     "max_bins",
     "max_width",
+    "max_causes",
+    "set_candidates",
 )
 
 
 def encode_settings(settings: Settings) -> pb.AnalysisSettings:
-    """Return settings as a message that leaves nothing to the server's defaults but ``cores``."""
+    """Return settings as a message that leaves nothing to the server's defaults but ``cores``.
+
+    Raises:
+        InvalidSettingsError: the settings hold a learned prior, which a server chooses for itself.
+    """
+    if settings.prior is not None:
+        msg = "a server uses the prior file it was started with (bayesrca serve --prior)"
+        raise InvalidSettingsError(msg, field="prior")
     message = pb.AnalysisSettings(
         method=METHODS.number(settings.method),
         deadline_seconds=settings.deadline,

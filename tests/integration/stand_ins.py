@@ -19,8 +19,11 @@ from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, CancelledError, NoEvidenceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import (
+    Alarm,
+    Ambiguity,
     Answer,
     Cause,
+    CauseSet,
     Diagnostics,
     Explanation,
     Probability,
@@ -56,8 +59,17 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             probability=Probability(
                 value=float(share), mcse=float(rng.random()), interval=(0.0, float(share))
             ),
+            only=Probability(value=float(share), mcse=0.0, interval=(0.0, float(share))),
             explains=Explanation(
-                own=(), dose=None, path=(), reaches_target=None, footprint=(0.0, 1.0), text=""
+                own=(),
+                dose=None,
+                explained_share=None,
+                path=(),
+                edges=(),
+                affected=(),
+                reaches_target=None,
+                footprint=(0.0, 1.0),
+                text="",
             ),
         )
         for name, share in zip(names, shares, strict=False)
@@ -68,6 +80,16 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
         posterior=RootCausePosterior(
             causes=causes,
             none=Probability(value=float(shares[-1]), mcse=0.0, interval=(0.0, 1.0)),
+            sets=tuple(CauseSet(components=(c.component,), probability=c.only) for c in causes),
+            ambiguity=Ambiguity(
+                entropy=0.7,
+                effective=2.0,
+                credible=((names[0],), ()),
+                credible_mass=0.9,
+                word="two candidates",
+                text="made up",
+            ),
+            levels=(),
         ),
         interval_mass=settings.interval_mass,
         diagnostics=Diagnostics(
@@ -84,6 +106,8 @@ def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:
             max_width=2,
         ),
         attribution=None,
+        alarm=Alarm(target_p=None, incident_p=0.01, anomalous=True, text="made up"),
+        onsets=(),
         notes=(repr(settings),),
         seed=seed,
         versions={"worker": str(os.getpid())},

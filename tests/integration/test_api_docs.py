@@ -39,7 +39,7 @@ def test_the_python_example_runs(
     exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "none of these: " in printed
-    assert "healthy: True" in printed
+    assert "may act: True" in printed
 
 
 def test_the_python_example_of_an_attribution_runs(

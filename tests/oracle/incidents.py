@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import VITALS, Evidence, FamilyTable, VitalTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable, StateTable, VitalTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
 
@@ -52,9 +52,14 @@ def make_evidence(
         footprint_log_prior=np.full(s, -np.log(s)),
         target=target,
         alarm_family=alarm_family,
+        alarm_in_vitals=False,
         families=tables,
         vitals=VitalTable.empty(s) if vitals is None else vitals,
+        states=StateTable.empty(s),
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
+        crash_log_ratio=np.zeros((n, s)),
+        root_log_prior=np.zeros(n),
+        unconnected=np.zeros(n, dtype=bool),
         request_rate=np.full((n, s), np.nan),
         notes=(),
     )

@@ -13,6 +13,8 @@ Seeds and numbers of replicates were fixed before the first run. A level of 1% i
 statistics of a test.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,7 +73,7 @@ def test_the_test_can_fail() -> None:
 
 
 def _replace(replicates: Replicates, log_probability: list[np.ndarray]) -> Replicates:
-    return Replicates(replicates.ranks, replicates.truth, log_probability, replicates.pareto_k)
+    return replace(replicates, log_probability=log_probability)
 
 
 def _sharpen(log_p: np.ndarray, power: float) -> np.ndarray:

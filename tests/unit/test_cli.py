@@ -325,6 +325,15 @@ def test_wrong_usage(bayesrca: Run, arguments: tuple[str, ...]) -> None:
     assert "Error" in done.stderr
 
 
+def test_normal_runs_are_read(screen: Run, folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "normal"
+    line = check_refused(screen(folder, "--normal-runs", runs))
+    assert f"{runs}: does not exist" in line
+    (runs / "monday").mkdir(parents=True)
+    shutil.copy(folder / "metrics.parquet", runs / "monday")
+    assert screen(folder, "--normal-runs", runs).returncode == 0
+
+
 def test_evidence_prints_the_table_and_its_alarm(bayesrca: Run) -> None:
     done = bayesrca("evidence", EXAMPLE)
     assert done.returncode == 0

@@ -31,7 +31,7 @@ SHARES = ("target_accept", "retry_target_accept", "none_prior", "interval_mass")
 
 def test_every_number_has_a_checked_range() -> None:
     names = {f.name for f in dataclasses.fields(Settings)}
-    assert names == {*RANGES, *SHARES, "method", "deadline"}
+    assert names == {*RANGES, *SHARES, "method", "deadline", "prior"}
 
 
 @pytest.mark.parametrize("name", RANGES)

@@ -190,6 +190,106 @@ class Dose(_message.Message):
 Global___Dose: _TypeAlias = Dose  # noqa: Y015
 
 @_typing.final
+class ExplainedShare(_message.Message):
+    """Which share of the target's excess the cause's own excess accounts for: a ratio of two doses,
+    neither a probability nor a Shapley share.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """`latency` or `errors`, of the doses compared."""
+    value: _builtins.float
+    """Mean over footprints and the noise of both doses of their ratio, cut to [0, 1]."""
+    ratio: _builtins.float
+    """Mean dose of the cause over mean dose of the target, not cut: above 1 where part of the cause's
+    excess was lost on its way.
+    """
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Central interval of the same, of mass `Answer.interval_mass`."""
+
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        value: _builtins.float = ...,
+        interval: Global___Interval | None = ...,
+        ratio: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "interval", b"interval", "ratio", b"ratio", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedShare: _TypeAlias = ExplainedShare  # noqa: Y015
+
+@_typing.final
+class PathEdge(_message.Message):
+    """One edge that carried the fault, in the direction in which faults travel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Name of the component it came from."""
+    target: _builtins.str
+    """Name of the component it went to."""
+    family: _builtins.str
+    """Signal family in which it travelled."""
+    probability: _builtins.float
+    """Probability that this edge carried the fault, given its cause and footprint."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        family: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "probability", b"probability", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathEdge: _TypeAlias = PathEdge  # noqa: Y015
+
+@_typing.final
+class AffectedComponent(_message.Message):
+    """A component that the fault affected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    probability: _builtins.float
+    """Probability that it was affected, given the cause and its footprint."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AffectedComponent: _TypeAlias = AffectedComponent  # noqa: Y015
+
+@_typing.final
 class Explanation(_message.Message):
     """What speaks for one cause."""
 
@@ -201,6 +301,9 @@ class Explanation(_message.Message):
     REACHES_TARGET_FIELD_NUMBER: _builtins.int
     FOOTPRINT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    EXPLAINED_SHARE_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    AFFECTED_FIELD_NUMBER: _builtins.int
     reaches_target: _builtins.bool
     """Whether such a path exists. Absent when the incident names no target."""
     text: _builtins.str
@@ -218,12 +321,31 @@ class Explanation(_message.Message):
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Component names from the cause to the target, both included, along which the fault can
-        travel. Empty when the graph has no such path or no target is known.
+        travel: the most probable path where `edges` are known, else a shortest one. Empty when the
+        graph has no such path or no target is known.
         """
 
     @_builtins.property
     def footprint(self) -> _incident_pb2.TimeWindow:
         """Most probable interval of the fault. Start and end may coincide."""
+
+    @_builtins.property
+    def explained_share(self) -> Global___ExplainedShare:
+        """Share of the target's excess. Absent without a dose, for a fault on the way to the component,
+        where the target's excess is within its noise, and but for the 10 most probable causes.
+        """
+
+    @_builtins.property
+    def edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathEdge]:
+        """Edges of the most probable path to the target, in its order. Empty where they are not known, as
+        they are of the 10 most probable causes only.
+        """
+
+    @_builtins.property
+    def affected(self) -> _containers.RepeatedCompositeFieldContainer[Global___AffectedComponent]:
+        """The other components affected with probability 0.5 or more, most probable first; empty
+        likewise.
+        """
 
     def __init__(
         self,
@@ -234,17 +356,24 @@ class Explanation(_message.Message):
         reaches_target: _builtins.bool | None = ...,
         footprint: _incident_pb2.TimeWindow | None = ...,
         text: _builtins.str = ...,
+        explained_share: Global___ExplainedShare | None = ...,
+        edges: _abc.Iterable[Global___PathEdge] | None = ...,
+        affected: _abc.Iterable[Global___AffectedComponent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_reaches_target", b"_reaches_target", "dose", b"dose", "footprint", b"footprint", "reaches_target", b"reaches_target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "dose", b"dose", "explained_share", b"explained_share", "footprint", b"footprint", "reaches_target", b"reaches_target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_reaches_target", b"_reaches_target", "dose", b"dose", "footprint", b"footprint", "own", b"own", "path", b"path", "reaches_target", b"reaches_target", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "affected", b"affected", "dose", b"dose", "edges", b"edges", "explained_share", b"explained_share", "footprint", b"footprint", "own", b"own", "path", b"path", "reaches_target", b"reaches_target", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dose: _TypeAlias = _typing.Literal["dose"]  # noqa: Y015
     _WhichOneofArgType__dose: _TypeAlias = _typing.Literal["_dose", b"_dose"]  # noqa: Y015
+    _WhichOneofReturnType__explained_share: _TypeAlias = _typing.Literal["explained_share"]  # noqa: Y015
+    _WhichOneofArgType__explained_share: _TypeAlias = _typing.Literal["_explained_share", b"_explained_share"]  # noqa: Y015
     _WhichOneofReturnType__reaches_target: _TypeAlias = _typing.Literal["reaches_target"]  # noqa: Y015
     _WhichOneofArgType__reaches_target: _TypeAlias = _typing.Literal["_reaches_target", b"_reaches_target"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dose) -> _WhichOneofReturnType__dose | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__explained_share) -> _WhichOneofReturnType__explained_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reaches_target) -> _WhichOneofReturnType__reaches_target | None: ...
 
@@ -252,16 +381,18 @@ Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
 
 @_typing.final
 class KindProbability(_message.Message):
-    """Share of a cause's probability that belongs to one kind of fault."""
+    """Share of the probability of being the only cause that belongs to one kind of fault."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Fault kind: `latency`, `errors` or `resource`."""
+    """Fault kind: `latency`, `errors`, `resource` or, where the server's model knows them, `load`,
+    `link` or `crash`. A string, because versions may add kinds.
+    """
     probability: _builtins.float
-    """Posterior probability that the component is the cause and the fault is of this kind."""
+    """Posterior probability that the component is the only cause and its fault of this kind."""
     def __init__(
         self,
         *,
@@ -287,21 +418,26 @@ class Cause(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     EXPLAINS_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
     component: _builtins.str
     """Its name."""
     kind: _builtins.str
-    """Most probable fault kind; one of `kinds`."""
+    """Most probable fault kind of the component as the only cause; one of `kinds`."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindProbability]:
-        """Probability by fault kind, each kind once; they add up to `probability.value`."""
+        """Probability by fault kind, each kind once; they add up to `only.value`."""
 
     @_builtins.property
     def probability(self) -> Global___Probability:
-        """Posterior probability that this component is the cause."""
+        """Posterior probability that this component is a cause, alone or together with others."""
 
     @_builtins.property
     def explains(self) -> Global___Explanation:
         """What speaks for it."""
+
+    @_builtins.property
+    def only(self) -> Global___Probability:
+        """Posterior probability that it is the only cause; at most `probability`."""
 
     def __init__(
         self,
@@ -311,40 +447,223 @@ class Cause(_message.Message):
         kinds: _abc.Iterable[Global___KindProbability] | None = ...,
         probability: Global___Probability | None = ...,
         explains: Global___Explanation | None = ...,
+        only: Global___Probability | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["explains", b"explains", "probability", b"probability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explains", b"explains", "only", b"only", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "explains", b"explains", "kind", b"kind", "kinds", b"kinds", "probability", b"probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "explains", b"explains", "kind", b"kind", "kinds", b"kinds", "only", b"only", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Cause: _TypeAlias = Cause  # noqa: Y015
 
 @_typing.final
+class CauseSet(_message.Message):
+    """Exactly these components as the causes, no other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their names, in topology order; one or more."""
+
+    @_builtins.property
+    def probability(self) -> Global___Probability:
+        """Posterior probability that they, and only they, are the causes."""
+
+    def __init__(
+        self,
+        *,
+        components: _abc.Iterable[_builtins.str] | None = ...,
+        probability: Global___Probability | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["probability", b"probability"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CauseSet: _TypeAlias = CauseSet  # noqa: Y015
+
+@_typing.final
+class NodeProbability(_message.Message):
+    """A component with all that it contains, as one place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def probability(self) -> Global___Probability:
+        """Posterior probability that it, or a component inside it at any depth, is a cause. Two causes in
+        one place count once.
+        """
+
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        probability: Global___Probability | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["probability", b"probability"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeProbability: _TypeAlias = NodeProbability  # noqa: Y015
+
+@_typing.final
+class Level(_message.Message):
+    """Probabilities at one level of the component hierarchy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    kind: _incident_pb2.ComponentKind.ValueType
+    """Kind of the components on it."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeProbability]:
+        """Every component of that kind, most probable first; ties in topology order. Causes outside all
+        of them are not counted here, and a set of causes may lie in several.
+        """
+
+    def __init__(
+        self,
+        *,
+        kind: _incident_pb2.ComponentKind.ValueType = ...,
+        nodes: _abc.Iterable[Global___NodeProbability] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Level: _TypeAlias = Level  # noqa: Y015
+
+@_typing.final
+class Hypothesis(_message.Message):
+    """One of the exclusive hypotheses whose probabilities add up to 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The components that are the causes, and the only ones; empty: none of those listed."""
+
+    def __init__(
+        self,
+        *,
+        components: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hypothesis: _TypeAlias = Hypothesis  # noqa: Y015
+
+@_typing.final
+class Ambiguity(_message.Message):
+    """How far the posterior decides between its exclusive hypotheses: exactly one component, exactly
+    one set of several, none of these. Kinds of fault are not told apart.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTROPY_NATS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    CREDIBLE_FIELD_NUMBER: _builtins.int
+    CREDIBLE_MASS_FIELD_NUMBER: _builtins.int
+    WORD_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    entropy_nats: _builtins.float
+    """Entropy of their probabilities, in nats, >= 0."""
+    effective: _builtins.float
+    """e to the entropy, >= 1: as undecided as this many equally probable hypotheses."""
+    credible_mass: _builtins.float
+    """The mass they had to reach, in (0, 1)."""
+    word: _builtins.str
+    """`clear`, `two candidates`, `ambiguous` or `no idea`."""
+    text: _builtins.str
+    """The same in one plain sentence."""
+    @_builtins.property
+    def credible(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hypothesis]:
+        """The fewest hypotheses that together hold `credible_mass`, most probable first."""
+
+    def __init__(
+        self,
+        *,
+        entropy_nats: _builtins.float = ...,
+        effective: _builtins.float = ...,
+        credible: _abc.Iterable[Global___Hypothesis] | None = ...,
+        credible_mass: _builtins.float = ...,
+        word: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credible", b"credible", "credible_mass", b"credible_mass", "effective", b"effective", "entropy_nats", b"entropy_nats", "text", b"text", "word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ambiguity: _TypeAlias = Ambiguity  # noqa: Y015
+
+@_typing.final
 class RootCausePosterior(_message.Message):
-    """Posterior over "this component is the cause" and "none of these"."""
+    """Posterior over sets of components as the causes, and "none of these". A component is a cause alone
+    or in a set, so the probabilities of `causes` may add up to more than 1.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAUSES_FIELD_NUMBER: _builtins.int
     NONE_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
+    AMBIGUITY_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cause]:
         """Every component of the topology, most probable first; ties in topology order."""
 
     @_builtins.property
     def none(self) -> Global___Probability:
-        """Probability that no listed component is the cause."""
+        """Probability that no listed component is a cause."""
+
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___CauseSet]:
+        """Sets of one or more components, most probable first: the first 10 and all others with a
+        probability of at least 1e-6. All considered sets and `none` add up to 1.
+        """
+
+    @_builtins.property
+    def ambiguity(self) -> Global___Ambiguity:
+        """How far this decides."""
+
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]:
+        """One for each kind of component of which one contains another; each kind once."""
 
     def __init__(
         self,
         *,
         causes: _abc.Iterable[Global___Cause] | None = ...,
         none: Global___Probability | None = ...,
+        sets: _abc.Iterable[Global___CauseSet] | None = ...,
+        ambiguity: Global___Ambiguity | None = ...,
+        levels: _abc.Iterable[Global___Level] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["none", b"none"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "none", b"none"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "none", b"none"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguity", b"ambiguity", "causes", b"causes", "levels", b"levels", "none", b"none", "sets", b"sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,6 +868,86 @@ class Diagnostics(_message.Message):
 Global___Diagnostics: _TypeAlias = Diagnostics  # noqa: Y015
 
 @_typing.final
+class Onset(_message.Message):
+    """When one component's telemetry began to move."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    TIME_SECONDS_FIELD_NUMBER: _builtins.int
+    LOWER_SECONDS_FIELD_NUMBER: _builtins.int
+    UPPER_SECONDS_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Its name."""
+    signal: _builtins.str
+    """Name of the series it was read from."""
+    time_seconds: _builtins.float
+    """Most probable moment, in seconds on the incident's clock."""
+    lower_seconds: _builtins.float
+    """Earliest moment within its uncertainty, in seconds; <= `time_seconds`."""
+    upper_seconds: _builtins.float
+    """Latest moment within its uncertainty, in seconds; >= `time_seconds`."""
+    rank: _builtins.int
+    """1 plus the number of components that moved earlier beyond all doubt. Equal ranks are ties."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        signal: _builtins.str = ...,
+        time_seconds: _builtins.float = ...,
+        lower_seconds: _builtins.float = ...,
+        upper_seconds: _builtins.float = ...,
+        rank: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "lower_seconds", b"lower_seconds", "rank", b"rank", "signal", b"signal", "time_seconds", b"time_seconds", "upper_seconds", b"upper_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Onset: _TypeAlias = Onset  # noqa: Y015
+
+@_typing.final
+class Alarm(_message.Message):
+    """Whether anything moved more than normal telemetry does, asked before any cause is ranked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_P_FIELD_NUMBER: _builtins.int
+    INCIDENT_P_FIELD_NUMBER: _builtins.int
+    ANOMALOUS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    target_p: _builtins.float
+    """How extreme the target's own telemetry is, in (0, 1], small when it is. Absent without a target,
+    or where it reports nothing.
+    """
+    incident_p: _builtins.float
+    """The same of all telemetry together."""
+    anomalous: _builtins.bool
+    """Whether something is anomalous at all. Nothing may act on an answer where nothing is."""
+    text: _builtins.str
+    """The same in one plain sentence."""
+    def __init__(
+        self,
+        *,
+        target_p: _builtins.float | None = ...,
+        incident_p: _builtins.float = ...,
+        anomalous: _builtins.bool = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_target_p", b"_target_p", "target_p", b"target_p"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_target_p", b"_target_p", "anomalous", b"anomalous", "incident_p", b"incident_p", "target_p", b"target_p", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__target_p: _TypeAlias = _typing.Literal["target_p"]  # noqa: Y015
+    _WhichOneofArgType__target_p: _TypeAlias = _typing.Literal["_target_p", b"_target_p"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_p) -> _WhichOneofReturnType__target_p | None: ...
+
+Global___Alarm: _TypeAlias = Alarm  # noqa: Y015
+
+@_typing.final
 class LibraryVersion(_message.Message):
     """Version of one library behind the answer."""
 
@@ -616,6 +1015,8 @@ class Answer(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     INTERVAL_MASS_FIELD_NUMBER: _builtins.int
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    ALARM_FIELD_NUMBER: _builtins.int
+    ONSETS_FIELD_NUMBER: _builtins.int
     incident: _builtins.str
     """Name of the incident."""
     method: Global___Method.ValueType
@@ -650,6 +1051,14 @@ class Answer(_message.Message):
         where there is no excess that can be told; a note says why.
         """
 
+    @_builtins.property
+    def alarm(self) -> Global___Alarm:
+        """Whether anything is anomalous at all."""
+
+    @_builtins.property
+    def onsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Onset]:
+        """When components began to move, earliest first; those whose moment is known."""
+
     def __init__(
         self,
         *,
@@ -663,10 +1072,12 @@ class Answer(_message.Message):
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
         interval_mass: _builtins.float = ...,
         attribution: Global___ExcessAttribution | None = ...,
+        alarm: Global___Alarm | None = ...,
+        onsets: _abc.Iterable[Global___Onset] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__attribution: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
     _WhichOneofArgType__attribution: _TypeAlias = _typing.Literal["_attribution", b"_attribution"]  # noqa: Y015

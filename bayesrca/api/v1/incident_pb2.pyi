@@ -58,6 +58,8 @@ class _ComponentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compone
     """One step of an agent's or a pipeline's run."""
     COMPONENT_KIND_OTHER: _ComponentKind.ValueType  # 15
     """None of the above."""
+    COMPONENT_KIND_ALARM: _ComponentKind.ValueType  # 16
+    """Something that only reports on others: an alarm, a monitor."""
 
 class ComponentKind(_ComponentKind, metaclass=_ComponentKindEnumTypeWrapper):
     """What a component is. The kind says at which level of a system it lives; names stay opaque."""
@@ -94,6 +96,8 @@ COMPONENT_KIND_STEP: ComponentKind.ValueType  # 14
 """One step of an agent's or a pipeline's run."""
 COMPONENT_KIND_OTHER: ComponentKind.ValueType  # 15
 """None of the above."""
+COMPONENT_KIND_ALARM: ComponentKind.ValueType  # 16
+"""Something that only reports on others: an alarm, a monitor."""
 Global___ComponentKind: _TypeAlias = ComponentKind  # noqa: Y015
 
 class _EdgeKind:
@@ -162,6 +166,10 @@ class _SignalFamilyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignalFa
     """A number with no family of its own."""
     SIGNAL_FAMILY_STATE: _SignalFamily.ValueType  # 10
     """A discrete state."""
+    SIGNAL_FAMILY_HOST: _SignalFamily.ValueType  # 11
+    """What the machine under the component reports."""
+    SIGNAL_FAMILY_EGRESS: _SignalFamily.ValueType  # 12
+    """Time the component waits for those it calls."""
 
 class SignalFamily(_SignalFamily, metaclass=_SignalFamilyEnumTypeWrapper):
     """What a series measures, which decides how it is modelled and how faults travel in it."""
@@ -188,6 +196,10 @@ SIGNAL_FAMILY_GENERIC: SignalFamily.ValueType  # 9
 """A number with no family of its own."""
 SIGNAL_FAMILY_STATE: SignalFamily.ValueType  # 10
 """A discrete state."""
+SIGNAL_FAMILY_HOST: SignalFamily.ValueType  # 11
+"""What the machine under the component reports."""
+SIGNAL_FAMILY_EGRESS: SignalFamily.ValueType  # 12
+"""Time the component waits for those it calls."""
 Global___SignalFamily: _TypeAlias = SignalFamily  # noqa: Y015
 
 class _Statistic:
@@ -485,6 +497,37 @@ class Target(_message.Message):
 Global___Target: _TypeAlias = Target  # noqa: Y015
 
 @_typing.final
+class Run(_message.Message):
+    """A recording of the same system in which nothing was wrong, on a clock of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What to call it; unique among the runs of an incident, not empty."""
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
+        """Its series; at least one, each of a component, unique names for each. A series is the same
+        quantity as the incident's of that component and name; components that the incident does not
+        declare may occur. `time_axis` is an index into `Incident.time_axes` too.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        signals: _abc.Iterable[Global___Signal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
 class Incident(_message.Message):
     """One incident: what the system looks like and what was measured."""
 
@@ -498,6 +541,7 @@ class Incident(_message.Message):
     BASELINE_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
+    NORMAL_RUNS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call it in the answer; opaque, not empty."""
     @_builtins.property
@@ -532,6 +576,10 @@ class Incident(_message.Message):
     def target(self) -> Global___Target:
         """The symptom to explain. Absent: not known."""
 
+    @_builtins.property
+    def normal_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]:
+        """Other recordings of the system without a fault; possibly none."""
+
     def __init__(
         self,
         *,
@@ -543,10 +591,11 @@ class Incident(_message.Message):
         baseline: Global___TimeWindow | None = ...,
         window: Global___TimeWindow | None = ...,
         target: Global___Target | None = ...,
+        normal_runs: _abc.Iterable[Global___Run] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "target", b"target", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "name", b"name", "signals", b"signals", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "name", b"name", "normal_runs", b"normal_runs", "signals", b"signals", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline: _TypeAlias = _typing.Literal["baseline"]  # noqa: Y015
     _WhichOneofArgType__baseline: _TypeAlias = _typing.Literal["_baseline", b"_baseline"]  # noqa: Y015

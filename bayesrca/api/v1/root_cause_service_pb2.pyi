@@ -37,6 +37,8 @@ class AnalysisSettings(_message.Message):
     INTERVAL_MASS_FIELD_NUMBER: _builtins.int
     MAX_BINS_FIELD_NUMBER: _builtins.int
     MAX_WIDTH_FIELD_NUMBER: _builtins.int
+    MAX_CAUSES_FIELD_NUMBER: _builtins.int
+    SET_CANDIDATES_FIELD_NUMBER: _builtins.int
     method: _answer_pb2.Method.ValueType
     """How to compute the posterior. [`METHOD_AUTO`]"""
     deadline_seconds: _builtins.float
@@ -70,6 +72,12 @@ class AnalysisSettings(_message.Message):
     """Largest number of components open at once in the exact sum over affected sets, 1 to 16
     (memory grows as 2^max_width); a topology that needs more is refused. [14]
     """
+    max_causes: _builtins.int
+    """Largest number of components that may be causes at once, 1 to 3. [3]"""
+    set_candidates: _builtins.int
+    """Components among which sets of several causes are formed, those most probable as single causes,
+    2 to 24: pairs, and triples where `max_causes` is 3. [10]
+    """
     def __init__(
         self,
         *,
@@ -86,10 +94,12 @@ class AnalysisSettings(_message.Message):
         interval_mass: _builtins.float | None = ...,
         max_bins: _builtins.int | None = ...,
         max_width: _builtins.int | None = ...,
+        max_causes: _builtins.int | None = ...,
+        set_candidates: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_target_accept", b"_target_accept", "_tune", b"_tune", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_width", b"max_width", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_causes", b"_max_causes", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_set_candidates", b"_set_candidates", "_target_accept", b"_target_accept", "_tune", b"_tune", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_causes", b"max_causes", "max_width", b"max_width", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "set_candidates", b"set_candidates", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_target_accept", b"_target_accept", "_tune", b"_tune", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_width", b"max_width", "method", b"method", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_causes", b"_max_causes", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_set_candidates", b"_set_candidates", "_target_accept", b"_target_accept", "_tune", b"_tune", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_causes", b"max_causes", "max_width", b"max_width", "method", b"method", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "set_candidates", b"set_candidates", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chains: _TypeAlias = _typing.Literal["chains"]  # noqa: Y015
     _WhichOneofArgType__chains: _TypeAlias = _typing.Literal["_chains", b"_chains"]  # noqa: Y015
@@ -101,6 +111,8 @@ class AnalysisSettings(_message.Message):
     _WhichOneofArgType__interval_mass: _TypeAlias = _typing.Literal["_interval_mass", b"_interval_mass"]  # noqa: Y015
     _WhichOneofReturnType__max_bins: _TypeAlias = _typing.Literal["max_bins"]  # noqa: Y015
     _WhichOneofArgType__max_bins: _TypeAlias = _typing.Literal["_max_bins", b"_max_bins"]  # noqa: Y015
+    _WhichOneofReturnType__max_causes: _TypeAlias = _typing.Literal["max_causes"]  # noqa: Y015
+    _WhichOneofArgType__max_causes: _TypeAlias = _typing.Literal["_max_causes", b"_max_causes"]  # noqa: Y015
     _WhichOneofReturnType__max_width: _TypeAlias = _typing.Literal["max_width"]  # noqa: Y015
     _WhichOneofArgType__max_width: _TypeAlias = _typing.Literal["_max_width", b"_max_width"]  # noqa: Y015
     _WhichOneofReturnType__none_prior: _TypeAlias = _typing.Literal["none_prior"]  # noqa: Y015
@@ -111,6 +123,8 @@ class AnalysisSettings(_message.Message):
     _WhichOneofArgType__screen_points: _TypeAlias = _typing.Literal["_screen_points", b"_screen_points"]  # noqa: Y015
     _WhichOneofReturnType__screen_scrambles: _TypeAlias = _typing.Literal["screen_scrambles"]  # noqa: Y015
     _WhichOneofArgType__screen_scrambles: _TypeAlias = _typing.Literal["_screen_scrambles", b"_screen_scrambles"]  # noqa: Y015
+    _WhichOneofReturnType__set_candidates: _TypeAlias = _typing.Literal["set_candidates"]  # noqa: Y015
+    _WhichOneofArgType__set_candidates: _TypeAlias = _typing.Literal["_set_candidates", b"_set_candidates"]  # noqa: Y015
     _WhichOneofReturnType__target_accept: _TypeAlias = _typing.Literal["target_accept"]  # noqa: Y015
     _WhichOneofArgType__target_accept: _TypeAlias = _typing.Literal["_target_accept", b"_target_accept"]  # noqa: Y015
     _WhichOneofReturnType__tune: _TypeAlias = _typing.Literal["tune"]  # noqa: Y015
@@ -126,6 +140,8 @@ class AnalysisSettings(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bins) -> _WhichOneofReturnType__max_bins | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_causes) -> _WhichOneofReturnType__max_causes | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_width) -> _WhichOneofReturnType__max_width | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__none_prior) -> _WhichOneofReturnType__none_prior | None: ...
@@ -135,6 +151,8 @@ class AnalysisSettings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__screen_points) -> _WhichOneofReturnType__screen_points | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__screen_scrambles) -> _WhichOneofReturnType__screen_scrambles | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__set_candidates) -> _WhichOneofReturnType__set_candidates | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_accept) -> _WhichOneofReturnType__target_accept | None: ...
     @_typing.overload

@@ -7,6 +7,8 @@ use crate::params::{N_FAMILIES, N_VITALS};
 const MISSING: f64 = f64::NAN;
 /// Largest contrast of a vital; powers of it stay in range.
 const LARGEST_CONTRAST: f64 = 1e9;
+/// Largest log density ratio of a series whose law is given.
+const LARGEST_LOG_RATIO: f64 = 60.0;
 
 /// Evidence of one family. Arrays of length `n * s` are row-major by component, then footprint.
 #[derive(Debug, Clone, Default)]
@@ -44,15 +46,38 @@ pub struct VitalEvidence {
     pub family: Vec<usize>,
     /// Standardised signed contrast of each series, length `series * s`, at most 1e9 in size, NaN where missing.
     pub z: Vec<f64>,
+    /// Log density ratio "at fault" to quiet of each series whose law does not depend on theta (discrete states), length
+    /// `series * s`; NaN for the others, and where missing.
+    pub log_fault: Vec<f64>,
+    /// The same for "disturbed".
+    pub log_disturbed: Vec<f64>,
+    /// Edges along which demand travels: caller to callee.
+    pub demand: Vec<(usize, usize)>,
 }
 
 impl VitalEvidence {
     fn validate(&self, n: usize, s: usize) -> Result<()> {
         let m = self.component.len();
-        if self.family.len() != m || self.z.len() != m * s {
+        let lengths = [&self.z, &self.log_fault, &self.log_disturbed];
+        if self.family.len() != m || lengths.iter().any(|x| x.len() != m * s) {
             return Err(Error::evidence(
                 "vitals",
-                format!("needs a family and {s} contrasts for each of {m} series"),
+                format!(
+                    "needs a family, {s} contrasts and {s} fixed ratios for each of {m} series"
+                ),
+            ));
+        }
+        let fixed = self.log_fault.iter().chain(&self.log_disturbed);
+        if fixed.clone().any(|x| x.abs() > LARGEST_LOG_RATIO) {
+            return Err(Error::evidence(
+                "vitals.log_fault",
+                format!("ratios must be NaN or at most {LARGEST_LOG_RATIO} in size"),
+            ));
+        }
+        if self.demand.iter().any(|&(a, b)| a >= n || b >= n || a == b) {
+            return Err(Error::evidence(
+                "vitals.demand",
+                "names a component that does not exist, or joins one to itself",
             ));
         }
         if self.component.iter().any(|&i| i >= n) || self.family.iter().any(|&v| v >= N_VITALS) {
@@ -89,8 +114,14 @@ pub struct Evidence {
     pub target: Option<usize>,
     /// Family in which the target raised the alarm; required with a target.
     pub alarm_family: Option<usize>,
+    /// Whether the alarm was raised on the target's vitals, `alarm_family` then being where it would show in the graph.
+    pub alarm_in_vitals: bool,
     /// Log factor on a component being the root in a footprint, length `n * s`, at most 0.
     pub root_log_factor: Vec<f64>,
+    /// Log prior weight of each component as a root against the others, length `n`; empty for equal weights.
+    pub root_log_prior: Vec<f64>,
+    /// Log ratio of "crashed" to "as usual" for the presence of a component's telemetry, length `n * s`; empty for none.
+    pub crash_log_ratio: Vec<f64>,
     /// One entry per family, in the order of `params::FAMILIES`.
     pub families: [FamilyEvidence; N_FAMILIES],
     /// The components' own resource telemetry.
@@ -129,6 +160,22 @@ impl Evidence {
                 "root_log_factor",
                 format!("needs {n} x {s} finite entries of at most 0"),
             ));
+        }
+        for (name, values, length) in [
+            ("root_log_prior", &self.root_log_prior, n),
+            ("crash_log_ratio", &self.crash_log_ratio, n * s),
+        ] {
+            let fits = values.is_empty() || values.len() == length;
+            if !fits
+                || values
+                    .iter()
+                    .any(|x| !x.is_finite() || x.abs() > LARGEST_LOG_RATIO)
+            {
+                return Err(Error::evidence(
+                    name,
+                    format!("needs {length} entries of at most {LARGEST_LOG_RATIO} in size"),
+                ));
+            }
         }
         if self.target.is_some() != self.alarm_family.is_some() {
             return Err(Error::evidence(

@@ -17,7 +17,10 @@
 //!     footprint_log_prior: vec![0.0],
 //!     target: Some(1),
 //!     alarm_family: Some(0),
+//!     alarm_in_vitals: false,
 //!     root_log_factor: vec![0.0; 2],
+//!     root_log_prior: Vec::new(),
+//!     crash_log_ratio: Vec::new(),
 //!     families: [latency, FamilyEvidence::silent(2, 1, vec![(0, 1)])],
 //!     vitals: VitalEvidence::default(),
 //! };
@@ -44,7 +47,7 @@ pub use error::{Error, Result};
 pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};
 pub use graph::Graph;
 pub use params::{
-    ERRORS, FAMILIES, LATENCY, LAYOUT, N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Natural,
-    RESOURCE, Transform, VITALS,
+    CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL, N_FAMILIES,
+    N_KINDS, N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
 };
-pub use propagation::{Likelihood, MAX_BLOCK, Workspace};
+pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, PathProbabilities, Workspace};

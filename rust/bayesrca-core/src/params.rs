@@ -14,13 +14,29 @@ pub const LATENCY: usize = 0;
 pub const ERRORS: usize = 1;
 
 /// Families of a component's own resource telemetry, in this order everywhere.
-pub const VITALS: [&str; N_VITALS] = ["load", "cpu", "memory", "disk", "network", "generic"];
+pub const VITALS: [&str; N_VITALS] = [
+    "load", "cpu", "memory", "disk", "network", "generic", "host", "state", "egress",
+];
 /// Number of vital families.
-pub const N_VITALS: usize = 6;
+pub const N_VITALS: usize = 9;
+/// Index of the load family.
+pub const LOAD_VITAL: usize = 0;
+/// Index of discrete states, whose density ratios do not depend on theta.
+pub const STATE: usize = 7;
+/// Index of the time a component waits for its callees: theirs to explain, never its own fault.
+pub const EGRESS: usize = 8;
 /// Index of the resource fault kind, after those of the families.
 pub const RESOURCE: usize = 2;
+/// Index of the load fault kind: too much is asked of a component, and so of its callees.
+pub const LOAD: usize = 3;
+/// Index of the link fault kind: the way to a component is slow, the component is not.
+pub const LINK: usize = 4;
+/// Index of the crash fault kind: a component falls silent.
+pub const CRASH: usize = 5;
 /// Number of fault kinds.
-pub const N_KINDS: usize = 3;
+pub const N_KINDS: usize = 6;
+/// Names of the fault kinds, in the order of the hypotheses.
+pub const KINDS: [&str; N_KINDS] = ["latency", "errors", "resource", "load", "link", "crash"];
 
 /// How a parameter is made unconstrained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +48,7 @@ pub enum Transform {
 }
 
 /// Name, length and transform of each parameter, in the order of theta.
-pub const LAYOUT: [(&str, usize, Transform); 19] = [
+pub const LAYOUT: [(&str, usize, Transform); 20] = [
     ("noise_scale", 2, Transform::Log),
     ("tail_weight", 2, Transform::Logit),
     ("effect_size", 2, Transform::Log),
@@ -41,6 +57,7 @@ pub const LAYOUT: [(&str, usize, Transform); 19] = [
     ("transmission", 2, Transform::Logit),
     ("dose_spread", 2, Transform::Log),
     ("cross_family", 2, Transform::Logit),
+    ("vital_transmission", 2, Transform::Logit),
     ("full_dose_target", 1, Transform::Logit),
     ("full_dose_path", 1, Transform::Logit),
     ("unrelated_dose", 1, Transform::Logit),
@@ -55,7 +72,7 @@ pub const LAYOUT: [(&str, usize, Transform); 19] = [
 ];
 
 /// Length of theta.
-pub const N_PARAMETERS: usize = 27;
+pub const N_PARAMETERS: usize = 29;
 
 /// Theta on its natural scale, or a gradient with respect to it (same fields, same order as `LAYOUT`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -76,6 +93,8 @@ pub struct Natural {
     pub dose_spread: [f64; 2],
     /// Probability that a fault of kind k also shows and spreads in the other family, per kind.
     pub cross_family: [f64; 2],
+    /// Probability that a fault disturbs the vitals of a component one step away: a caller, a callee.
+    pub vital_transmission: [f64; 2],
     /// Probability that the target receives the whole dose.
     pub full_dose_target: f64,
     /// Probability that another component on a path receives the whole dose.
@@ -114,11 +133,12 @@ impl Natural {
             self.transmission,
             self.dose_spread,
             self.cross_family,
+            self.vital_transmission,
         ];
         for (i, pair) in pairs.iter().enumerate() {
             out[2 * i..2 * i + 2].copy_from_slice(pair);
         }
-        out[16..].copy_from_slice(&[
+        out[18..].copy_from_slice(&[
             self.full_dose_target,
             self.full_dose_path,
             self.unrelated_dose,
@@ -145,17 +165,18 @@ impl Natural {
             transmission: pair(5),
             dose_spread: pair(6),
             cross_family: pair(7),
-            full_dose_target: x[16],
-            full_dose_path: x[17],
-            unrelated_dose: x[18],
-            own_visible: x[19],
-            error_kind: x[20],
-            unexplained_alarm: x[21],
-            untraced_dose: x[22],
-            vital_scale: x[23],
-            vital_index: x[24],
-            vital_effect_size: x[25],
-            vital_rate: x[26],
+            vital_transmission: pair(8),
+            full_dose_target: x[18],
+            full_dose_path: x[19],
+            unrelated_dose: x[20],
+            own_visible: x[21],
+            error_kind: x[22],
+            unexplained_alarm: x[23],
+            untraced_dose: x[24],
+            vital_scale: x[25],
+            vital_index: x[26],
+            vital_effect_size: x[27],
+            vital_rate: x[28],
         }
     }
 

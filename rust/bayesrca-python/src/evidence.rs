@@ -47,19 +47,12 @@ impl FamilyEvidence {
         dose_low: PyReadonlyArray2<'_, f64>,
         dose_high: PyReadonlyArray2<'_, f64>,
     ) -> PyResult<Self> {
-        let edges = edges.as_array();
-        let edges = edges
-            .as_slice()
-            .ok_or_else(|| invalid("edges must be C-contiguous".into()))?;
         let components = series_component
             .as_slice()
             .map_err(|_| invalid("series_component must be C-contiguous".into()))?;
         Ok(Self {
             inner: bayesrca_core::FamilyEvidence {
-                edges: edges
-                    .chunks_exact(2)
-                    .map(|e| (index(e[0]), index(e[1])))
-                    .collect(),
+                edges: pairs(&edges, "edges")?,
                 series_component: components.iter().map(|&c| index(c)).collect(),
                 z: flat(&z, "z")?,
                 log_quiet: flat(&log_quiet, "log_quiet")?,
@@ -80,6 +73,17 @@ fn index(i: i64) -> usize {
     usize::try_from(i).unwrap_or(usize::MAX)
 }
 
+fn pairs(array: &PyReadonlyArray2<'_, i64>, name: &str) -> PyResult<Vec<(usize, usize)>> {
+    let view = array.as_array();
+    let values = view
+        .as_slice()
+        .ok_or_else(|| invalid(format!("{name} must be C-contiguous")))?;
+    Ok(values
+        .chunks_exact(2)
+        .map(|e| (index(e[0]), index(e[1])))
+        .collect())
+}
+
 fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
     // `PyReadonlyArray2::as_slice` would give a Fortran-ordered array, transposed.
     let view = array.as_array();
@@ -93,9 +97,12 @@ fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
 ///
 /// Args:
 ///     component: int64 [m], the component of each series, ascending.
-///     family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic), ascending within a
-///         component.
-///     z: float64 [m, s], standardised signed contrasts, NaN where missing.
+///     family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic, 6 host, 7 state, 8 egress),
+///         ascending within a component.
+///     z: float64 [m, s], standardised signed contrasts, NaN where missing and for states.
+///     log_fault: float64 [m, s], log density ratio "at fault" to quiet of states, NaN elsewhere.
+///     log_disturbed: float64 [m, s], the same for "disturbed".
+///     demand: int64 [e, 2], pairs (from, to) along which demand travels.
 ///
 /// Raises:
 ///     InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
@@ -107,11 +114,14 @@ pub(crate) struct VitalEvidence {
 #[pymethods]
 impl VitalEvidence {
     #[new]
-    #[pyo3(signature = (*, component, family, z))]
+    #[pyo3(signature = (*, component, family, z, log_fault, log_disturbed, demand))]
     fn new(
         component: PyReadonlyArray1<'_, i64>,
         family: PyReadonlyArray1<'_, i64>,
         z: PyReadonlyArray2<'_, f64>,
+        log_fault: PyReadonlyArray2<'_, f64>,
+        log_disturbed: PyReadonlyArray2<'_, f64>,
+        demand: PyReadonlyArray2<'_, i64>,
     ) -> PyResult<Self> {
         if z.as_array().nrows() != component.as_array().len() {
             return Err(invalid("vitals.z needs one row per series".into()));
@@ -121,6 +131,9 @@ impl VitalEvidence {
                 component: component.as_array().iter().map(|&i| index(i)).collect(),
                 family: family.as_array().iter().map(|&v| index(v)).collect(),
                 z: flat(&z, "z")?,
+                log_fault: flat(&log_fault, "log_fault")?,
+                log_disturbed: flat(&log_disturbed, "log_disturbed")?,
+                demand: pairs(&demand, "demand")?,
             },
         })
     }

@@ -1,7 +1,7 @@
 //! The likelihood by handle.
 
 use bayesrca_core::{
-    Evidence, Likelihood, N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Transform, Workspace,
+    Evidence, Likelihood, N_FAMILIES, N_PARAMETERS, N_VITALS, Transform, Workspace,
 };
 use numpy::ndarray::{Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
@@ -19,18 +19,24 @@ use crate::handles;
 ///     footprint_log_prior: float64 [s], log prior of each footprint.
 ///     target: index of the component that raised the alarm, or None.
 ///     alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
+///     alarm_in_vitals: whether the alarm was raised on the target's vitals.
 ///     root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
 ///     families: evidence of latency and errors, in this order.
 ///     vitals: evidence of the components' own resource telemetry.
+///     root_log_prior: float64 [n], log prior weight of each component as a root.
+///     crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
 ///     none_prior: prior probability of "none of these", in (0, 1).
 ///     max_width: components that may be open at once in the exact sum over affected sets.
+///     max_causes: largest set of causes that is weighed (1 to 3).
+///     set_candidates: components among which sets are formed.
+///     centre: float64 [p], theta at which sets are chosen.
 ///
 /// Raises:
 ///     InvalidEvidenceError: shapes, ranges or values are wrong.
 ///     GraphTooWideError: the exact sum would exceed `max_width`.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, root_log_factor, families, vitals, none_prior, max_width))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, none_prior, max_width, max_causes, set_candidates, centre))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -38,12 +44,19 @@ pub(crate) fn prepare(
     footprint_log_prior: PyReadonlyArray1<'_, f64>,
     target: Option<usize>,
     alarm_family: Option<usize>,
+    alarm_in_vitals: bool,
     root_log_factor: PyReadonlyArray2<'_, f64>,
+    root_log_prior: PyReadonlyArray1<'_, f64>,
+    crash_log_ratio: PyReadonlyArray2<'_, f64>,
     families: Vec<Py<FamilyEvidence>>,
     vitals: Py<VitalEvidence>,
     none_prior: f64,
     max_width: usize,
+    max_causes: usize,
+    set_candidates: usize,
+    centre: PyReadonlyArray1<'_, f64>,
 ) -> PyResult<i64> {
+    let centre = parameters(centre.as_array().as_slice())?;
     let inner: Vec<bayesrca_core::FamilyEvidence> =
         families.iter().map(|f| f.get().inner.clone()).collect();
     let families: [bayesrca_core::FamilyEvidence; N_FAMILIES] = inner
@@ -54,12 +67,19 @@ pub(crate) fn prepare(
         footprint_log_prior: footprint_log_prior.as_array().to_vec(),
         target,
         alarm_family,
+        alarm_in_vitals,
         root_log_factor: root_log_factor.as_array().iter().copied().collect(),
+        root_log_prior: root_log_prior.as_array().to_vec(),
+        crash_log_ratio: crash_log_ratio.as_array().iter().copied().collect(),
         families,
         vitals: vitals.get().inner.clone(),
     };
     let likelihood = py
-        .detach(|| Likelihood::new(&evidence, none_prior, max_width))
+        .detach(|| {
+            let mut likelihood = Likelihood::new(&evidence, none_prior, max_width)?;
+            likelihood.consider_sets(&centre, max_causes, set_candidates)?;
+            Ok(likelihood)
+        })
         .map_err(to_python)?;
     // Another thread may hold the table while it waits for a call that needs the GIL.
     py.detach(|| handles::insert(likelihood)).ok_or_else(|| {
@@ -80,7 +100,19 @@ pub(crate) fn release(py: Python<'_>, handle: i64) -> PyResult<()> {
     }
 }
 
-/// Number of hypotheses: three kinds (latency, errors, resource) per component, then "none of these".
+/// Names of the fault kinds, in the order of the hypotheses.
+#[pyfunction]
+pub(crate) fn fault_kinds() -> Vec<&'static str> {
+    bayesrca_core::KINDS.to_vec()
+}
+
+/// Components of each set of several causes that is weighed, in the order of the hypotheses.
+#[pyfunction]
+pub(crate) fn sets(handle: i64) -> PyResult<Vec<Vec<usize>>> {
+    with(handle, |l| l.sets().to_vec())
+}
+
+/// Number of hypotheses: every kind of every component, the sets, then "none of these".
 #[pyfunction]
 pub(crate) fn n_hypotheses(handle: i64) -> PyResult<usize> {
     with(handle, Likelihood::n_hypotheses)
@@ -177,10 +209,10 @@ pub(crate) fn own_log_ratios<'py>(
     let (values, k, s) = py.detach(|| {
         with(handle, |l| {
             let values = l.own_log_ratios(&theta, &mut Workspace::default());
-            (values, l.n_hypotheses(), l.n_footprints())
+            (values, l.n_components(), l.n_footprints())
         })
     })?;
-    let shape = (N_FAMILIES, k / N_KINDS, s);
+    let shape = (N_FAMILIES, k, s);
     Ok(Array3::from_shape_vec(shape, values)
         .expect("f x n x s values")
         .into_pyarray(py))
@@ -203,7 +235,7 @@ pub(crate) fn vital_log_ratios<'py>(
 }
 
 /// Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64
-/// [n, 6, s].
+/// [n, vital families, s].
 #[pyfunction]
 pub(crate) fn families_at_fault<'py>(
     py: Python<'py>,
@@ -219,8 +251,66 @@ pub(crate) fn families_at_fault<'py>(
     })?;
     let shape = (values.len() / (N_VITALS * s), N_VITALS, s);
     Ok(Array3::from_shape_vec(shape, values)
-        .expect("n x 6 x s values")
+        .expect("n x v x s values")
         .into_pyarray(py))
+}
+
+type Path<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray1<f64>>,
+);
+
+/// Whom a fault at a component has affected in a family, and which edges carried it, given theta and the footprint.
+///
+/// Args:
+///     theta: float64 [p].
+///     component: index of the root.
+///     family: 0 latency, 1 errors.
+///     footprint: index of the footprint.
+///
+/// Returns:
+///     int64 [m] components the root can reach, float64 [m] the probability that each is affected, int64 [e, 2] edges
+///     (from, to) among them and the root, float64 [e] the probability that each carried the fault.
+///
+/// Raises:
+///     InvalidEvidenceError: an index is out of range.
+#[pyfunction]
+pub(crate) fn path_probabilities<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+    component: usize,
+    family: usize,
+    footprint: usize,
+) -> PyResult<Path<'py>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let found = py.detach(|| {
+        with(handle, |l| {
+            let fits =
+                component < l.n_components() && family < N_FAMILIES && footprint < l.n_footprints();
+            fits.then(|| {
+                let place = (component, family, footprint);
+                l.path_probabilities(&theta, place, &mut Workspace::default())
+            })
+        })
+    })?;
+    let found = found.ok_or_else(|| invalid("no such component, family or footprint".into()))?;
+    let signed = |i: usize| i.cast_signed() as i64;
+    let nodes: Vec<i64> = found.nodes.into_iter().map(signed).collect();
+    let flat: Vec<i64> = found
+        .edges
+        .iter()
+        .flat_map(|&(a, b)| [signed(a), signed(b)])
+        .collect();
+    let edges = Array2::from_shape_vec((found.edges.len(), 2), flat).expect("e x 2 values");
+    Ok((
+        nodes.into_pyarray(py),
+        found.affected.into_pyarray(py),
+        edges.into_pyarray(py),
+        found.carried.into_pyarray(py),
+    ))
 }
 
 /// Name, length and transform (`log` or `logit`) of each parameter, in the order of theta.

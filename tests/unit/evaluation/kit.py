@@ -16,6 +16,7 @@ def make_prediction(
     none: float = 0.0,
     *,
     healthy: bool = True,
+    anomalous: bool = True,
     sets: dict[frozenset[str], float] | None = None,
 ) -> Prediction:
     """Components c0, c1, ... with these probabilities."""
@@ -27,6 +28,7 @@ def make_prediction(
         none=none,
         sets=single if sets is None else sets,
         healthy=healthy,
+        anomalous=anomalous,
     )
 
 

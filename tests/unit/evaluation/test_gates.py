@@ -19,6 +19,7 @@ def test_a_gate_fires_on_the_best_component_of_a_healthy_answer() -> None:
     assert find_fired(make_prediction([0.1, 0.8]), 0.8) == "c1"
     assert find_fired(make_prediction([0.1, 0.79]), 0.8) is None
     assert find_fired(make_prediction([0.1, 0.99], healthy=False), 0.8) is None
+    assert find_fired(make_prediction([0.1, 0.99], anomalous=False), 0.8) is None
     assert find_fired(make_prediction([0.05], none=0.95), 0.8) is None
     assert find_fired(make_prediction([]), 0.8) is None
     assert find_fired(None, 0.8) is None

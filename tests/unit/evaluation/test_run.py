@@ -19,7 +19,7 @@ from bayesrca.evaluation.cases import find_data_sets
 from bayesrca.evaluation.run import Mode, Plan, run_backtest
 from bayesrca.evaluation.summary import backtest_document
 from bayesrca.incident import Incident
-from bayesrca.ingest import load_incident
+from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs
 from tests.unit.evaluation.kit import label, save_case
 from tests.unit.posterior.synthetic import make_incident, make_shop
 
@@ -147,6 +147,36 @@ def test_online_sees_less(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends == [570.0] * 3 + [300.0] * 3
 
 
+def test_every_analysis_is_offered_the_normal_runs(
+    shops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, read = [], []
+
+    def spy(incident: Incident, *, seed: int, settings: Settings) -> object:
+        seen.append([r.name for r in incident.normal_runs])
+        return analyze(incident, seed=seed, settings=settings)
+
+    def load(path: Path, *, families: FamilyRules | None) -> object:
+        read.append(path.name)
+        return load_normal_runs(path, families=families)
+
+    for day in ("monday", "tuesday"):
+        (shops / "_normal" / day).mkdir(parents=True)
+        shutil.copy(shops / "c" / "metrics.parquet", shops / "_normal" / day)
+    monkeypatch.setattr(run, "analyze", spy)
+    monkeypatch.setattr(run, "load_normal_runs", load)
+    found = document(shops, replace(PLAN, normal_windows=True))
+    assert found["n"] == 3
+    assert len(seen) == 3 + found["no_incident"]["n"] > 3
+    assert all(names == ["monday", "tuesday"] for names in seen)
+    assert read == ["_normal"]  # once per data set
+    run._runs.cache_clear()
+    (shops / "_normal" / "monday" / "metrics.parquet").unlink()
+    failures = document(shops)["failures"]
+    assert len(failures) == 3
+    assert "monday: has no metrics.parquet" in failures[0]["reason"]
+
+
 def test_an_interrupt_keeps_what_there_is(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
@@ -181,7 +211,7 @@ def test_a_worker_that_dies_ends_the_run(shops: Path, monkeypatch: pytest.Monkey
         yield from ()
         raise BrokenProcessPool
 
-    monkeypatch.setattr(run, "_work_in_processes", broken)
+    monkeypatch.setattr(run, "work", broken)
     results = run_backtest(find_data_sets([shops]), PLAN, jobs=2)
     assert results.stopped.startswith("a worker process died")
     assert (results.done, results.planned) == (0, 3)

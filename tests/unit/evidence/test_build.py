@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -220,13 +220,16 @@ def test_strange_series_never_make_a_nan(case: str, baseline: str) -> None:
     usable(build_evidence(incident(*CASES[case], target="front", **every[baseline])))
 
 
+EDGE = Edge("front", "back")
+
+
 @pytest.mark.parametrize(
     ("signals", "changes", "remedy"),
     [
         ((latency("front", np.nan),), {}, "widen the window"),
         ((latency("front", np.where(INSIDE, np.nan, 1.0)),), {}, "widen the window"),
         ((latency("front", 0.0),), {}, "give a baseline"),
-        ((series("front", 1.0, Family.STATE, Statistic.VALUE),), {}, "--families"),
+        ((replace(series("front", 1.0), component=None, edge=EDGE),), {}, "series of edges"),
         ((series("front", np.nan, Family.CPU, Statistic.VALUE),), {}, "widen the window"),
         (
             (latency("front", noisy(1, 2)),),
@@ -254,8 +257,6 @@ def test_a_named_alarm_decides_its_family() -> None:
 
 def test_what_is_not_read_is_counted_by_family() -> None:
     unread = [
-        series("front", 1.0, Family.STATE, Statistic.VALUE, name="mode"),
-        series("back", 1.0, Family.STATE, Statistic.VALUE, name="mode"),
         series("back", 1.0, Family.CPU, Statistic.VALUE),
         Signal(
             None,
@@ -269,9 +270,7 @@ def test_what_is_not_read_is_counted_by_family() -> None:
         ),
     ]
     evidence = build_evidence(incident(latency("front", noisy(1, 2)), *LOADS, *unread))
-    (note,) = (n for n in evidence.notes if n.startswith("Not read"))
-    assert "1 series of edges (latency 1)" in note
-    assert "2 series of other families (state 2)" in note
+    assert "Not read in this version: 1 series of edges (latency 1)." in evidence.notes
 
 
 def test_a_short_baseline_is_used_as_far_as_it_goes_and_none_is_told() -> None:

@@ -210,6 +210,25 @@ def test_edges_declared_the_other_way_round_are_refused(
         load_incident(make_folder(graph={**CALLS, "direction": direction}))
 
 
+def test_node_info_states_kinds_in_any_case(make_folder: MakeFolder) -> None:
+    graph = {
+        "nodes": ["back", "front", "bell"],
+        "components": [{"name": "front", "kind": "host"}],
+        "node_info": [
+            ["bell", "Alarm", "bool", {"more": 1}],
+            ["front", "alarm"],
+            ["back", "Variable", "bool"],
+            ["unheard-of", "host"],
+        ],
+    }
+    components = load_incident(make_folder(graph=graph)).topology.components
+    assert [(c.name, c.kind) for c in components] == [
+        ("front", ComponentKind.HOST),
+        ("back", ComponentKind.SERVICE),
+        ("bell", ComponentKind.ALARM),
+    ]
+
+
 def test_components_outside_the_graph_are_declared_behind_it(make_folder: MakeFolder) -> None:
     incident = load_incident(make_folder(graph={"nodes": ["back"], "edges": [["back", "front"]]}))
     assert incident.topology.names == ("back", "front")
@@ -246,6 +265,8 @@ def test_kinds_parents_and_typed_edges(make_folder: MakeFolder) -> None:
         ({"edges": [["back", 3]]}, r"edges\[0\] must be an array of two"),
         ({"direction": 3}, "direction must be text"),
         ({"components": ["front"]}, r"components\[0\] must be a JSON object"),
+        ({"node_info": [["front"]]}, r"its kind must come first in node_info\[0\]"),
+        ({"node_info": ["front alarm"]}, r"first in node_info\[0\], got 'front alarm'"),
         ({"components": [{"kind": "host"}]}, r"components\[0\].name must be text"),
         ({"components": [{"name": "x", "size": 3}]}, r"components\[0\] has unknown key 'size'"),
         ({"typed_edges": [["a", "b"]]}, r"typed_edges\[0\] must be a JSON object"),

@@ -32,6 +32,7 @@ def make_draws(
     chains: int = 4,
     draws: int = 500,
     components: int = 3,
+    sets: int = 0,
     screen: bool = False,
     pareto_k: float = 0.2,
     divergences: int = 0,
@@ -43,7 +44,8 @@ def make_draws(
     rng = np.random.default_rng(seed)
     mean, sd = unconstrained_prior()
     thetas = mean + sd * rng.standard_normal((chains, draws, len(mean)))
-    mixing = np.random.default_rng(99).standard_normal((len(mean), len(KINDS) * components + 1)) / 5
+    hypotheses = len(KINDS) * components + sets + 1
+    mixing = np.random.default_rng(99).standard_normal((len(mean), hypotheses)) / 5
     logits = (thetas - mean) / sd @ mixing
     log_root = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     log_weights = np.zeros((chains, draws))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior
 from bayesrca.posterior import diagnostics
@@ -112,11 +113,29 @@ def test_one_chain_elsewhere_is_seen_in_parameters_and_in_probabilities(part: st
     assert found.r_hat > 1.1
 
 
+def test_a_set_on_which_one_chain_disagrees_is_seen() -> None:
+    """Though no component's own probability differs."""
+    draws, k, sets = make_draws(4, components=3, sets=2), len(KINDS), ((0, 1), (0, 2))
+    p = np.exp(draws.log_root)
+    before = compute_root_probabilities(draws, 0.89, sets)
+    moved = 0.9 * np.minimum(p[2, :, -2], p[2, :, k])
+    for column, sign in ((-3, 1), (2 * k, 1), (-2, -1), (k, -1)):  # {0, 1}, {2}; {0, 2}, {1}
+        p[2, :, column] += sign * moved
+    changed = replace(draws, log_root=np.log(p))
+    root = compute_root_probabilities(changed, 0.89, sets)
+    np.testing.assert_allclose(root.by_draw, before.by_draw, rtol=1e-9)
+    assert compute_diagnostics(draws, before, reruns=0, max_width=3).healthy
+    found = compute_diagnostics(changed, root, reruns=0, max_width=3)
+    assert found.problems[0].startswith("R-hat 1.")
+
+
 def test_probabilities_that_nothing_acts_on_are_not_watched() -> None:
     draws = make_draws(4)
     log_root = draws.log_root.copy()
-    log_root[..., :3] = -12.0
-    log_root[2, :, :3] = -8.0  # one chain disagrees about a probability of a few in a million
+    log_root[..., : len(KINDS)] = -12.0
+    log_root[
+        2, :, : len(KINDS)
+    ] = -8.0  # one chain disagrees about a probability of a few in a million
     log_root -= np.logaddexp.reduce(log_root, axis=-1, keepdims=True)
     assert diagnose(replace(draws, log_root=log_root)).healthy
 
@@ -125,9 +144,8 @@ def test_constant_columns_give_numbers() -> None:
     draws = make_draws(5)
     thetas = draws.thetas.copy()
     thetas[..., 7] = 2.4  # near the centre of its prior, log 12
-    fixed = np.broadcast_to(
-        np.log([0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05]), draws.log_root.shape
-    )
+    shares = np.append(np.repeat([0.5, 0.3, 0.15], len(KINDS)) / len(KINDS), 0.05)
+    fixed = np.broadcast_to(np.log(shares), draws.log_root.shape)
     found = diagnose(replace(draws, thetas=thetas, log_root=fixed.copy()))
     assert found.healthy
     assert found.r_hat is not None
@@ -256,7 +274,7 @@ def test_lighter_tails_of_vitals_are_harmless_and_heavier_ones_are_not() -> None
         mean = centre.copy()
         mean[scale] += of_scale
         mean[index] += of_index
-        found = _prior_distances(mean)
+        found = _prior_distances(mean, (centre, sd))
         others = np.delete(found, [scale, index])
         np.testing.assert_array_equal(others, 0.0)
         return found[scale], found[index]

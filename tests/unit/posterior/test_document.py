@@ -13,7 +13,8 @@ import pytest
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.ingest import load_incident
-from bayesrca.posterior.document import answer_document
+from bayesrca.kernels.propagation import KINDS
+from bayesrca.posterior.document import SCHEMA, answer_document
 from bayesrca.posterior.result import Answer
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
@@ -21,13 +22,23 @@ from tests.unit.posterior.synthetic import make_incident, make_shop
 FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
 KEYS = {
     "": (
-        "incident method healthy interval_mass none causes attribution diagnostics notes seed "
-        "versions timings"
+        "schema incident method healthy may_act alarm interval_mass ambiguity none causes sets "
+        "levels onsets attribution diagnostics notes seed versions timings"
     ),
     "none": "probability mcse interval",
-    "causes": "component kind kinds probability mcse interval explains",
-    "kinds": "latency errors resource",
-    "explains": "own dose path reaches_target footprint text",
+    "ambiguity": "entropy effective credible credible_mass word text",
+    "causes": "component kind kinds probability mcse interval only explains",
+    "kinds": " ".join(KINDS),
+    "only": "probability mcse interval",
+    "sets": "components probability mcse interval",
+    "alarm": "target_p incident_p anomalous text",
+    "onsets": "component signal time lower upper rank",
+    "levels": "kind nodes",
+    "nodes": "component probability mcse interval",
+    "explains": "own dose explained_share path edges affected reaches_target footprint text",
+    "explained_share": "family value interval ratio",
+    "edges": "source target family probability",
+    "affected": "component probability",
     "own": "family signal measure contrast scale log_bayes_factor",
     "dose": "family unit cause target",
     "attribution": (
@@ -81,6 +92,7 @@ def test_numbers_come_back_to_the_last_bit(
     documents: list[tuple[Answer, dict[str, Any]]],
 ) -> None:
     for answer, document in documents:
+        assert document["schema"] == SCHEMA
         assert document["healthy"] is answer.healthy
         assert document["seed"] == answer.seed
         assert document["interval_mass"] == answer.interval_mass == 0.89
@@ -112,14 +124,20 @@ def test_shares_come_back_to_the_last_bit(
 
 def test_ranges_hold(documents: list[tuple[Answer, dict[str, Any]]]) -> None:
     for _, document in documents:
-        entries = [document["none"], *document["causes"]]
-        assert math.isclose(sum(e["probability"] for e in entries), 1.0, abs_tol=1e-9)
-        for entry in entries:
+        alone = [cause["only"] for cause in document["causes"]]
+        several = [s for s in document["sets"] if len(s["components"]) > 1]
+        exclusive = [document["none"], *alone, *several]
+        total = sum(e["probability"] for e in exclusive)
+        assert 1.0 - 5e-4 < total < 1.0 + 1e-9  # sets below 1e-6 are not listed
+        assert 1 <= document["ambiguity"]["effective"] <= len(exclusive)
+        for entry in [*exclusive, *document["causes"], *document["sets"]]:
             low, high = entry["interval"]
             assert 0 <= low <= high <= 1
             assert entry["mcse"] >= 0
         for cause in document["causes"]:
-            assert math.isclose(sum(cause["kinds"].values()), cause["probability"], rel_tol=1e-9)
+            only = cause["only"]["probability"]
+            assert math.isclose(sum(cause["kinds"].values()), only, rel_tol=1e-9)
+            assert only <= cause["probability"] * (1 + 1e-12)
             assert cause["kind"] == max(cause["kinds"], key=cause["kinds"].__getitem__)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
@@ -23,6 +25,7 @@ from bayesrca.posterior.result import Answer, Cause
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
 
+Floats = NDArray[np.float64]
 FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
 EXAMPLES = ("search_delay", "search_errors", "search_delay_no_baseline")
 
@@ -92,6 +95,11 @@ def test_a_culprit_speaks_by_its_own_series_its_dose_and_its_path() -> None:
     assert (told.dose.family, told.dose.unit) == ("latency", "s")
     # Twenty samples of fifty requests that wait 0.6 s longer.
     assert told.dose.cause == pytest.approx(600, rel=0.35)
+    assert told.explained_share is not None
+    assert told.explained_share.family == "latency"
+    assert told.explained_share.value > 0.8  # all three are four times as slow
+    assert told.explained_share.ratio == pytest.approx(told.dose.cause / told.dose.target, rel=0.2)
+    assert re.search(r"explains \d+% \(\d+% to \d+%\) of the target's excess", told.text)
     assert told.path == ("store", "cart", "front")
     assert told.reaches_target is True
     start, end = told.footprint
@@ -157,9 +165,87 @@ def test_a_resource_fault_elsewhere_than_it_reports_says_so() -> None:
     evidence = build_evidence(incident)
     theta = unconstrained_prior()[0]
     with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
-        explainer = Explainer(evidence, likelihood, theta, evidence.target)
+        explainer = Explainer(evidence, likelihood, theta, evidence.target, interval_mass=0.89)
         told = explainer.explain(1, KINDS.index("resource"))
     assert told.text.startswith("resource at fault: one it does not report (100%); no telemetry")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratio", "words"),
+    [
+        ("load", 0.0, "at fault: the demand on it; latency up"),
+        ("link", 0.0, "at fault: the way to it, not the component itself; latency up"),
+        ("crash", 0.0, "crashed: nothing tells whether it fell silent; "),
+        ("crash", 3.25, "crashed: its telemetry fell silent (log Bayes factor 3.2); "),
+        ("crash", -1.5, "crashed: but its telemetry went on (log Bayes factor -1.5); "),
+    ],
+)
+def test_other_kinds_say_what_they_are(kind: str, ratio: float, words: str) -> None:
+    evidence = build_evidence(make_shop())
+    crash = np.full_like(evidence.crash_log_ratio, ratio)
+    evidence = dataclasses.replace(evidence, crash_log_ratio=crash)
+    theta = unconstrained_prior()[0]
+    with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
+        explainer = Explainer(evidence, likelihood, theta, evidence.target, interval_mass=0.89)
+        told = explainer.explain(2, KINDS.index(kind))
+    assert told.text.startswith(words)
+    assert (told.explained_share is None) == (kind == "link")
+
+
+class Spreading:
+    """A likelihood that also tells how a fault spread: straight, or by a more probable detour."""
+
+    def __init__(self, likelihood: PreparedLikelihood, straight: float) -> None:
+        self._likelihood = likelihood
+        self._straight = straight
+        self.asked: list[tuple[int, int]] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever a likelihood has
+        return getattr(self._likelihood, name)
+
+    def compute_path_probabilities(
+        self, theta: Floats, component: int, family: int, footprint: int
+    ) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]:
+        assert theta.ndim == 1
+        assert footprint >= 0
+        self.asked.append((component, family))
+        pairs = np.array([[2, 0], [2, 1], [1, 0], [3, 0]])
+        p_edge = np.array([self._straight, 0.9, 0.8, 0.0])
+        return np.array([0, 1, 3]), np.array([0.7, 0.95, 0.1]), pairs, p_edge
+
+
+@pytest.mark.parametrize("straight", [0.71, 0.73])
+def test_the_path_is_the_most_probable_one(straight: float) -> None:
+    names = ("front", "middle", "slow", "other")
+    calls = (("front", "middle"), ("middle", "slow"), ("front", "slow"), ("front", "other"))
+    incident = make_incident(names, calls, slow=names[:3], target="front")
+    evidence = build_evidence(incident)
+    theta = unconstrained_prior()[0]
+    with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as prepared:
+        likelihood: Any = Spreading(prepared, straight)
+        explainer = Explainer(evidence, likelihood, theta, evidence.target, interval_mass=0.89)
+        told = explainer.explain(2, 0)
+        aside = explainer.explain(2, 0, leading=False)
+        unconnected = explainer.explain(3, 0)
+    detour = straight < 0.9 * 0.8
+    assert told.path == (("slow", "middle", "front") if detour else ("slow", "front"))
+    assert [(e.source, e.target, e.probability) for e in told.edges] == (
+        [("slow", "middle", 0.9), ("middle", "front", 0.8)]
+        if detour
+        else [("slow", "front", straight)]
+    )
+    assert {e.family for e in told.edges} == {"latency"}
+    assert [(a.component, a.probability) for a in told.affected] == [
+        ("middle", 0.95),
+        ("front", 0.7),
+    ]
+    assert not aside.edges
+    assert not aside.affected
+    assert aside.path == ("slow", "front")
+    assert aside.explained_share is None
+    assert unconnected.edges == ()
+    assert unconnected.path == ("other", "front")  # an edge that carried nothing is still a path
+    assert likelihood.asked == [(2, 0), (3, 0)]
 
 
 def test_one_hop_is_singular() -> None:
@@ -178,7 +264,7 @@ def test_a_component_without_series_says_so() -> None:
     told = explain(make_shop())["hosts/dark"].explains
     assert told.own == ()
     assert told.dose is None
-    assert told.text.startswith("no telemetry of its own in that interval; reaches")
+    assert "no telemetry of its own in that interval; reaches" in told.text
 
 
 def test_without_a_path_it_says_so() -> None:

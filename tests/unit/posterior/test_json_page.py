@@ -16,6 +16,7 @@ from bayesrca.cli import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_SERVICE, EXIT_UNHEAL
 from bayesrca.config import Method, Settings
 from bayesrca.evidence.build import MEASURES, SHARES
 from bayesrca.ingest import load_incident
+from bayesrca.kernels.propagation import KINDS
 from tests.integration.kit import ROOT
 
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
@@ -44,7 +45,9 @@ def keys_of(value: Any, opened: tuple[str, ...] = ()) -> set[str]:  # noqa: ANN4
 
 def test_the_example_has_the_form_of_an_answer(document: dict[str, Any]) -> None:
     example = json.loads(snippet("json"))
-    opened = ("versions", "timings")
+    opened = ("versions", "timings", "kinds")
+    assert example["schema"] == document["schema"]
+    assert set(example["causes"][0]["kinds"]) <= set(KINDS)
     assert keys_of(example, opened) == keys_of(document, opened)
     assert list(example) == list(document)
     assert list(example["causes"][0]) == list(document["causes"][0])
@@ -53,7 +56,10 @@ def test_the_example_has_the_form_of_an_answer(document: dict[str, Any]) -> None
 
 
 def test_the_examples_numbers_are_the_rounded_real_ones(document: dict[str, Any]) -> None:
-    example, real = json.loads(snippet("json"))["causes"][0], document["causes"][0]
+    whole = json.loads(snippet("json"))
+    effective = document["ambiguity"]["effective"]
+    assert whole["ambiguity"]["effective"] == pytest.approx(effective, rel=0.3)
+    example, real = whole["causes"][0], document["causes"][0]
     assert example["component"] == real["component"]
     assert example["probability"] == pytest.approx(real["probability"], abs=0.03)
     for family, p in example["kinds"].items():

@@ -15,11 +15,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
+from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
-from bayesrca.posterior.summary import compute_root_probabilities
+from bayesrca.posterior.result import Probability
+from bayesrca.posterior.summary import compute_root_probabilities, summarise
 from tests.unit.posterior.synthetic import make_draws, make_shop
 
 array_stats: Any = import_module("arviz_stats.base").array_stats
+K = len(KINDS)
+SETS = ((0, 1), (1, 2), (0, 1, 3))
 
 
 def test_probabilities_of_components_kinds_and_none_add_up() -> None:
@@ -32,15 +36,18 @@ def test_probabilities_of_components_kinds_and_none_add_up() -> None:
 
 
 def test_kinds_are_read_in_the_order_of_hypotheses() -> None:
-    log_root = np.log(np.array([[[0.1, 0.05, 0.15, 0.3, 0.25, 0.1, 0.05]]] * 4))
+    first, second = np.arange(1.0, K + 1), np.arange(2.0, K + 2)
+    weights = np.concatenate([first, second, [1.0]])
+    total = weights.sum()
+    log_root = np.log(np.array([[weights / total]] * 4))
     draws = replace(
         make_draws(chains=4, draws=1, components=2, screen=True),
         log_root=log_root,
         log_weights=np.zeros((4, 1)),
     )
     root = compute_root_probabilities(draws, 0.89)
-    assert_allclose(root.by_kind, [[0.1, 0.05, 0.15], [0.3, 0.25, 0.1]])
-    assert_allclose(root.values, [0.3, 0.65, 0.05])
+    assert_allclose(root.by_kind, np.array([first, second]) / total)
+    assert_allclose(root.values, np.array([first.sum(), second.sum(), 1.0]) / total)
     assert root.probability(-1).value == root.values[-1]
 
 
@@ -51,7 +58,7 @@ def test_screen_probability_is_the_self_normalised_average() -> None:
     for c in range(8):
         for d in range(32):
             weight = math.exp(draws.log_weights[c, d])
-            top += weight * sum(math.exp(draws.log_root[c, d, j]) for j in (3, 4, 5))
+            top += weight * sum(math.exp(draws.log_root[c, d, j]) for j in range(K, 2 * K))
             bottom += weight
     assert root.values[1] == pytest.approx(top / bottom, rel=1e-12)
 
@@ -62,7 +69,7 @@ def by_hand(draws: Draws, column: int) -> float:
     var(A / W) ~ var(a - r w) / (B W^2), r = A / W.
     """
     weight = np.exp(draws.log_weights)
-    values = np.exp(draws.log_root)[..., 3 * column : 3 * column + 3].sum(axis=-1)
+    values = np.exp(draws.log_root)[..., K * column : K * column + K].sum(axis=-1)
     pairs: list[tuple[float, float]] = [
         (sum(w * v for w, v in zip(ws, vs, strict=True)), sum(ws))
         for ws, vs in zip(weight.tolist(), values.tolist(), strict=True)
@@ -150,8 +157,9 @@ def test_chain_error_grows_with_autocorrelation() -> None:
 def test_a_probability_that_never_moves_has_no_error_and_a_point_interval() -> None:
     for screen in (False, True):
         draws = make_draws(5, chains=8, draws=64, screen=screen)
-        fixed = np.log(np.array([0.25, 0.15, 0.1, 0.1, 0.05, 0.05, 0.1, 0.1, 0.1, 1e-300]))
-        constant = replace(draws, log_root=np.broadcast_to(fixed, (8, 64, 10)).copy())
+        shares = np.repeat([0.5, 0.2, 0.3], K) / K
+        fixed = np.log(np.append(shares, 1e-300))
+        constant = replace(draws, log_root=np.broadcast_to(fixed, (8, 64, len(fixed))).copy())
         root = compute_root_probabilities(constant, 0.89)
         assert_allclose(root.mcse, 0.0, atol=1e-15)
         assert_allclose(root.intervals[0], 0.5, rtol=1e-12)
@@ -170,7 +178,7 @@ def test_the_error_of_a_few_draws_is_the_largest_there_can_be(draws: int) -> Non
 def test_an_impossible_hypothesis_has_probability_zero() -> None:
     draws = make_draws(6, screen=True)
     log_root = draws.log_root.copy()
-    log_root[..., :3] = -np.inf
+    log_root[..., :K] = -np.inf
     log_root -= np.logaddexp.reduce(log_root, axis=-1, keepdims=True)
     root = compute_root_probabilities(replace(draws, log_root=log_root), 0.89)
     assert_array_equal(root.values[0], 0.0)
@@ -221,3 +229,57 @@ def test_any_weights_give_probabilities(
     assert (root.intervals[:, 0] <= root.intervals[:, 1]).all()
     assert (root.intervals >= 0).all()
     assert (root.intervals <= 1 + 1e-12).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.booleans())
+def test_a_component_is_a_cause_alone_or_in_a_set(seed: int, screen: bool) -> None:
+    draws = make_draws(seed, draws=20, components=5, sets=len(SETS), screen=screen)
+    root = compute_root_probabilities(draws, 0.89, SETS)
+    w, p = draws.weights, np.exp(draws.log_root)
+    by_hand = np.array([(w * p[..., j]).sum() for j in range(p.shape[-1])])
+    alone = [by_hand[K * i : K * i + K].sum() for i in range(5)]
+    together = dict(zip(SETS, by_hand[5 * K : -1], strict=True))
+    for i in range(5):
+        within = sum(q for members, q in together.items() if i in members)
+        assert root.values[i] == pytest.approx(alone[i] + within, rel=1e-12)
+        assert root.only.values[i] == pytest.approx(alone[i], rel=1e-12)
+        assert root.values[i] >= root.only.values[i] - 1e-15
+    assert_allclose(root.sets.values, list(together.values()), rtol=1e-12)
+    assert_allclose(root.by_kind.sum(axis=1), root.only.values, rtol=1e-12)
+    exclusive = root.only.values.sum() + root.sets.values.sum() + root.values[-1]
+    assert exclusive == pytest.approx(1.0, abs=1e-12)
+    assert root.values[:-1].sum() > 1.0 - root.values[-1]  # a pair counts for both
+    assert root.members == SETS
+
+
+def assert_close(one: Probability, other: Probability) -> None:
+    assert_allclose(
+        [one.value, one.mcse, *one.interval], [other.value, other.mcse, *other.interval], rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("screen", [True, False])
+def test_sets_and_single_causes_have_errors_and_intervals_of_their_own(screen: bool) -> None:
+    draws = make_draws(3, chains=16, draws=64, components=5, sets=len(SETS), screen=screen)
+    root = compute_root_probabilities(draws, 0.89, SETS)
+    # Each as if it were the only event there is.
+    for j in range(len(SETS)):
+        column = np.exp(draws.log_root[..., 5 * K + j, None])
+        alone = summarise(draws, column, 0.89)
+        assert_close(root.sets.probability(j), alone.probability(0))
+    for i in range(5):
+        alone = summarise(draws, root.only_by_draw[..., i : i + 1], 0.89)
+        assert_close(root.only.probability(i), alone.probability(0))
+    assert root.only.probability(4) == root.probability(4)  # in no set
+    assert root.only.mcse[0] != root.mcse[0]
+
+
+def test_more_causes_than_one_do_not_exceed_certainty() -> None:
+    draws = make_draws(3, components=2, sets=1, screen=True)
+    log_root = np.full_like(draws.log_root, -800.0)
+    log_root[..., -2] = 0.0
+    root = compute_root_probabilities(replace(draws, log_root=log_root), 0.89, ((0, 1),))
+    assert_array_equal(root.values, [1.0, 1.0, 0.0])
+    assert_array_equal(root.only.values, [0.0, 0.0])
+    assert_array_equal(root.intervals[0], [1.0, 1.0])

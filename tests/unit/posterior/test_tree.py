@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from bayesrca.analysis import Analysis, analyze
 from bayesrca.config import Method, Settings
+from bayesrca.model.log_prior import compute_log_prior
 from bayesrca.model.parameters import PRIORS, natural_values
 from bayesrca.posterior.summary import compute_root_probabilities
 from bayesrca.posterior.tree import build_tree
@@ -74,11 +75,28 @@ def test_resampling_follows_the_seed(screened: Analysis) -> None:
     assert not other["posterior"].equals(screened.to_datatree()["posterior"])
 
 
+def test_sets_are_told_by_the_positions_of_their_components() -> None:
+    draws = make_draws(1, components=3, sets=2)
+    root = compute_root_probabilities(draws, 0.89, ((0, 2), (0, 1, 2)))
+    tree: Any = build_tree(draws, root, ["a+b", "c", "d"], {}, seed=1)
+    found = tree["root_cause"]
+    assert found["set"].values.tolist() == ["0+2", "0+1+2"]
+    assert_array_equal(found["p_set"].values, root.sets_by_draw)
+    assert_array_equal(found["p_only"].values, root.only_by_draw)
+    total = found["p_only"].sum("component") + found["p_set"].sum("set") + found["p_none"]
+    assert_allclose(total.values, 1.0, rtol=1e-12)
+
+
 def test_nuts_draws_are_kept_as_they_are() -> None:
     draws = make_draws(1)
     root = compute_root_probabilities(draws, 0.89)
     tree: Any = build_tree(draws, root, ["a|b", "c d", "e"], {"incident": "x"}, seed=1)
-    assert set(tree.children) == {"posterior", "root_cause", "sample_stats"}
+    groups = {"posterior", "root_cause", "log_prior", "log_likelihood", "sample_stats"}
+    assert set(tree.children) == groups
+    assert_array_equal(tree["log_likelihood"]["theta"].values, draws.log_likelihood)
+    assert_array_equal(
+        tree["log_prior"]["noise_scale"].values, compute_log_prior(draws.thetas)[..., :2]
+    )
     assert_allclose(tree["posterior"]["noise_scale"].values, np.exp(draws.thetas[..., :2]))
     assert_array_equal(tree["root_cause"]["p_cause"].values, root.by_draw[..., :-1])
     assert_array_equal(tree["root_cause"]["p_none"].values, root.by_draw[..., -1])

@@ -6,13 +6,26 @@ import math
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
-from bayesrca.posterior.result import Answer, Cause, Probability
-from bayesrca.report.terminal import render, smallest_set, verdict
+from bayesrca.posterior.ambiguity import compute_ambiguity
+from bayesrca.posterior.onsets import rank_onsets
+from bayesrca.posterior.result import (
+    Affected,
+    Alarm,
+    Answer,
+    Cause,
+    CauseSet,
+    Level,
+    NodeProbability,
+    PathEdge,
+    Probability,
+)
+from bayesrca.report.terminal import render, verdict
 from tests.unit.posterior.synthetic import make_shop
 
 FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=16)
@@ -27,12 +40,34 @@ def at(value: float) -> Probability:
     return Probability(value=value, mcse=0.001, interval=(value / 2, (1 + value) / 2))
 
 
-def with_probabilities(answer: Answer, *values: float, none: float) -> Answer:
+def with_probabilities(
+    answer: Answer, *values: float, none: float, together: tuple[float, ...] = ()
+) -> Answer:
+    """Give the first causes these probabilities alone, and the first two, three ... in a set."""
+    alone = [c.component for c in answer.posterior.causes[: len(values)]]
+    sets: dict[tuple[str, ...], float]
+    sets = {(name,): p for name, p in zip(alone, values, strict=True)}
+    sets |= {tuple(alone[: j + 2]): p for j, p in enumerate(together)}
+    ranked = sorted(sets.items(), key=lambda item: -item[1])
     causes = tuple(
-        replace(cause, probability=at(p))
+        replace(
+            cause,
+            kind="latency",
+            kinds=dict.fromkeys(cause.kinds, 0.0) | {"latency": p},
+            probability=at(sum(q for names, q in sets.items() if cause.component in names)),
+            only=at(p),
+        )
         for cause, p in zip(answer.posterior.causes, values, strict=False)
     )
-    return replace(answer, posterior=replace(answer.posterior, causes=causes, none=at(none)))
+    masses = np.array([*sets.values(), none])
+    posterior = replace(
+        answer.posterior,
+        causes=causes,
+        none=at(none),
+        sets=tuple(CauseSet(components=names, probability=at(p)) for names, p in ranked),
+        ambiguity=compute_ambiguity([*sets, ()], masses, n_components=5),
+    )
+    return replace(answer, posterior=posterior)
 
 
 def text(answer: Answer, shown: int = 5, width: int = 160) -> str:
@@ -50,17 +85,32 @@ def test_a_clear_cause_is_named_with_its_probability(answer: Answer) -> None:
 
 def test_an_ambiguous_one_counts_the_hypotheses_it_needs(answer: Answer) -> None:
     torn = with_probabilities(answer, 0.5, 0.3, none=0.2)
+    assert torn.posterior.ambiguity.word == "ambiguous"
     assert "Ambiguous: 3 hypotheses are needed to hold 90%" in verdict(torn)
 
 
-@pytest.mark.parametrize(
-    ("values", "none", "n"),
-    [((0.9, 0.05), 0.05, 1), ((0.89, 0.06), 0.05, 2), ((0.05, 0.05), 0.9, 1), ((0.5, 0.1), 0.4, 2)],
-)
-def test_smallest_set_counts_none_of_these(
-    answer: Answer, values: tuple[float, ...], none: float, n: int
-) -> None:
-    assert smallest_set(with_probabilities(answer, *values, none=none)) == n
+def test_two_candidates_are_both_named(answer: Answer) -> None:
+    torn = with_probabilities(answer, 0.5, 0.1, none=0.4)
+    best = torn.posterior.causes[0].component
+    said = f"Two candidates: {best} (50%) or none of these (40%)."
+    assert verdict(torn).endswith(said)
+
+
+def test_causes_that_act_together_are_named_together(answer: Answer) -> None:
+    pair = with_probabilities(answer, 0.1, 0.02, 0.01, none=0.02, together=(0.8, 0.05))
+    first, second, _ = (c.component for c in pair.posterior.causes)
+    assert verdict(pair).startswith(
+        f"{first} is the most probable cause (95%, latency fault), together with {second} (80%)."
+    )
+    shown = text(pair)
+    assert re.search(rf"{first} \+ {second} +0\.800 ", shown)
+    assert "exactly these are the causes" in shown
+
+
+def test_sets_that_hold_nothing_are_not_shown(answer: Answer) -> None:
+    alone = with_probabilities(answer, 0.9, 0.08, none=0.01, together=(0.009,))
+    assert "exactly these" not in text(alone)
+    assert "together" not in verdict(alone)
 
 
 def test_none_of_these_can_win(answer: Answer) -> None:
@@ -76,6 +126,66 @@ def test_nothing_may_act_on_an_unhealthy_answer(answer: Answer) -> None:
     assert "DO NOT ACT" in verdict(sick)
     assert "NOT HEALTHY: k-hat is bad" in text(sick)
     assert "DO NOT ACT" not in verdict(replace(answer))
+
+
+def test_nothing_anomalous_comes_first_and_forbids_acting(answer: Answer) -> None:
+    said = "Nothing here is anomalous: p = 0.6."
+    calm = Alarm(target_p=None, incident_p=0.6, anomalous=False, text=said)
+    assert answer.healthy
+    quiet = replace(answer, alarm=calm)
+    assert not quiet.may_act
+    assert verdict(quiet).startswith(said)
+    assert "do not act" in verdict(quiet)
+    loud = replace(answer, alarm=replace(calm, anomalous=True))
+    assert loud.may_act
+    assert "anomalous" not in verdict(loud)
+    sick = replace(loud, diagnostics=replace(answer.diagnostics, healthy=False))
+    assert not sick.may_act
+
+
+def test_the_order_of_onsets_is_shown(answer: Answer) -> None:
+    assert "Order of onset" not in text(replace(answer, onsets=()))
+    onsets = rank_onsets(
+        ["a", "b"],
+        time=np.array([160.0, 100.0]),
+        lower=np.array([150.0, 95.0]),
+        upper=np.array([170.0, 105.0]),
+        signal=["x", "y"],
+    )
+    shown = text(replace(answer, onsets=onsets))
+    assert "b moved first, at 1970-01-01 00:01:40 UTC, 60 s before a." in shown
+    assert re.search(r"1 +b +y +1970-01-01 00:01:40 UTC", shown)
+    assert re.search(r"2 +a +x +1970-01-01 00:02:40 UTC", shown)
+
+
+def test_the_path_is_shown_with_its_probabilities(answer: Answer) -> None:
+    first, *others = answer.posterior.causes
+    explains = replace(
+        first.explains,
+        path=("store", "cart", "front"),
+        edges=(
+            PathEdge(source="store", target="cart", family="latency", probability=0.93),
+            PathEdge(source="cart", target="front", family="latency", probability=0.88),
+        ),
+        affected=tuple(Affected(component=name, probability=0.9) for name in ("cart", *"abcdef")),
+    )
+    told = replace(first, explains=explains)
+    shown = text(replace(answer, posterior=replace(answer.posterior, causes=(told, *others))))
+    shown = re.sub(r"\s+", " ", shown)
+    assert "most probable path: store -> cart (93%) -> front (88%)" in shown
+    assert "also affected: a (90%), b (90%), c (90%), d (90%), e (90%) and 1 more" in shown
+
+
+def test_places_are_shown(answer: Answer) -> None:
+    nodes = tuple(
+        NodeProbability(component=name, probability=at(p))
+        for name, p in (("rack", 0.95), ("shed", 0.02), ("attic", 0.001))
+    )
+    posterior = replace(answer.posterior, levels=(Level(kind="host", nodes=nodes),))
+    shown = text(replace(answer, posterior=posterior))
+    assert "a cause in host: rack (95%), shed (2%)\n" in re.sub(r" +\n", "\n", shown)
+    assert "attic" not in shown
+    assert "a cause in" not in text(answer)
 
 
 def test_everything_shown_is_there(answer: Answer) -> None:
@@ -121,6 +231,7 @@ def test_a_resource_fault_is_named_with_its_resource(answer: Answer) -> None:
         first,
         kind="resource",
         kinds={"latency": 0.2 * p, "errors": 0.1 * p, "resource": 0.7 * p},
+        only=at(p),
         explains=replace(first.explains, text=words),
     )
     shown = text(replace(answer, posterior=replace(answer.posterior, causes=(leak, *others))))
@@ -131,9 +242,8 @@ def test_a_resource_fault_is_named_with_its_resource(answer: Answer) -> None:
 def test_a_kind_that_holds_less_than_half_is_not_named(answer: Answer) -> None:
     first, *others = answer.posterior.causes
     p = first.probability.value
-    torn = replace(
-        first, kind="latency", kinds={"latency": 0.4 * p, "errors": 0.25 * p, "resource": 0.35 * p}
-    )
+    kinds = {"latency": 0.4 * p, "errors": 0.25 * p, "resource": 0.35 * p}
+    torn = replace(first, kind="latency", kinds=kinds, only=at(p))
     shown = text(replace(answer, posterior=replace(answer.posterior, causes=(torn, *others))))
     assert "fault)" not in shown
     assert "kind unclear: latency" in shown

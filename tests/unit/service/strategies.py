@@ -17,6 +17,7 @@ from bayesrca.incident import (
     Event,
     Family,
     Incident,
+    Run,
     Signal,
     Statistic,
     Target,
@@ -24,12 +25,21 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.posterior.result import (
+    Affected,
+    Alarm,
+    Ambiguity,
     Answer,
     Cause,
+    CauseSet,
     Diagnostics,
     Dose,
+    ExplainedShare,
     Explanation,
+    Level,
+    NodeProbability,
+    Onset,
     OwnEvidence,
+    PathEdge,
     Probability,
     RootCausePosterior,
 )
@@ -45,6 +55,28 @@ COUNT = st.integers(0, 2**63 - 1)
 def time_axes(draw: st.DrawFn) -> NDArray[np.float64]:
     times = draw(st.lists(FINITE, min_size=2, max_size=6, unique_by=lambda t: t + 0.0))
     return np.array(sorted(times))
+
+
+@st.composite
+def runs(draw: st.DrawFn, axes: list[NDArray[np.float64]]) -> tuple[Run, ...]:
+    """Some of them on an axis of the incident's, all of components it may not have."""
+    found = []
+    for name in draw(st.lists(NAME, max_size=2, unique=True)):
+        time = draw(st.sampled_from(axes) | time_axes())
+        subjects = draw(st.lists(st.tuples(NAME, NAME), min_size=1, max_size=2, unique=True))
+        signals = tuple(
+            Signal(
+                component,
+                series,
+                draw(st.sampled_from(Family)),
+                draw(st.sampled_from(Statistic)),
+                time,
+                draw(npst.arrays(np.float64, len(time), elements=FINITE | st.just(np.nan))),
+            )
+            for component, series in subjects
+        )
+        found.append(Run(name, signals))
+    return tuple(found)
 
 
 @st.composite
@@ -102,6 +134,7 @@ def incidents(draw: st.DrawFn) -> Incident:
         baseline=draw(st.sampled_from([None, window])),
         window=draw(st.sampled_from([None, window])),
         target=draw(st.sampled_from(targets)),
+        normal_runs=draw(runs(axes)),
     )
 
 
@@ -116,11 +149,19 @@ OWN = st.builds(
     log_bayes_factor=DOUBLE,
 )
 DOSE = st.builds(Dose, family=TEXT, unit=TEXT, cause=DOUBLE, target=DOUBLE)
+EXPLAINED = st.builds(
+    ExplainedShare, family=TEXT, value=DOUBLE, interval=st.tuples(DOUBLE, DOUBLE), ratio=DOUBLE
+)
+PATH_EDGE = st.builds(PathEdge, source=TEXT, target=TEXT, family=TEXT, probability=DOUBLE)
+AFFECTED = st.builds(Affected, component=TEXT, probability=DOUBLE)
 EXPLANATION = st.builds(
     Explanation,
     own=st.lists(OWN, max_size=2).map(tuple),
     dose=st.none() | DOSE,
+    explained_share=st.none() | EXPLAINED,
     path=st.lists(TEXT, max_size=3).map(tuple),
+    edges=st.lists(PATH_EDGE, max_size=2).map(tuple),
+    affected=st.lists(AFFECTED, max_size=2).map(tuple),
     reaches_target=st.none() | st.booleans(),
     footprint=st.tuples(DOUBLE, DOUBLE),
     text=TEXT,
@@ -131,7 +172,35 @@ CAUSE = st.builds(
     kind=TEXT,
     kinds=st.dictionaries(TEXT, DOUBLE, max_size=3),
     probability=PROBABILITY,
+    only=PROBABILITY,
     explains=EXPLANATION,
+)
+NAMES = st.lists(TEXT, max_size=3).map(tuple)
+AMBIGUITY = st.builds(
+    Ambiguity,
+    entropy=DOUBLE,
+    effective=DOUBLE,
+    credible=st.lists(NAMES, max_size=3).map(tuple),
+    credible_mass=DOUBLE,
+    word=TEXT,
+    text=TEXT,
+)
+LEVEL = st.builds(
+    Level,
+    kind=st.sampled_from(ComponentKind).map(str),
+    nodes=st.lists(
+        st.builds(NodeProbability, component=TEXT, probability=PROBABILITY), max_size=2
+    ).map(tuple),
+)
+POSTERIOR = st.builds(
+    RootCausePosterior,
+    causes=st.lists(CAUSE, max_size=3).map(tuple),
+    none=PROBABILITY,
+    sets=st.lists(st.builds(CauseSet, components=NAMES, probability=PROBABILITY), max_size=3).map(
+        tuple
+    ),
+    ambiguity=AMBIGUITY,
+    levels=st.lists(LEVEL, max_size=2).map(tuple),
 )
 DIAGNOSTICS = st.builds(
     Diagnostics,
@@ -169,16 +238,22 @@ ATTRIBUTION = st.builds(
     n_resamples=COUNT,
     seed=st.integers(0, 2**64 - 1),
 )
+ALARM = st.builds(
+    Alarm, target_p=st.none() | DOUBLE, incident_p=DOUBLE, anomalous=st.booleans(), text=TEXT
+)
+ONSET = st.builds(
+    Onset, component=TEXT, signal=TEXT, time=DOUBLE, lower=DOUBLE, upper=DOUBLE, rank=COUNT
+)
 ANSWERS = st.builds(
     Answer,
     incident=TEXT,
     method=st.sampled_from(["screen", "nuts"]),
     interval_mass=DOUBLE,
-    posterior=st.builds(
-        RootCausePosterior, causes=st.lists(CAUSE, max_size=3).map(tuple), none=PROBABILITY
-    ),
+    posterior=POSTERIOR,
     diagnostics=DIAGNOSTICS,
     attribution=st.none() | ATTRIBUTION,
+    alarm=ALARM,
+    onsets=st.lists(ONSET, max_size=3).map(tuple),
     notes=st.lists(TEXT, max_size=2).map(tuple),
     seed=st.integers(0, LARGEST_SEED),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2, tensor_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.config import LARGEST_SEED, Method, Settings
+from bayesrca.config import LARGEST_SEED, LearnedPrior, Method, Settings
 from bayesrca.errors import (
     IncidentFormatError,
     InvalidIncidentError,
     InvalidSettingsError,
 )
-from bayesrca.incident import Component, Family, Incident, Signal, Statistic, Topology
+from bayesrca.incident import Component, Family, Incident, Run, Signal, Statistic, Topology
 from bayesrca.posterior.result import Answer
 from bayesrca.wire import (
     decode_answer,
@@ -50,7 +50,13 @@ SETTINGS = st.builds(
     cores=st.integers(1, 1024),
     max_bins=st.integers(2, 12),
     max_width=st.integers(1, 20),
+    max_causes=st.integers(1, 3),
+    set_candidates=st.integers(2, 24),
 )
+
+
+def every_signal(incident: Incident) -> list[Signal]:
+    return [*incident.signals, *(s for run in incident.normal_runs for s in run.signals)]
 
 
 @given(incidents())
@@ -58,8 +64,10 @@ def test_an_incident_comes_back_to_the_last_bit(incident: Incident) -> None:
     raw = encode_incident(incident).SerializeToString()
     back = decode_incident(incident_pb2.Incident.FromString(raw))
     assert back == incident
-    assert repr(dataclasses.replace(back, signals=incident.signals)) == repr(incident)
-    for ours, theirs in zip(incident.signals, back.signals, strict=True):
+    same = dataclasses.replace(back, signals=incident.signals, normal_runs=incident.normal_runs)
+    assert repr(same) == repr(incident)
+    assert [r.name for r in back.normal_runs] == [r.name for r in incident.normal_runs]
+    for ours, theirs in zip(every_signal(incident), every_signal(back), strict=True):
         assert ours.timestamps.tobytes() == theirs.timestamps.tobytes()
         assert ours.values.tobytes() == theirs.values.tobytes()
 
@@ -104,7 +112,16 @@ def test_absent_settings_are_the_defaults() -> None:
 def test_every_setting_travels() -> None:
     wire = {field.name for field in pb.AnalysisSettings.DESCRIPTOR.fields}
     home = {field.name for field in dataclasses.fields(Settings)}
-    assert wire - {"deadline_seconds"} == home - {"deadline", "cores"}
+    assert wire - {"deadline_seconds"} == home - {"deadline", "cores", "prior"}
+
+
+def test_a_learned_prior_stays_home() -> None:
+    prior = LearnedPrior(
+        name="x", sha256="0", mean=(0.0,), sd=(1.0,), gamma=1.0, incidents=9, groups=7
+    )
+    with pytest.raises(InvalidSettingsError, match="bayesrca serve --prior") as caught:
+        encode_settings(Settings(prior=prior))
+    assert caught.value.field == "prior"
 
 
 def test_a_setting_of_zero_is_not_an_absent_one() -> None:
@@ -134,6 +151,40 @@ def test_series_with_the_same_times_share_an_axis() -> None:
     message = encode_incident(Incident("i", Topology((Component("a"),)), tuple(signals)))
     assert [s.time_axis for s in message.signals] == [0, 0, 1]
     assert len(message.time_axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("run", "field"),
+    [
+        (incident_pb2.Run(name="monday"), "incident.normal_runs[0].signals"),
+        (
+            incident_pb2.Run(name="", signals=[incident_pb2.Signal(component="a")]),
+            "incident.normal_runs[0].signals[0].family",
+        ),
+        (
+            incident_pb2.Run(name="x", signals=[incident_pb2.Signal(component="a", time_axis=7)]),
+            "incident.normal_runs[0].signals[0].time_axis",
+        ),
+    ],
+)
+def test_a_normal_run_that_cannot_be(run: incident_pb2.Run, field: str) -> None:
+    time = np.arange(3.0)
+    signal = Signal("a", "x", Family.LOAD, Statistic.COUNT, time, time)
+    message = encode_incident(Incident("i", Topology((Component("a"),)), (signal,)))
+    message.normal_runs.append(run)
+    with pytest.raises(InvalidIncidentError) as caught:
+        decode_incident(message)
+    assert caught.value.field == field
+
+
+def test_runs_share_the_incidents_axes() -> None:
+    time = np.arange(3.0)
+    signal = Signal("a", "x", Family.LOAD, Statistic.COUNT, time, time)
+    runs = (Run("monday", (signal,)), Run("tuesday", (signal,)))
+    incident = Incident("i", Topology((Component("a"),)), (signal,), normal_runs=runs)
+    message = encode_incident(incident)
+    assert len(message.time_axes) == 1
+    assert [r.signals[0].time_axis for r in message.normal_runs] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +224,10 @@ def test_an_answer_with_a_part_missing_is_refused(answer: Answer, data: st.DataO
     message = encode_answer(answer)
     spoilers = {
         "answer.posterior": lambda: message.ClearField("posterior"),
+        "answer.alarm": lambda: message.ClearField("alarm"),
         "answer.diagnostics": lambda: message.ClearField("diagnostics"),
         "answer.posterior.none": lambda: message.posterior.ClearField("none"),
+        "answer.posterior.ambiguity": lambda: message.posterior.ClearField("ambiguity"),
         "answer.posterior.none.interval": lambda: message.posterior.none.ClearField("interval"),
         "answer.method": lambda: message.ClearField("method"),
     }
@@ -183,9 +236,13 @@ def test_an_answer_with_a_part_missing_is_refused(answer: Answer, data: st.DataO
         where = "answer.posterior.causes[0]"
         spoilers |= {
             f"{where}.probability": lambda: first.ClearField("probability"),
+            f"{where}.only": lambda: first.ClearField("only"),
             f"{where}.explains": lambda: first.ClearField("explains"),
             f"{where}.explains.footprint": lambda: first.explains.ClearField("footprint"),
         }
+    if answer.posterior.sets:
+        one = message.posterior.sets[0]
+        spoilers["answer.posterior.sets[0].probability"] = lambda: one.ClearField("probability")
     if answer.versions:
         spoilers["answer.versions"] = lambda: message.versions.append(message.versions[0])
     field = data.draw(st.sampled_from(sorted(spoilers)))

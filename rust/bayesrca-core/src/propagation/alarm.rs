@@ -21,11 +21,8 @@ pub(crate) fn alarm_mix(ratio: f64, rate: f64) -> AlarmMix {
     }
 }
 
-/// The sum over sets, conditioned on the target being affected with weight `ALARM_TRUE` (eq. 9).
-///
-/// Every lane may be scaled by its own factor; the last one holds the prior, whose total is 1 unscaled.
-pub(crate) fn mix(total: &[f64], lanes: usize, k: usize) -> f64 {
-    let (off, on) = (total[k], total[lanes + k]);
-    let prior = total[2 * lanes - 1] / (total[lanes - 1] + total[2 * lanes - 1]);
+/// The sum over sets without and with the target, conditioned on it being affected with weight `ALARM_TRUE` (eq. 9);
+/// `prior` is the probability of that without the data.
+pub(crate) fn mix(off: f64, on: f64, prior: f64) -> f64 {
     ALARM_TRUE * on / prior + (1.0 - ALARM_TRUE) * (off + on)
 }

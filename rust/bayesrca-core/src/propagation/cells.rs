@@ -56,7 +56,7 @@ pub(crate) struct Ratios {
     pub affected: Vec<f64>,
     /// Root over quiet.
     pub root: Vec<f64>,
-    /// Quiet density of single-series and count cells (else 1).
+    /// Quiet density of single-series and count cells (else 1); as an adjoint, that of its logarithm.
     pub quiet: Vec<f64>,
     /// Dose jacobian over quiet density (NaN where there is no dose); not an adjoint.
     pub jacobian: Vec<f64>,
@@ -150,6 +150,11 @@ impl Cells {
         }
         let (q, w) = (self.quiet[r], self.wide[r]);
         ((1.0 - tail) * q + tail * w, w - q)
+    }
+
+    /// Whether a component reports this family in any footprint.
+    pub fn reports(&self, component: usize) -> bool {
+        !matches!(self.kinds[component], Cell::Missing)
     }
 
     /// Fill `out`; return the composite log quiet density of the family.
@@ -283,8 +288,8 @@ impl Cells {
             d_mean += d_tail / law;
             n += 1.0;
             let c = at + k;
-            d_level += adjoint.quiet[c] * ratios.quiet[c]
-                - (adjoint.affected[c] + adjoint.root[c]) * ratios.affected[c];
+            d_level +=
+                adjoint.quiet[c] - (adjoint.affected[c] + adjoint.root[c]) * ratios.affected[c];
         }
         if n > 0.0 {
             gradient.tail_weight[f] += d_level * d_mean / n;
@@ -322,7 +327,7 @@ impl Cells {
                 share * adjoint.affected[at + k] / q,
                 share * adjoint.root[at + k] / q,
             );
-            d_level += adjoint.quiet[at + k] * q - g_a * a - g_r * r;
+            d_level += adjoint.quiet[at + k] - g_a * a - g_r * r;
             gradient.effect_size[f] += g_a * d_a;
             gradient.root_effect_size[f] += g_r * d_r;
         }

@@ -1,207 +1,358 @@
-//! Weights of the components a root can reach, from their doses given the root's (eq. 7).
+//! Weights of the components a set of roots can reach, from their doses given the roots' (eq. 7).
+
+use fearless_simd::dispatch;
 
 use super::cells::Ratios;
-use super::density::{
-    partial_dose, partial_dose_interval, t4, t4_interval, t4_interval_value, t4_value,
-};
+use super::density::{EDGE, partial_dose, partial_dose_interval, t4, t4_interval};
 use super::plan::Plan;
+use super::range::log_sum_exp;
 use crate::evidence::FamilyEvidence;
+use crate::graph::Graph;
 use crate::params::Natural;
+use crate::simd;
 
-/// Dose constants of one root's components, `[node * s + footprint]`; `ratio` is NaN where there is no pair.
+/// The doses of one family, `[component * s + footprint]`; NaN where there is none.
+#[derive(Debug, Clone)]
+pub(crate) struct DoseTable {
+    pub s: usize,
+    pub log: Vec<f64>,
+    noise: Vec<f64>,
+    /// Edges of an observed count, or the dose at z = 2 of a continuous cell.
+    pub low: Vec<f64>,
+    high: Vec<f64>,
+    counted: Vec<bool>,
+}
+
+/// A dose, or the sum of several, on the log scale, with its squared noise on the dose's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arriving {
+    pub log: f64,
+    noise_sq: f64,
+}
+
+impl DoseTable {
+    pub fn new(e: &FamilyEvidence, s: usize) -> Self {
+        Self {
+            s,
+            log: e.dose.clone(),
+            noise: e.dose_noise.clone(),
+            low: e.dose_low.clone(),
+            high: e.dose_high.clone(),
+            counted: e.log_quiet.iter().map(|q| !q.is_nan()).collect(),
+        }
+    }
+
+    /// The sum of the roots' doses in one footprint; None where one is missing.
+    pub fn sum(&self, roots: &[usize], footprint: usize) -> Option<Arriving> {
+        let cells = roots.iter().map(|r| r * self.s + footprint);
+        let logs: Vec<f64> = cells.clone().map(|at| self.log[at]).collect();
+        if logs.is_empty() || logs.iter().any(|y| y.is_nan()) {
+            return None;
+        }
+        Some(Arriving {
+            log: log_sum_exp(&logs),
+            noise_sq: cells.map(|at| self.noise[at].powi(2)).sum(),
+        })
+    }
+
+    /// Squared noise of a cell's and the arriving dose, relative to the size the latter predicts.
+    pub fn noise_sq(&self, at: usize, from: Arriving) -> f64 {
+        let noise = (self.noise[at].powi(2) + from.noise_sq) / (2.0 * from.log).exp();
+        noise.min(1e12)
+    }
+}
+
+/// Whose doses add up at a component that several roots reach: not that of a root whose own dose arrives with that of
+/// another one on the way.
+struct Arrivals<'a> {
+    roots: &'a [usize],
+    reach: Vec<Vec<usize>>,
+}
+
+impl<'a> Arrivals<'a> {
+    fn new(graph: &Graph, roots: &'a [usize]) -> Self {
+        Self {
+            roots,
+            reach: roots.iter().map(|&r| graph.reachable(r)).collect(),
+        }
+    }
+
+    fn reaches(&self, r: usize, i: usize) -> bool {
+        self.reach[r].binary_search(&i).is_ok()
+    }
+
+    /// The roots whose doses are compared with that of component `i`.
+    fn at(&self, i: usize) -> Vec<usize> {
+        let on_the_way = |r: usize, other: usize| {
+            self.reaches(r, self.roots[other])
+                && self.reaches(other, i)
+                && !self.reaches(other, self.roots[r])
+        };
+        (0..self.roots.len())
+            .filter(|&r| self.reaches(r, i))
+            .filter(|&r| !(0..self.roots.len()).any(|other| on_the_way(r, other)))
+            .map(|r| self.roots[r])
+            .collect()
+    }
+}
+
+/// What the cells of one family contribute to a weight over its background, `[component * s + footprint]`.
+#[derive(Debug, Default)]
+pub(crate) struct CellFactors {
+    /// One over the background factor `1 - a + a r`.
+    pub inv: Vec<f64>,
+    /// An affected component of unknown dose.
+    pub generic: Vec<f64>,
+    /// An unrelated dose, and the scale of a related one's density.
+    pub unrelated: Vec<f64>,
+    pub related: Vec<f64>,
+}
+
+/// Dose constants of one plan's components, `[node * s + footprint]`; `ratio` is NaN where there is no pair.
 #[derive(Debug, Clone)]
 pub(crate) struct PairDoses {
-    /// Log ratio of the component's dose to the root's (continuous cells).
+    s: usize,
+    law: Law,
+    /// Log ratio of the component's dose to the roots'.
     ratio: Vec<f64>,
-    /// Log ratios of the edges of the observed count (count cells; else empty interval marked by NaN).
+    /// Log ratios of the edges of the observed count; NaN for continuous cells, empty where all are.
     low: Vec<f64>,
     high: Vec<f64>,
     /// Squared noise of the log ratio.
     noise_sq: Vec<f64>,
     /// Density (or probability) of a partial dose.
     partial: Vec<f64>,
-    /// Per node: whether it is the target.
-    is_target: Vec<bool>,
-    shape: Vec<Shape>,
+    /// Position of the target among the nodes.
+    target: Option<usize>,
 }
 
-/// What the footprints of one node have in common.
+/// What the pairs of one plan have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    /// No dose at either end in any footprint.
+enum Law {
+    /// There are none.
     Unpaired,
-    /// Continuous doses at both ends in every footprint.
+    /// All doses are of continuous cells, of counts.
     Continuous,
-    /// Anything else: decided footprint by footprint.
+    Counts,
+    /// Both occur.
     Mixed,
 }
 
-/// Adjoints that `PairDoses::backward` adds to.
+/// Adjoints that `PairDoses::backward` adds to; that of the quiet density is of its logarithm.
 pub(crate) struct PairAdjoint<'a> {
     pub ratios: &'a mut Ratios,
     pub gradient: &'a mut Natural,
 }
 
+/// Adjoints of the weights of a plan's nodes in one footprint: of node p at `on[p * step]`.
+pub(crate) struct DoseLanes<'a> {
+    pub nodes: &'a [usize],
+    pub footprint: usize,
+    pub on: &'a [f64],
+    pub step: usize,
+}
+
+impl DoseLanes<'_> {
+    /// Node, cell and adjoint.
+    fn iter(&self, s: usize) -> impl Iterator<Item = (usize, usize, f64)> {
+        let adjoints = self.on.iter().step_by(self.step);
+        let each = self.nodes.iter().zip(adjoints).enumerate();
+        each.map(move |(p, (i, d))| (p, i * s + self.footprint, *d))
+    }
+
+    /// Add the adjoints where no dose is compared.
+    pub fn generic_backward(&self, s: usize, cells: &CellFactors, into: &mut PairAdjoint<'_>) {
+        for (_, cell, d) in self.iter(s) {
+            into.ratios.affected[cell] += d * cells.inv[cell];
+        }
+    }
+}
+
 impl PairDoses {
-    pub fn new(
-        e: &FamilyEvidence,
-        plan: &Plan,
-        root: usize,
-        s: usize,
-        target: Option<usize>,
-    ) -> Self {
+    pub fn new(table: &DoseTable, graph: &Graph, plan: &Plan, target: Option<usize>) -> Self {
+        let s = table.s;
         let len = plan.nodes.len() * s;
-        let nan = vec![f64::NAN; len];
         let mut out = Self {
-            ratio: nan.clone(),
-            low: nan.clone(),
-            high: nan.clone(),
-            noise_sq: nan,
+            s,
+            law: Law::Unpaired,
+            ratio: vec![f64::NAN; len],
+            low: Vec::new(),
+            high: Vec::new(),
+            noise_sq: vec![f64::NAN; len],
             partial: vec![0.0; len],
-            is_target: plan.nodes.iter().map(|&i| target == Some(i)).collect(),
-            shape: Vec::with_capacity(plan.nodes.len()),
+            target: plan.nodes.iter().position(|&i| target == Some(i)),
         };
+        let arrivals = Arrivals::new(graph, &plan.roots);
         for (p, &i) in plan.nodes.iter().enumerate() {
+            let roots = arrivals.at(i);
             for k in 0..s {
-                out.fill(e, p * s + k, i * s + k, root * s + k);
+                if let Some(from) = table.sum(&roots, k) {
+                    out.fill(table, p * s + k, i * s + k, from);
+                }
             }
-            let row = p * s..(p + 1) * s;
-            let (ratio, high) = (&out.ratio[row.clone()], &out.high[row]);
-            out.shape.push(if ratio.iter().all(|r| r.is_nan()) {
-                Shape::Unpaired
-            } else if ratio.iter().all(|r| !r.is_nan()) && high.iter().all(|h| h.is_nan()) {
-                Shape::Continuous
-            } else {
-                Shape::Mixed
-            });
+        }
+        if out.law == Law::Unpaired {
+            for v in [&mut out.ratio, &mut out.noise_sq, &mut out.partial] {
+                *v = Vec::new();
+            }
         }
         out
     }
 
-    fn fill(&mut self, e: &FamilyEvidence, at: usize, node: usize, root: usize) {
-        let (dose, root_dose) = (e.dose[node], e.dose[root]);
-        if dose.is_nan() || root_dose.is_nan() {
+    fn fill(&mut self, table: &DoseTable, at: usize, node: usize, from: Arriving) {
+        let dose = table.log[node];
+        if dose.is_nan() {
             return;
         }
-        // Noise of both doses, relative to the size the root's dose predicts.
-        let noise =
-            (e.dose_noise[node].powi(2) + e.dose_noise[root].powi(2)) / (2.0 * root_dose).exp();
-        let noise_sq = noise.min(1e12);
+        let noise_sq = table.noise_sq(node, from);
         self.noise_sq[at] = noise_sq;
-        self.ratio[at] = dose - root_dose;
-        if e.log_quiet[node].is_nan() {
-            self.partial[at] = partial_dose(dose - root_dose, noise_sq);
+        self.ratio[at] = dose - from.log;
+        let law = if table.counted[node] {
+            let (low, high) = (table.low[node] - from.log, table.high[node] - from.log);
+            self.partial[at] = partial_dose_interval(low, high, noise_sq);
+            for v in [&mut self.low, &mut self.high] {
+                v.resize(self.ratio.len(), f64::NAN);
+            }
+            (self.low[at], self.high[at]) = (low.clamp(-EDGE, EDGE), high.clamp(-EDGE, EDGE));
+            Law::Counts
         } else {
-            self.low[at] = e.dose_low[node] - root_dose;
-            self.high[at] = e.dose_high[node] - root_dose;
-            self.partial[at] = partial_dose_interval(self.low[at], self.high[at], noise_sq);
-        }
-    }
-
-    /// Density of a full dose and its derivative in the squared spread.
-    fn full(&self, at: usize, spread: f64) -> (f64, f64) {
-        let v = spread * spread + self.noise_sq[at];
-        if self.high[at].is_nan() {
-            t4(self.ratio[at], v)
-        } else {
-            t4_interval(self.low[at], self.high[at], v)
-        }
+            self.partial[at] = partial_dose(dose - from.log, noise_sq);
+            Law::Continuous
+        };
+        self.law = match self.law {
+            Law::Unpaired => law,
+            same if same == law => law,
+            _ => Law::Mixed,
+        };
     }
 
     fn full_share(&self, node: usize, theta: &Natural) -> f64 {
-        if self.is_target[node] {
+        if self.target == Some(node) {
             theta.full_dose_target
         } else {
             theta.full_dose_path
         }
     }
 
-    /// Fill `out[footprint]` with one node's affected-over-quiet ratio given the root's dose.
-    ///
-    /// `affected` is its generic ratio and `jacobian` its dose jacobian over its quiet density, by footprint.
+    /// Numbers that `forward` keeps for `backward`.
+    pub fn kept(&self) -> usize {
+        2 * self.ratio.len()
+    }
+
+    /// Append each node's weight over its background in each footprint, given the roots' doses, to `out`; `kept` takes
+    /// the densities of full doses and their derivatives in the squared spread.
     pub fn forward(
         &self,
-        node: usize,
+        nodes: &[usize],
         theta: &Natural,
         f: usize,
-        affected: &[f64],
-        jacobian: &[f64],
-        out: &mut [f64],
+        cells: &CellFactors,
+        kept: &mut [f64],
+        out: &mut Vec<f64>,
     ) {
-        let s = out.len();
-        let (share, unrelated) = (self.full_share(node, theta), theta.unrelated_dose);
-        let (full_weight, part_weight) =
-            ((1.0 - unrelated) * share, (1.0 - unrelated) * (1.0 - share));
-        let spread_sq = theta.dose_spread[f] * theta.dose_spread[f];
-        let row = node * s..(node + 1) * s;
-        let (ratio, noise, partial) = (
-            &self.ratio[row.clone()],
-            &self.noise_sq[row.clone()],
-            &self.partial[row.clone()],
-        );
-        match self.shape[node] {
-            Shape::Unpaired => out.copy_from_slice(affected),
-            Shape::Continuous => {
-                for k in 0..s {
-                    let full = t4_value(ratio[k], spread_sq + noise[k]);
-                    let related = full_weight * full + part_weight * partial[k];
-                    out[k] = related * jacobian[k] + unrelated * affected[k];
+        let s = self.s;
+        let rows = nodes.iter().map(|i| i * s..(i + 1) * s);
+        if self.law == Law::Unpaired {
+            rows.for_each(|row| out.extend_from_slice(&cells.generic[row]));
+            return;
+        }
+        let (full, slope) = kept.split_at_mut(self.ratio.len());
+        self.fill_full(theta.dose_spread[f] * theta.dose_spread[f], full, slope);
+        for (p, row) in rows.enumerate() {
+            let share = self.full_share(p, theta);
+            let here = p * s..(p + 1) * s;
+            let (ratio, full, partial) = (
+                &self.ratio[here.clone()],
+                &full[here.clone()],
+                &self.partial[here],
+            );
+            let (generic, unrelated, related) = (
+                &cells.generic[row.clone()],
+                &cells.unrelated[row.clone()],
+                &cells.related[row],
+            );
+            out.extend((0..s).map(|k| {
+                let dose = share * full[k] + (1.0 - share) * partial[k];
+                let paired = unrelated[k] + related[k] * dose;
+                if ratio[k].is_nan() {
+                    generic[k]
+                } else {
+                    paired
                 }
-            }
-            Shape::Mixed => {
-                for k in 0..s {
-                    let at = row.start + k;
-                    if ratio[k].is_nan() {
-                        out[k] = affected[k];
-                        continue;
-                    }
-                    let v = spread_sq + noise[k];
-                    let full = if self.high[at].is_nan() {
-                        t4_value(ratio[k], v)
-                    } else {
-                        t4_interval_value(self.low[at], self.high[at], v)
-                    };
-                    let related = full_weight * full + part_weight * partial[k];
-                    out[k] = related * jacobian[k] + unrelated * affected[k];
-                }
-            }
+            }));
         }
     }
 
-    /// Add the adjoints behind `g`, the adjoint of one node's ratio in one footprint.
-    ///
-    /// `(node, at, cell)`: position in the plan, index into these arrays, index into the cells'.
+    fn fill_full(&self, spread_sq: f64, full: &mut [f64], slope: &mut [f64]) {
+        let out = full.iter_mut().zip(slope);
+        let (ratio, noise) = (self.ratio.iter(), self.noise_sq.iter());
+        let edges = self.low.iter().zip(&self.high);
+        dispatch!(simd::level(), _ => match self.law {
+            Law::Unpaired => {}
+            Law::Continuous => {
+                for ((full, slope), (ratio, noise)) in out.zip(ratio.zip(noise)) {
+                    (*full, *slope) = t4(*ratio, spread_sq + noise);
+                }
+            }
+            Law::Counts => {
+                for ((full, slope), ((low, high), noise)) in out.zip(edges.zip(noise)) {
+                    (*full, *slope) = t4_interval(*low, *high, spread_sq + noise);
+                }
+            }
+            Law::Mixed => {
+                let pairs = ratio.zip(edges).zip(noise);
+                for ((full, slope), ((ratio, (low, high)), noise)) in out.zip(pairs) {
+                    (*full, *slope) = if high.is_nan() {
+                        t4(*ratio, spread_sq + noise)
+                    } else {
+                        t4_interval(*low, *high, spread_sq + noise)
+                    };
+                }
+            }
+        });
+    }
+
+    /// Add the adjoints behind those of the weights in one footprint; `kept` is what `forward` left.
+    #[allow(clippy::too_many_arguments)] // The mirror of `forward`.
     pub fn backward(
         &self,
-        (node, at, cell): (usize, usize, usize),
+        lanes: &DoseLanes<'_>,
         theta: &Natural,
         f: usize,
         r: &Ratios,
-        g: f64,
+        cells: &CellFactors,
+        kept: &[f64],
         into: &mut PairAdjoint<'_>,
     ) {
-        if self.ratio[at].is_nan() {
-            into.ratios.affected[cell] += g;
+        if self.law == Law::Unpaired {
+            lanes.generic_backward(self.s, cells, into);
             return;
         }
-        let (share, unrelated, spread) = (
-            self.full_share(node, theta),
-            theta.unrelated_dose,
-            theta.dose_spread[f],
-        );
-        let (full, d_full) = self.full(at, spread);
-        let related = share * full + (1.0 - share) * self.partial[at];
-        let j = r.jacobian[cell];
-        into.ratios.affected[cell] += g * unrelated;
-        into.ratios.quiet[cell] -= g * (1.0 - unrelated) * related * j / r.quiet[cell];
-        into.gradient.unrelated_dose += g * (r.affected[cell] - related * j);
-        let scaled = g * (1.0 - unrelated) * j;
-        into.gradient.dose_spread[f] += scaled * share * d_full * 2.0 * spread;
-        let d_share = scaled * (full - self.partial[at]);
-        if self.is_target[node] {
-            into.gradient.full_dose_target += d_share;
-        } else {
-            into.gradient.full_dose_path += d_share;
+        let (unrelated, spread) = (theta.unrelated_dose, theta.dose_spread[f]);
+        let (mut d_unrelated, mut d_spread_sq, mut d_path) = (0.0, 0.0, 0.0);
+        for (p, cell, d) in lanes.iter(self.s) {
+            let (at, g) = (p * self.s + lanes.footprint, d * cells.inv[cell]);
+            if self.ratio[at].is_nan() {
+                into.ratios.affected[cell] += g;
+                continue;
+            }
+            let share = self.full_share(p, theta);
+            let (full, d_full) = (kept[at], kept[self.ratio.len() + at]);
+            let scaled = g * r.jacobian[cell];
+            let related = scaled * (share * full + (1.0 - share) * self.partial[at]);
+            into.ratios.affected[cell] += g * unrelated;
+            into.ratios.quiet[cell] -= (1.0 - unrelated) * related;
+            d_unrelated += g * r.affected[cell] - related;
+            d_spread_sq += scaled * share * d_full;
+            let d_share = scaled * (full - self.partial[at]);
+            if self.target == Some(p) {
+                into.gradient.full_dose_target += (1.0 - unrelated) * d_share;
+            } else {
+                d_path += d_share;
+            }
         }
+        into.gradient.unrelated_dose += d_unrelated;
+        into.gradient.dose_spread[f] += (1.0 - unrelated) * d_spread_sq * 2.0 * spread;
+        into.gradient.full_dose_path += (1.0 - unrelated) * d_path;
     }
 }

@@ -1,33 +1,35 @@
-//! Prior over hypotheses: every component with every fault kind, and "none of these" (eq. 2 and 9).
+//! Prior over hypotheses: every component with every fault kind, sets of components, and "none of these" (eq. 2 and 9).
 
-use crate::params::{ERRORS, LATENCY, Natural};
+use crate::params::{ERRORS, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
 
-/// Prior probability that a fault is of the resource kind.
-const RESOURCE_PRIOR: f64 = 0.4;
-/// Probability that a resource fault shows and spreads in latency, in errors.
-const RESOURCE_SHOWS: [f64; 2] = [0.6, 0.25];
+/// Prior probability of the kinds that are neither latency nor errors.
+const RESOURCE_PRIOR: f64 = 0.33;
+const LOAD_PRIOR: f64 = 0.05;
+const LINK_PRIOR: f64 = 0.12;
+const CRASH_PRIOR: f64 = 0.05;
+/// Probability that a fault of such a kind shows and spreads in latency, in errors.
+const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
+    [1.0, f64::NAN],
+    [f64::NAN, 1.0],
+    [0.6, 0.25],
+    [0.6, 0.3],
+    [1.0, 0.15],
+    [0.4, 0.8],
+];
 
-/// Unnormalised prior weight of a mode and its derivatives.
-///
-/// A hypothesis (root, kind) has two modes: the fault stays in its own family, or it also shows in the other one.
-/// A mode that cannot explain the alarm is weighted by `unexplained_alarm`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Modes {
-    /// Weight of the fault staying in its own family, over `kind_prior`.
-    pub alone: f64,
-    /// Weight of it also showing in the other family, over `kind_prior`.
-    pub both: f64,
-    /// Whether each mode leaves the alarm unexplained.
-    pub alone_unexplained: bool,
-    pub both_unexplained: bool,
-}
+/// A value for each way of showing, `[in latency][in errors]`.
+pub(crate) type ByMode = [[f64; 2]; 2];
 
 /// Prior probability of a fault kind.
 pub(crate) fn kind_prior(theta: &Natural, kind: usize) -> f64 {
+    const REST: f64 = 1.0 - RESOURCE_PRIOR - LOAD_PRIOR - LINK_PRIOR - CRASH_PRIOR;
     match kind {
-        LATENCY => (1.0 - RESOURCE_PRIOR) * (1.0 - theta.error_kind),
-        ERRORS => (1.0 - RESOURCE_PRIOR) * theta.error_kind,
-        _ => RESOURCE_PRIOR,
+        LATENCY => REST * (1.0 - theta.error_kind),
+        ERRORS => REST * theta.error_kind,
+        RESOURCE => RESOURCE_PRIOR,
+        LOAD => LOAD_PRIOR,
+        LINK => LINK_PRIOR,
+        _ => CRASH_PRIOR,
     }
 }
 
@@ -40,96 +42,94 @@ pub(crate) fn kind_prior_backward(theta: &Natural, kind: usize, g: f64, gradient
     };
 }
 
-/// Mode weights of a hypothesis. `explains[f]`: whether the root explains the alarm through family f;
-/// `alarm` is the alarm's family, None when there is no target.
-pub(crate) fn modes(
-    theta: &Natural,
-    kind: usize,
-    alarm: Option<usize>,
-    explains: [bool; 2],
-) -> Modes {
-    let (alone_ok, both_ok) = match alarm {
-        None => (true, true),
-        Some(f) => (f == kind && explains[f], explains[f]),
-    };
-    let miss = |ok: bool| if ok { 1.0 } else { theta.unexplained_alarm };
-    let cross = theta.cross_family[kind];
-    Modes {
-        alone: (1.0 - cross) * miss(alone_ok),
-        both: cross * miss(both_ok),
-        alone_unexplained: !alone_ok,
-        both_unexplained: !both_ok,
+/// Prior probability of each way a fault of a kind shows: latency and errors faults always in their own family.
+pub(crate) fn mode_prior(theta: &Natural, kind: usize) -> ByMode {
+    let [mut latency, mut errors] = SHOWS[kind];
+    if kind == LATENCY {
+        errors = theta.cross_family[LATENCY];
+    } else if kind == ERRORS {
+        latency = theta.cross_family[ERRORS];
+    }
+    let of = |p: f64, shows: usize| if shows == 1 { p } else { 1.0 - p };
+    [0, 1].map(|l| [0, 1].map(|e| of(latency, l) * of(errors, e)))
+}
+
+/// Add the gradient, given the adjoint of each mode's prior.
+pub(crate) fn mode_prior_backward(kind: usize, d: &ByMode, gradient: &mut Natural) {
+    if kind == LATENCY {
+        gradient.cross_family[kind] += d[1][1] - d[1][0];
+    } else if kind == ERRORS {
+        gradient.cross_family[kind] += d[1][1] - d[0][1];
     }
 }
 
-/// Add the derivatives of the mode weights, given the adjoints of `alone` and `both`.
-pub(crate) fn modes_backward(
-    theta: &Natural,
-    kind: usize,
-    m: &Modes,
-    d_alone: f64,
-    d_both: f64,
-    gradient: &mut Natural,
-) {
-    let cross = theta.cross_family[kind];
-    gradient.cross_family[kind] += d_both * m.both / cross - d_alone * m.alone / (1.0 - cross);
-    if m.alone_unexplained {
-        gradient.unexplained_alarm += d_alone * (1.0 - cross);
-    }
-    if m.both_unexplained {
-        gradient.unexplained_alarm += d_both * cross;
-    }
+/// Whether a fault that shows so explains the alarm of family `alarm` (None without a target). `reaches[f]`: the
+/// target is the root or in its reach along family f.
+pub(crate) fn explains(alarm: Option<usize>, reaches: [bool; 2], shows: [usize; 2]) -> bool {
+    alarm.is_none_or(|f| shows[f] == 1 && reaches[f])
 }
 
-/// Unnormalised prior weights of a resource fault, `[shows in latency][shows in errors]`, and whether each leaves the
-/// alarm unexplained.
+/// Unnormalised weights of a single cause's modes, and which leave the alarm unexplained.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ResourceModes {
-    pub weight: [[f64; 2]; 2],
+pub(crate) struct Modes {
+    pub weight: ByMode,
     unexplained: [[bool; 2]; 2],
+    prior: ByMode,
 }
 
-impl ResourceModes {
-    /// As [`modes`]: a mode explains the alarm when it shows in the alarm's family and the root reaches the target.
-    pub fn new(theta: &Natural, alarm: Option<usize>, explains: [bool; 2]) -> Self {
-        let mut out = Self {
-            weight: [[0.0; 2]; 2],
-            unexplained: [[false; 2]; 2],
-        };
-        for latency in 0..2 {
-            for errors in 0..2 {
-                let shows = [latency == 1, errors == 1];
-                let prior: f64 = (0..2)
-                    .map(|f| {
-                        if shows[f] {
-                            RESOURCE_SHOWS[f]
-                        } else {
-                            1.0 - RESOURCE_SHOWS[f]
-                        }
-                    })
-                    .product();
-                let missed = alarm.is_some_and(|f| !(shows[f] && explains[f]));
-                out.unexplained[latency][errors] = missed;
-                out.weight[latency][errors] =
-                    prior * if missed { theta.unexplained_alarm } else { 1.0 };
-            }
+impl Modes {
+    /// A mode that cannot explain the alarm is weighted by `unexplained_alarm`.
+    pub fn new(theta: &Natural, kind: usize, alarm: Option<usize>, reaches: [bool; 2]) -> Self {
+        let prior = mode_prior(theta, kind);
+        let unexplained = [0, 1].map(|l| [0, 1].map(|e| !explains(alarm, reaches, [l, e])));
+        let weight = [0, 1].map(|l| {
+            [0, 1].map(|e| {
+                let miss = if unexplained[l][e] {
+                    theta.unexplained_alarm
+                } else {
+                    1.0
+                };
+                prior[l][e] * miss
+            })
+        });
+        Self {
+            weight,
+            unexplained,
+            prior,
         }
-        out
     }
 
     pub fn total(&self) -> f64 {
         self.weight.iter().flatten().sum()
     }
 
+    /// Prior probability of leaving the alarm unexplained.
+    pub fn unexplained(&self) -> f64 {
+        (0..4)
+            .filter(|m| self.unexplained[m / 2][m % 2])
+            .map(|m| self.prior[m / 2][m % 2])
+            .sum()
+    }
+
+    /// The indicator of each mode leaving the alarm unexplained, times `g`.
+    pub fn unexplained_adjoint(&self, g: f64) -> ByMode {
+        self.unexplained
+            .map(|row| row.map(|u| if u { g } else { 0.0 }))
+    }
+
     /// Add the gradient, given the adjoint of each weight.
-    pub fn backward(&self, theta: &Natural, d: [[f64; 2]; 2], gradient: &mut Natural) {
-        for latency in 0..2 {
-            for errors in 0..2 {
-                if self.unexplained[latency][errors] {
-                    gradient.unexplained_alarm +=
-                        d[latency][errors] * self.weight[latency][errors] / theta.unexplained_alarm;
+    pub fn backward(&self, theta: &Natural, kind: usize, d: &ByMode, gradient: &mut Natural) {
+        let mut d_prior = [[0.0; 2]; 2];
+        for l in 0..2 {
+            for e in 0..2 {
+                if self.unexplained[l][e] {
+                    gradient.unexplained_alarm += d[l][e] * self.prior[l][e];
+                    d_prior[l][e] = d[l][e] * theta.unexplained_alarm;
+                } else {
+                    d_prior[l][e] = d[l][e];
                 }
             }
         }
+        mode_prior_backward(kind, &d_prior, gradient);
     }
 }

@@ -1,76 +1,79 @@
-//! The likelihood of theta with the root cause summed out, its gradient, and the root posterior given theta.
+//! The likelihood of theta with the root causes summed out, its gradient, and the posterior of causes given theta.
 
 use rayon::prelude::*;
 
-use super::hypotheses::{
-    Modes, ResourceModes, kind_prior, kind_prior_backward, modes, modes_backward,
-};
-use super::range::{log_sum_exp, split_scale};
-use super::spread::{Spread, SpreadScratch};
+use super::hypotheses::Modes;
+use super::range::log_sum_exp;
+use super::sets::Sets;
+use super::spread::{PathProbabilities, Spread, SpreadScratch};
 use super::vitals::{VitalScratch, Vitals};
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
-use crate::params::{N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE};
+use crate::params::{
+    CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE,
+};
 
 /// Joint weights below this share of the total are left out of the gradient (never of the value).
 ///
 /// Hamiltonian dynamics with a slightly truncated gradient stay reversible and volume-preserving, and the acceptance
 /// uses the value: the sampler's target is not changed.
-const NEGLIGIBLE: f64 = 1e-10;
+pub(super) const NEGLIGIBLE: f64 = 1e-10;
+/// Prior weight of a latency or errors fault at a component that does not report that family, of a crash where
+/// silence could not be seen, and of a link fault where nobody calls, against one that would show.
+const UNSEEN: f64 = 0.35;
+/// Prior weight of a load fault at a component whose callers would have passed it on, against one without callers.
+const CALLED: f64 = 0.1;
 
 /// The likelihood of one incident, prepared once and evaluated at many theta.
 ///
-/// Hypotheses are numbered `3 * component + kind` (kind 0 latency, 1 errors, 2 resource); the last one is "none of
-/// these".
+/// Hypotheses are numbered `N_KINDS * component + kind` (kinds as in `params::KINDS`), then come the sets of several
+/// causes in the order of `sets()`; the last one is "none of these".
 #[derive(Debug, Clone)]
 pub struct Likelihood {
-    n: usize,
-    s: usize,
-    footprint_log_prior: Vec<f64>,
-    root_factor: Vec<f64>,
-    alarm: Option<usize>,
-    none_prior: f64,
-    families: [Spread; N_FAMILIES],
-    vitals: Vitals,
+    pub(super) n: usize,
+    pub(super) s: usize,
+    pub(super) footprint_log_prior: Vec<f64>,
+    /// Factor on a component being the root in a footprint: of a crash, and of everything else.
+    pub(super) root_factor: Vec<f64>,
+    pub(super) crash_factor: Vec<f64>,
+    /// Prior weight of each (component, kind), `[N_KINDS * component + kind]`.
+    pub(super) prior_weight: Vec<f64>,
+    /// What of it enters the joint: the rest is part of the vitals' factors.
+    pub(super) joint_weight: Vec<f64>,
+    pub(super) alarm: Option<usize>,
+    pub(super) target: Option<usize>,
+    pub(super) none_prior: f64,
+    pub(super) families: [Spread; N_FAMILIES],
+    pub(super) vitals: Vitals,
+    pub(super) sets: Sets,
 }
 
 /// Scratch memory of one thread; grows to the largest incident it has seen.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    families: [SpreadScratch; N_FAMILIES],
-    vitals: VitalScratch,
-    /// `G_f(root, footprint)` over `exp(common)`, `[root * s + footprint]`.
-    gain: [Vec<f64>; N_FAMILIES],
-    common: [Vec<f64>; N_FAMILIES],
+    pub(super) families: [SpreadScratch; N_FAMILIES],
+    pub(super) vitals: VitalScratch,
+    /// `G_f(source, footprint)` over `exp(common)`, `[source * s + footprint]`.
+    pub(super) gain: [Vec<f64>; N_FAMILIES],
+    pub(super) common: [Vec<f64>; N_FAMILIES],
     /// Adjoint of `ln G`.
-    gain_adjoint: [Vec<f64>; N_FAMILIES],
+    pub(super) gain_adjoint: [Vec<f64>; N_FAMILIES],
     /// Log background plus footprint prior; after `fill_joints` its exponential, relative to the largest.
-    background: Vec<f64>,
+    pub(super) background: Vec<f64>,
     /// Alarm factor of a family no modelled fault spreads in, `[family][footprint]`.
-    alarm: [Vec<f64>; N_FAMILIES],
+    pub(super) alarm: [Vec<f64>; N_FAMILIES],
     /// Log joint of each hypothesis (prior included, normaliser of the prior not).
-    joint: Vec<f64>,
+    pub(super) joint: Vec<f64>,
     /// Joint of each (hypothesis, footprint) over `exp(log_scale[hypothesis])`.
-    by_footprint: Vec<f64>,
-    log_scale: Vec<f64>,
+    pub(super) by_footprint: Vec<f64>,
+    pub(super) log_scale: Vec<f64>,
     /// Posterior weight of each footprint, and of each family's alarm factor standing alone.
-    footprint_weight: Vec<f64>,
-    alarm_alone: [Vec<f64>; N_FAMILIES],
-}
-
-impl Workspace {
-    /// Factor of each family when a fault at `root` does not show there and when it does, `[family][shows]`, each
-    /// family over `exp` of the positive part of its `common`.
-    fn shown(&self, at: usize, root: usize, k: usize) -> [[f64; 2]; N_FAMILIES] {
-        [0, 1].map(|f| {
-            let (rest, shared) = split_scale(self.common[f][root]);
-            [self.alarm[f][k] * rest, self.gain[f][at] * shared]
-        })
-    }
+    pub(super) footprint_weight: Vec<f64>,
+    pub(super) alarm_alone: [Vec<f64>; N_FAMILIES],
 }
 
 impl Likelihood {
-    /// Prepare an incident.
+    /// Prepare an incident for single causes; `add_sets` adds several.
     ///
     /// `none_prior` is the prior probability of "none of these"; `max_width` bounds the components open at once in
     /// the exact sum over affected sets.
@@ -85,36 +88,59 @@ impl Likelihood {
         let (n, s) = (evidence.n_components, evidence.n_footprints());
         let family = |f: usize| {
             let alarm = evidence.target.filter(|_| evidence.alarm_family == Some(f));
-            Spread::new(
-                &evidence.families[f],
-                f,
-                (n, s),
-                alarm,
-                evidence.target,
-                max_width,
-            )
+            let family = &evidence.families[f];
+            Spread::new(family, f, (n, s), alarm, evidence.target, max_width)
         };
+        let mut families = [family(0)?, family(1)?];
+        families[LATENCY].add_links();
         let edges: Vec<_> = evidence
             .families
             .iter()
             .flat_map(|f| f.edges.iter().copied())
             .collect();
+        let exp = |x: &[f64], length: usize| -> Vec<f64> {
+            (0..length)
+                .map(|i| x.get(i).map_or(1.0, |l| l.exp()))
+                .collect()
+        };
+        let vitals = {
+            let alarm = evidence.target.filter(|_| evidence.alarm_in_vitals);
+            Vitals::new(&evidence.vitals, (n, s), &edges, alarm)
+        };
+        let (prior_weight, joint_weight) = prior_weights(evidence, &families, &vitals);
         Ok(Self {
             n,
             s,
             footprint_log_prior: evidence.footprint_log_prior.clone(),
-            root_factor: evidence.root_log_factor.iter().map(|l| l.exp()).collect(),
+            root_factor: exp(&evidence.root_log_factor, n * s),
+            crash_factor: exp(&evidence.crash_log_ratio, n * s),
+            prior_weight,
+            joint_weight,
             alarm: evidence.alarm_family,
+            target: evidence.target,
             none_prior,
-            families: [family(0)?, family(1)?],
-            vitals: Vitals::new(&evidence.vitals, n, s, &edges),
+            families,
+            vitals,
+            sets: Sets::default(),
         })
     }
 
-    /// Number of hypotheses: three kinds per component, and "none of these" last.
+    /// Number of hypotheses: the kinds of every component, the sets, and "none of these" last.
     #[must_use]
     pub fn n_hypotheses(&self) -> usize {
-        N_KINDS * self.n + 1
+        N_KINDS * self.n + self.sets.len() + 1
+    }
+
+    /// The sets of several causes that are weighed, each ascending.
+    #[must_use]
+    pub fn sets(&self) -> &[Vec<usize>] {
+        self.sets.members()
+    }
+
+    /// Number of components.
+    #[must_use]
+    pub fn n_components(&self) -> usize {
+        self.n
     }
 
     /// Number of footprints.
@@ -225,281 +251,164 @@ impl Likelihood {
         self.vitals.families_at_fault(&theta, &mut w.vitals)
     }
 
+    /// Whom a fault at `root` has affected in a family and which edges carried it, given theta and the footprint
+    /// (eq. 9 included).
+    pub fn path_probabilities(
+        &self,
+        theta: &[f64; N_PARAMETERS],
+        (root, family, footprint): (usize, usize, usize),
+        w: &mut Workspace,
+    ) -> PathProbabilities {
+        let theta = Natural::from_unconstrained(theta);
+        let x = &mut w.families[family];
+        let mut background = vec![0.0; self.s];
+        self.families[family].start(&theta, x, &mut background);
+        self.families[family].path_probabilities(&theta, root, footprint, x)
+    }
+
     /// Fill the joints; return the composite log quiet density.
-    fn forward(&self, theta: &Natural, w: &mut Workspace) -> f64 {
-        let (n, s) = (self.n, self.s);
+    pub(super) fn forward(&self, theta: &Natural, w: &mut Workspace) -> f64 {
+        let s = self.s;
         w.background.clear();
         w.background.extend_from_slice(&self.footprint_log_prior);
-        let mut log_quiet = 0.0;
+        let mut log_quiet = self.vitals.forward(theta, &mut w.vitals, &mut w.background);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
             log_quiet += family.start(theta, x, &mut w.background);
             w.alarm[f].clear();
             w.alarm[f].extend((0..s).map(|k| family.alarm_factor(theta, &x.ratios, k)));
-            w.gain[f].resize(n * s, 0.0);
-            w.common[f].resize(n, 0.0);
-            for root in 0..n {
-                w.common[f][root] =
-                    family.forward(theta, root, x, &mut w.gain[f][root * s..(root + 1) * s]);
+            let sources = family.n_sources();
+            w.gain[f].resize(sources * s, 0.0);
+            w.common[f].resize(sources, 0.0);
+            for source in 0..sources {
+                let gain = &mut w.gain[f][source * s..(source + 1) * s];
+                w.common[f][source] = family.forward(theta, source, x, gain);
+                if f == LATENCY {
+                    let waits = self.waiting(source);
+                    let waits = &w.vitals.log.egress[waits * s..(waits + 1) * s];
+                    w.common[f][source] += multiply_by_exp(gain, waits);
+                }
             }
         }
-        log_quiet += self.vitals.forward(theta, &mut w.vitals, &mut w.background);
         self.fill_joints(theta, w);
         log_quiet
     }
 
-    fn fill_joints(&self, theta: &Natural, w: &mut Workspace) {
-        let s = self.s;
-        w.joint.clear();
-        w.log_scale.clear();
-        w.by_footprint.clear();
-        let highest = w
-            .background
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max);
-        for b in &mut w.background {
-            *b = (*b - highest).exp();
+    /// Source of the vitals whose egress goes with a source of latency.
+    fn waiting(&self, source: usize) -> usize {
+        if source < self.n {
+            source
+        } else {
+            source - self.n
         }
-        let log_root_prior = ((1.0 - self.none_prior) / self.prior_total(theta)).ln();
-        for h in 0..N_KINDS * self.n {
-            let (root, kind) = (h / N_KINDS, h % N_KINDS);
-            let lift = if kind == RESOURCE {
-                self.resource_terms(theta, root, w)
-            } else {
-                self.family_terms(theta, root, kind, w)
-            };
-            let row = root * s..(root + 1) * s;
-            let vital = if kind == RESOURCE {
-                &w.vitals.log_resource[row.clone()]
-            } else {
-                &w.vitals.log_disturbed[row.clone()]
-            };
-            let most = vital.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let factor = &self.root_factor[row];
-            let mut sum = 0.0;
-            for (k, t) in w.by_footprint[h * s..].iter_mut().enumerate() {
-                *t *= (vital[k] - most).exp() * factor[k] * w.background[k];
-                sum += *t;
-            }
-            let log_scale = log_root_prior + kind_prior(theta, kind).ln() + lift + most + highest;
-            w.log_scale.push(log_scale);
-            w.joint.push(sum.ln() + log_scale);
-        }
-        let mut sum = 0.0;
-        for k in 0..s {
-            let t = w.alarm[0][k] * w.alarm[1][k] * w.background[k];
-            w.by_footprint.push(t);
-            sum += t;
-        }
-        let log_scale = self.none_prior.ln() + highest;
-        w.log_scale.push(log_scale);
-        w.joint.push(sum.ln() + log_scale);
     }
 
-    /// Append the terms of a latency or errors fault by footprint, over `exp` of what is returned.
-    fn family_terms(&self, theta: &Natural, root: usize, kind: usize, w: &mut Workspace) -> f64 {
-        let other = 1 - kind;
-        let m = self.modes(theta, root, kind);
-        let (rest, shared) = split_scale(w.common[other][root]);
-        for k in 0..self.s {
-            let at = root * self.s + k;
-            let inner = m.alone * rest * w.alarm[other][k] + m.both * shared * w.gain[other][at];
-            w.by_footprint.push(w.gain[kind][at] * inner);
-        }
-        w.common[kind][root] + w.common[other][root].max(0.0)
+    /// Source of a family for the set at a position of `sets()`, or of one component.
+    pub(super) fn set_source(&self, f: usize, position: usize) -> usize {
+        (if f == LATENCY { 2 * self.n } else { self.n }) + position
     }
 
-    /// The same for a resource fault, which shows in each family or not.
-    fn resource_terms(&self, theta: &Natural, root: usize, w: &mut Workspace) -> f64 {
-        let m = self.resource_modes(theta, root);
-        for k in 0..self.s {
-            let [latency, errors] = w.shown(root * self.s + k, root, k);
-            let t = (0..4).map(|x| m.weight[x / 2][x % 2] * latency[x / 2] * errors[x % 2]);
-            w.by_footprint.push(t.sum());
-        }
-        w.common[0][root].max(0.0) + w.common[1][root].max(0.0)
+    /// Source of latency for a fault on the way to a component.
+    pub(super) fn link_source(&self, root: usize) -> usize {
+        self.n + root
     }
 
-    fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
-        modes(theta, kind, self.alarm, self.explains(root))
+    pub(super) fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
+        Modes::new(theta, kind, self.alarm, self.reaches(root, kind))
     }
 
-    fn resource_modes(&self, theta: &Natural, root: usize) -> ResourceModes {
-        ResourceModes::new(theta, self.alarm, self.explains(root))
-    }
-
-    fn explains(&self, root: usize) -> [bool; 2] {
-        [0, 1].map(|f| self.families[f].explains_alarm(root))
-    }
-
-    /// Sum of the unnormalised prior weights of all (root, kind).
-    fn prior_total(&self, theta: &Natural) -> f64 {
-        (0..N_KINDS * self.n)
-            .map(|h| {
-                let (root, kind) = (h / N_KINDS, h % N_KINDS);
-                let weight = if kind == RESOURCE {
-                    self.resource_modes(theta, root).total() * self.vitals.prior_weight(root)
-                } else {
-                    let m = self.modes(theta, root, kind);
-                    m.alone + m.both
-                };
-                kind_prior(theta, kind) * weight
-            })
-            .sum()
+    /// Whether a fault of a kind at `root` reaches the target along each family.
+    pub(super) fn reaches(&self, root: usize, kind: usize) -> [bool; 2] {
+        [0, 1].map(|f| {
+            // A slow way to the target is not seen at the target.
+            let own = kind == LINK && f == LATENCY && self.target == Some(root);
+            self.families[f].explains_alarm(root) && !own
+        })
     }
 
     fn backward(&self, theta: &Natural, total: f64, w: &mut Workspace) -> Natural {
-        let (n, s) = (self.n, self.s);
+        let s = self.s;
         let mut gradient = Natural::default();
-        for f in 0..N_FAMILIES {
-            w.families[f].adjoint.reset(n * s, 0.0);
+        for (f, family) in self.families.iter().enumerate() {
             w.gain_adjoint[f].clear();
-            w.gain_adjoint[f].resize(n * s, 0.0);
+            w.gain_adjoint[f].resize(family.n_sources() * s, 0.0);
         }
         for weights in w.alarm_alone.iter_mut().chain([&mut w.footprint_weight]) {
             weights.clear();
             weights.resize(s, 0.0);
         }
-        for v in [&mut w.vitals.d_disturbed, &mut w.vitals.d_resource] {
-            v.clear();
-            v.resize(n * s, 0.0);
-        }
-        let none = N_KINDS * n;
-        for h in 0..none {
-            if w.joint[h] - total < NEGLIGIBLE.ln() {
-                continue;
+        self.vitals.reset_adjoints(&mut w.vitals);
+        self.joints_backward(theta, total, w, &mut gradient);
+        for source in 0..self.families[LATENCY].n_sources() {
+            let waits = self.waiting(source);
+            for k in 0..s {
+                w.vitals.adjoint.egress[waits * s + k] += w.gain_adjoint[LATENCY][source * s + k];
             }
-            if h % N_KINDS == RESOURCE {
-                self.resource_backward(theta, h, total, w, &mut gradient);
-            } else {
-                self.hypothesis_backward(theta, h, total, w, &mut gradient);
-            }
-        }
-        let root_weight = 1.0 - (w.joint[none] - total).exp();
-        self.prior_backward(theta, root_weight, &mut gradient);
-        for k in 0..s {
-            let r = w.by_footprint[none * s + k] * (w.log_scale[none] - total).exp();
-            w.footprint_weight[k] += r;
-            w.alarm_alone[0][k] += r;
-            w.alarm_alone[1][k] += r;
         }
         self.vitals
             .backward(theta, &w.footprint_weight, &w.vitals, &mut gradient);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
-            family.background_backward(theta, &w.footprint_weight, x, &mut gradient);
+            family.background_backward(&w.footprint_weight, x);
             for k in 0..s {
                 family.alarm_backward(theta, k, w.alarm_alone[f][k], x, &mut gradient);
             }
-            for root in 0..n {
-                let g = &w.gain_adjoint[f][root * s..(root + 1) * s];
+            for source in 0..family.n_sources() {
+                let g = &w.gain_adjoint[f][source * s..(source + 1) * s];
                 if g.iter().any(|&g| g > 0.0) {
-                    family.backward(theta, root, g, x, &mut gradient);
+                    family.backward(theta, source, g, x, &mut gradient);
                 }
             }
-            family
-                .cells
-                .backward(theta, f, &x.ratios, &x.adjoint, &mut gradient);
+            family.finish(theta, x, &mut gradient);
         }
         gradient
     }
+}
 
-    fn hypothesis_backward(
-        &self,
-        theta: &Natural,
-        h: usize,
-        total: f64,
-        w: &mut Workspace,
-        gradient: &mut Natural,
-    ) {
-        let s = self.s;
-        let (root, kind) = (h / N_KINDS, h % N_KINDS);
-        let other = 1 - kind;
-        let m = self.modes(theta, root, kind);
-        let (rest, shared) = split_scale(w.common[other][root]);
-        let weight = (w.log_scale[h] - total).exp();
-        let (mut d_alone, mut d_both) = (0.0, 0.0);
-        for k in 0..s {
-            let at = root * s + k;
-            let r = w.by_footprint[h * s + k] * weight;
-            if r < NEGLIGIBLE {
-                continue;
-            }
-            let (alone, both) = (w.alarm[other][k] * rest, w.gain[other][at] * shared);
-            let inner = m.alone * alone + m.both * both;
-            w.footprint_weight[k] += r;
-            w.vitals.d_disturbed[at] += r;
-            w.gain_adjoint[kind][at] += r;
-            w.gain_adjoint[other][at] += r * m.both * both / inner;
-            w.alarm_alone[other][k] += r * m.alone * alone / inner;
-            d_alone += r * alone / inner;
-            d_both += r * both / inner;
-        }
-        modes_backward(theta, kind, &m, d_alone, d_both, gradient);
-        kind_prior_backward(theta, kind, (w.joint[h] - total).exp(), gradient);
+/// Multiply `gain` by `exp(log)`, over the `exp` of what is returned.
+fn multiply_by_exp(gain: &mut [f64], log: &[f64]) -> f64 {
+    if log.iter().all(|&l| l == 0.0) {
+        return 0.0;
     }
-
-    fn resource_backward(
-        &self,
-        theta: &Natural,
-        h: usize,
-        total: f64,
-        w: &mut Workspace,
-        gradient: &mut Natural,
-    ) {
-        let s = self.s;
-        let root = h / N_KINDS;
-        let m = self.resource_modes(theta, root);
-        let weight = (w.log_scale[h] - total).exp();
-        let mut d_weight = [[0.0; 2]; 2];
-        for k in 0..s {
-            let at = root * s + k;
-            let r = w.by_footprint[h * s + k] * weight;
-            if r < NEGLIGIBLE {
-                continue;
-            }
-            w.footprint_weight[k] += r;
-            w.vitals.d_resource[at] += r;
-            let shown = w.shown(at, root, k);
-            let mut parts = [[0.0; 2]; 2];
-            for x in 0..4 {
-                parts[x / 2][x % 2] = shown[0][x / 2] * shown[1][x % 2];
-            }
-            let inner: f64 = (0..4)
-                .map(|x| m.weight[x / 2][x % 2] * parts[x / 2][x % 2])
-                .sum();
-            for x in 0..4 {
-                let part = r * parts[x / 2][x % 2] / inner;
-                d_weight[x / 2][x % 2] += part;
-                let share = part * m.weight[x / 2][x % 2];
-                for (f, shows) in [x / 2, x % 2].into_iter().enumerate() {
-                    if shows == 1 {
-                        w.gain_adjoint[f][at] += share;
-                    } else {
-                        w.alarm_alone[f][k] += share;
-                    }
-                }
-            }
-        }
-        m.backward(theta, d_weight, gradient);
+    let most = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    for (g, l) in gain.iter_mut().zip(log) {
+        *g *= (l - most).exp();
     }
+    most
+}
 
-    /// Gradient of `-root_weight * ln prior_total`.
-    fn prior_backward(&self, theta: &Natural, root_weight: f64, gradient: &mut Natural) {
-        let g = -root_weight / self.prior_total(theta);
-        for h in 0..N_KINDS * self.n {
-            let (root, kind) = (h / N_KINDS, h % N_KINDS);
-            let p = kind_prior(theta, kind);
-            if kind == RESOURCE {
-                let m = self.resource_modes(theta, root);
-                let d = g * p * self.vitals.prior_weight(root);
-                m.backward(theta, [[d; 2]; 2], gradient);
-                continue;
-            }
-            let m = self.modes(theta, root, kind);
-            modes_backward(theta, kind, &m, g * p, g * p, gradient);
-            kind_prior_backward(theta, kind, g * p * (m.alone + m.both), gradient);
+/// Prior weight of every (component, kind), and the part of it that the vitals' factors do not hold.
+fn prior_weights(
+    e: &Evidence,
+    families: &[Spread; N_FAMILIES],
+    vitals: &Vitals,
+) -> (Vec<f64>, Vec<f64>) {
+    let s = e.n_footprints();
+    let (mut prior, mut joint) = (Vec::new(), Vec::new());
+    for i in 0..e.n_components {
+        let own = e.root_log_prior.get(i).map_or(1.0, |l| l.exp());
+        let silence = e.crash_log_ratio.get(i * s..(i + 1) * s);
+        let entry = if vitals.has_callers(i) { CALLED } else { 1.0 };
+        for kind in 0..N_KINDS {
+            let seen = match kind {
+                RESOURCE => true,
+                LOAD => true,
+                LINK => families[LATENCY].reaches_anybody(i),
+                CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)),
+                f => families[f].cells.reports(i),
+            };
+            let weight =
+                own * if seen { 1.0 } else { UNSEEN } * if kind == LOAD { entry } else { 1.0 };
+            joint.push(weight);
+            prior.push(
+                weight
+                    * match kind {
+                        RESOURCE => vitals.prior_weight(i),
+                        LOAD => vitals.load_weight(i),
+                        _ => 1.0,
+                    },
+            );
         }
     }
+    (prior, joint)
 }

@@ -3,15 +3,22 @@
 mod affected;
 mod alarm;
 mod cells;
+mod choose;
 mod density;
 mod doses;
 mod hypotheses;
+mod joints;
+mod knot;
 mod likelihood;
 mod plan;
 mod range;
+mod sets;
+mod source;
 mod spread;
 mod untraced;
 mod vitals;
 
 pub use likelihood::{Likelihood, Workspace};
 pub use plan::MAX_BLOCK;
+pub use sets::MAX_CAUSES;
+pub use spread::PathProbabilities;

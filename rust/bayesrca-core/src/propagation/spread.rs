@@ -1,40 +1,46 @@
 //! How much better one family's telemetry is explained by a fault that spreads from a root than by none:
 //! `G_f(R, footprint)` of eq. 8.
 
-use super::affected::{Rates, Tables, Weights};
-use super::alarm::{ALARM_TRUE, alarm_mix, mix};
+use self::sums::{KEPT, Slot, Sums};
+use super::affected::Rates;
+use super::alarm::alarm_mix;
 use super::cells::{Cells, Ratios};
-use super::doses::{PairAdjoint, PairDoses};
+use super::doses::{CellFactors, PairAdjoint};
+use super::plan::MAX_BLOCK;
 use super::plan::Plan;
 use super::range::{bring_together, keep_in_range};
-use super::untraced::{Untraced, moved, untraced};
+use super::source::{Ground, Origin, Source};
+use super::untraced::Untraced;
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
-use crate::graph::Graph;
 use crate::params::Natural;
+
+mod path;
+pub use path::PathProbabilities;
+mod sums;
+#[cfg(test)]
+mod tests;
 
 /// The base rate of a root's own dependencies, relative to everybody's.
 const DEPENDENCY_SHARE: f64 = 0.1;
 
-/// One root, prepared.
-#[derive(Debug, Clone)]
-struct Root {
-    plan: Plan,
-    doses: PairDoses,
-    untraced: Vec<Untraced>,
-    explains_alarm: bool,
-}
-
-/// One family, prepared.
+/// One family, prepared. Its sources are numbered: every component, then every link if there are any, then every set.
 #[derive(Debug, Clone)]
 pub(crate) struct Spread {
     f: usize,
+    n: usize,
     s: usize,
     pub cells: Cells,
-    roots: Vec<Root>,
-    max_parents: usize,
-    /// The target, when its alarm is in this family.
-    alarm: Option<usize>,
+    ground: Ground,
+    plans: Vec<Plan>,
+    sources: Vec<Source>,
+    /// Whether there are links among the sources.
+    links: bool,
+    /// Where each plan's tables lie, and how many numbers all of them need.
+    slots: Vec<Slot>,
+    arena: usize,
+    /// Most live edges into one block of any plan.
+    most_live: usize,
 }
 
 /// Scratch of one family.
@@ -42,20 +48,16 @@ pub(crate) struct Spread {
 pub(crate) struct SpreadScratch {
     pub ratios: Ratios,
     pub adjoint: Ratios,
-    /// Per cell: one over the background factor `1 - a + a r`.
-    inv_background: Vec<f64>,
-    /// Per cell: the root's own factor over its background.
+    factors: CellFactors,
+    /// Per cell: a root's own factor over its background.
     own: Vec<f64>,
     /// Per cell: the factor of a root's dependency over its background.
     dependency: Vec<f64>,
-    tables: Tables,
+    /// Per cell: the adjoint of the logarithm of one over its background.
+    given_up: Vec<f64>,
     rates: Rates,
-    /// Footprints the current sum runs over.
-    active: Vec<usize>,
-    path: Vec<f64>,
-    weights: Weights,
-    weight_adjoint: Vec<f64>,
-    final_adjoint: Vec<f64>,
+    sums: Sums,
+    log: Vec<f64>,
 }
 
 impl Spread {
@@ -67,64 +69,97 @@ impl Spread {
         target: Option<usize>,
         max_width: usize,
     ) -> Result<Self> {
-        let graph = Graph::new(n, &e.edges);
-        let moved = moved(e, s);
-        let roots = (0..n)
-            .map(|root| {
-                let plan = Plan::new(&graph, root, alarm, max_width)?;
-                Ok(Root {
-                    doses: PairDoses::new(e, &plan, root, s, target),
-                    untraced: untraced(e, &plan, root, s, &moved),
-                    explains_alarm: alarm
-                        .is_some_and(|t| t == root || plan.nodes.binary_search(&t).is_ok()),
-                    plan,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let cells = Cells::new(e, n, s);
-        let max_parents = (0..n).map(|i| graph.parents(i).len()).max().unwrap_or(0);
-        Ok(Self {
+        let ground = Ground::new(e, (n, s), alarm, target, max_width);
+        let mut out = Self {
             f,
+            n,
             s,
-            cells,
-            roots,
-            max_parents,
-            alarm,
-        })
+            cells: Cells::new(e, n, s),
+            plans: Vec::with_capacity(n),
+            sources: Vec::with_capacity(n),
+            links: false,
+            slots: Vec::new(),
+            arena: 0,
+            most_live: 0,
+            ground,
+        };
+        for root in 0..n {
+            out.add_roots(&[root])?;
+        }
+        out.arrange(KEPT);
+        Ok(out)
+    }
+
+    /// Add one source per component: a fault on the way to it. Call before `add_sets`.
+    pub fn add_links(&mut self) {
+        let link = |root| self.ground.link(&self.plans[root], root);
+        let links: Vec<Source> = (0..self.n).map(link).collect();
+        self.sources.extend(links);
+        self.links = true;
+        self.arrange(KEPT);
+    }
+
+    /// Add one source per set of components (ascending): a fault at all of them.
+    ///
+    /// # Errors
+    /// `GraphTooWide` as for single components.
+    pub fn add_sets(&mut self, sets: &[Vec<usize>]) -> Result<()> {
+        sets.iter().try_for_each(|set| self.add_roots(set))?;
+        self.arrange(KEPT);
+        Ok(())
+    }
+
+    fn add_roots(&mut self, roots: &[usize]) -> Result<()> {
+        let plan = self.ground.plan(roots)?;
+        self.most_live = self.most_live.max(plan.most_live());
+        self.sources
+            .push(self.ground.roots(&plan, self.plans.len()));
+        self.plans.push(plan);
+        Ok(())
+    }
+
+    /// Forget all sets.
+    pub fn drop_sets(&mut self) {
+        let links = self
+            .sources
+            .iter()
+            .any(|s| matches!(s.origin, Origin::Link));
+        self.sources
+            .truncate(if links { 2 * self.n } else { self.n });
+        self.plans.truncate(self.n);
+    }
+
+    /// Number of sources: every component, the links, the sets.
+    pub fn n_sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Whether a fault at a component can spread to any other.
+    pub fn reaches_anybody(&self, root: usize) -> bool {
+        !self.plans[root].nodes.is_empty()
     }
 
     pub fn width(&self) -> usize {
-        self.roots.iter().map(|r| r.plan.width).max().unwrap_or(0)
+        self.plans.iter().map(|p| p.width).max().unwrap_or(0)
     }
 
-    /// Whether a fault at `root` can explain the alarm through this family.
-    pub fn explains_alarm(&self, root: usize) -> bool {
-        self.roots[root].explains_alarm
+    /// Whether a fault of `source` can explain the alarm through this family.
+    pub fn explains_alarm(&self, source: usize) -> bool {
+        self.sources[source].explains_alarm
     }
 
     /// Evaluate every cell; add each footprint's log density ratio of "no cause, everybody at the base rate" to
     /// `background`; return the composite log quiet density.
     pub fn start(&self, theta: &Natural, x: &mut SpreadScratch, background: &mut [f64]) -> f64 {
         let log_quiet = self.cells.forward(theta, self.f, &mut x.ratios);
-        let (a, own) = (theta.base_rate[self.f], theta.own_visible);
-        x.rates.set(theta.transmission[self.f], a, self.max_parents);
-        let low = DEPENDENCY_SHARE * a;
-        let cells = self.roots.len() * self.s;
-        for v in [&mut x.inv_background, &mut x.own, &mut x.dependency] {
-            v.clear();
-            v.resize(cells, 0.0);
-        }
-        for at in 0..cells {
-            let r = x.ratios.affected[at];
-            let inv = 1.0 / (1.0 - a + a * r);
-            x.inv_background[at] = inv;
-            x.own[at] = (1.0 - own + own * x.ratios.root[at]) * inv;
-            x.dependency[at] = (1.0 - low + low * r) * inv;
-        }
+        let a = theta.base_rate[self.f];
+        let rates = (theta.transmission[self.f], a);
+        x.rates.set(rates.0, rates.1, self.most_live, MAX_BLOCK);
+        self.cell_factors(theta, x);
         for k in 0..self.s {
             let (mut product, mut total) = (1.0, 0.0);
-            for i in 0..self.roots.len() {
-                product *= x.inv_background[i * self.s + k];
+            for i in 0..self.n {
+                product *= x.factors.inv[i * self.s + k];
                 if !(1e-200..1e200).contains(&product) {
                     total += f64::ln(product);
                     product = 1.0;
@@ -132,31 +167,57 @@ impl Spread {
             }
             background[k] -= total + product.ln();
         }
+        x.adjoint.reset(self.n * self.s, 0.0);
+        x.given_up.clear();
+        x.given_up.resize(self.n * self.s, 0.0);
+        self.sum(theta, x);
         log_quiet
     }
 
+    fn cell_factors(&self, theta: &Natural, x: &mut SpreadScratch) {
+        let (a, own, u) = (
+            theta.base_rate[self.f],
+            theta.own_visible,
+            theta.unrelated_dose,
+        );
+        let low = DEPENDENCY_SHARE * a;
+        let c = &mut x.factors;
+        let tables = [
+            &mut c.inv,
+            &mut c.generic,
+            &mut c.unrelated,
+            &mut c.related,
+            &mut x.own,
+            &mut x.dependency,
+        ];
+        for v in tables {
+            v.clear();
+            v.resize(self.n * self.s, 0.0);
+        }
+        for at in 0..self.n * self.s {
+            let r = x.ratios.affected[at];
+            let inv = 1.0 / (1.0 - a + a * r);
+            c.inv[at] = inv;
+            c.generic[at] = r * inv;
+            c.unrelated[at] = u * r * inv;
+            c.related[at] = (1.0 - u) * x.ratios.jacobian[at] * inv;
+            x.own[at] = (1.0 - own + own * x.ratios.root[at]) * inv;
+            x.dependency[at] = (1.0 - low + low * r) * inv;
+        }
+    }
+
     /// Adjoint of the background of `start`, `adjoint[k]` per footprint.
-    pub fn background_backward(
-        &self,
-        theta: &Natural,
-        adjoint: &[f64],
-        x: &mut SpreadScratch,
-        gradient: &mut Natural,
-    ) {
-        let a = theta.base_rate[self.f];
-        for i in 0..self.roots.len() {
-            for k in 0..self.s {
-                let at = i * self.s + k;
-                let g = adjoint[k] * x.inv_background[at];
-                x.adjoint.affected[at] += g * a;
-                gradient.base_rate[self.f] += g * (x.ratios.affected[at] - 1.0);
+    pub fn background_backward(&self, adjoint: &[f64], x: &mut SpreadScratch) {
+        for row in x.given_up.chunks_exact_mut(self.s) {
+            for (d, g) in row.iter_mut().zip(adjoint) {
+                *d -= g;
             }
         }
     }
 
     /// Factor of the target's alarm when no modelled fault reaches it, relative to the background.
     pub fn alarm_factor(&self, theta: &Natural, r: &Ratios, k: usize) -> f64 {
-        self.alarm.map_or(1.0, |t| {
+        self.ground.alarm.map_or(1.0, |t| {
             alarm_mix(r.affected[t * self.s + k], theta.base_rate[self.f]).value
         })
     }
@@ -170,68 +231,73 @@ impl Spread {
         x: &mut SpreadScratch,
         gradient: &mut Natural,
     ) {
-        let Some(t) = self.alarm else { return };
+        let Some(t) = self.ground.alarm else { return };
         let at = t * self.s + k;
         let m = alarm_mix(x.ratios.affected[at], theta.base_rate[self.f]);
         x.adjoint.affected[at] += g * m.d_ratio;
         gradient.base_rate[self.f] += g * m.d_rate;
     }
 
-    /// `G_f(root, footprint)` over `exp(common)`; returns the common logarithm (0 unless a long sum was rescaled).
+    /// `G_f(source, footprint)` over `exp(common)` at the theta of `start`; returns the common logarithm (0 unless
+    /// something left the range of a double).
     pub fn forward(
         &self,
         theta: &Natural,
-        root: usize,
+        source: usize,
         x: &mut SpreadScratch,
         out: &mut [f64],
     ) -> f64 {
-        x.active.clear();
-        x.active.extend(0..self.s);
-        self.sum_sets(theta, root, x);
-        let r = &self.roots[root];
         let (s, a) = (self.s, theta.base_rate[self.f]);
-        let lanes = lanes(r, s);
-        let mut log = std::mem::take(&mut x.tables.log_scale);
-        let total = x.tables.last();
-        for k in 0..s {
-            let sets = if r.plan.target_bit.is_some() {
-                mix(total, lanes, k)
-            } else {
-                total[k]
-            };
-            out[k] = sets * x.own[root * s + k];
+        let row = source * s..(source + 1) * s;
+        let (source, plan) = self.source(source);
+        out.copy_from_slice(&x.sums.value[row.clone()]);
+        x.log.clear();
+        x.log.extend_from_slice(&x.sums.log[row]);
+        let log = &mut x.log;
+        let own = match source.origin {
+            Origin::Roots(_) => &x.own,
+            Origin::Link => &x.factors.inv,
+        };
+        for &root in &plan.roots {
+            for k in 0..s {
+                out[k] *= own[root * s + k];
+                keep_in_range(&mut out[k], &mut log[k]);
+            }
         }
-        for &d in &r.plan.dependencies {
+        for &d in &plan.dependencies {
             for k in 0..s {
                 out[k] *= x.dependency[d * s + k];
                 keep_in_range(&mut out[k], &mut log[k]);
             }
         }
-        if let Some((t, rate_share)) = self.unreached_alarm(r) {
+        if let Some((t, rate_share)) = self.unreached_alarm(source, plan) {
             for k in 0..s {
                 out[k] *= alarm_mix(x.ratios.affected[t * s + k], rate_share * a).value;
             }
         }
-        for u in &r.untraced {
+        for u in &source.untraced {
             let (at, k) = (u.component * s + u.footprint, u.footprint);
             let ratio = u.ratio(theta, self.f, s, &x.ratios);
-            out[k] *= (1.0 - a + a * ratio) * x.inv_background[at];
-            if self.alarm == Some(u.component) {
+            out[k] *= (1.0 - a + a * ratio) * x.factors.inv[at];
+            if self.ground.alarm == Some(u.component) {
                 out[k] *= alarm_mix(ratio, a).value / alarm_mix(x.ratios.affected[at], a).value;
             }
             keep_in_range(&mut out[k], &mut log[k]);
         }
-        let common = bring_together(out, &log[..s]);
-        x.tables.log_scale = log;
-        common
+        bring_together(out, log)
     }
 
-    /// The target whose alarm this root does not reach, and its share of the base rate.
-    fn unreached_alarm(&self, r: &Root) -> Option<(usize, f64)> {
-        let t = self.alarm.filter(|_| !r.explains_alarm)?;
+    fn source(&self, source: usize) -> (&Source, &Plan) {
+        let source = &self.sources[source];
+        (source, &self.plans[source.plan])
+    }
+
+    /// The target whose alarm this source does not reach, and its share of the base rate.
+    fn unreached_alarm(&self, source: &Source, plan: &Plan) -> Option<(usize, f64)> {
+        let t = self.ground.alarm.filter(|_| !source.explains_alarm)?;
         Some((
             t,
-            if r.plan.dependencies.contains(&t) {
+            if plan.dependencies.contains(&t) {
                 DEPENDENCY_SHARE
             } else {
                 1.0
@@ -239,130 +305,70 @@ impl Spread {
         ))
     }
 
-    /// Fill the weights of the active footprints, each over the component's background, and run the sum.
-    fn sum_sets(&self, theta: &Natural, root: usize, x: &mut SpreadScratch) {
-        let r = &self.roots[root];
-        let (s, lanes) = (self.s, lanes(r, x.active.len()));
-        x.weights.clear();
-        x.weights.resize(r.plan.nodes.len() * 2 * lanes, 1.0);
-        x.path.resize(s, 0.0);
-        for (p, &i) in r.plan.nodes.iter().enumerate() {
-            let row = i * s..(i + 1) * s;
-            let inv = &x.inv_background[row.clone()];
-            let (affected, jacobian) = (&x.ratios.affected[row.clone()], &x.ratios.jacobian[row]);
-            r.doses
-                .forward(p, theta, self.f, affected, jacobian, &mut x.path);
-            let (off, on) = x.weights[p * 2 * lanes..(p + 1) * 2 * lanes].split_at_mut(lanes);
-            for (j, &k) in x.active.iter().enumerate() {
-                off[j] = inv[k];
-                on[j] = x.path[k] * inv[k];
-            }
-        }
-        x.tables.forward(&r.plan, &x.weights, lanes, &x.rates);
-    }
-
-    /// Add the adjoints of `sum_k g[k] ln G(root, k)`; footprints with `g[k] = 0` cost nothing.
+    /// Add the adjoints of `sum_k g[k] ln G(source, k)`, except what [`Self::finish`] adds for all sources together.
     pub fn backward(
         &self,
         theta: &Natural,
-        root: usize,
+        source: usize,
         g: &[f64],
         x: &mut SpreadScratch,
         gradient: &mut Natural,
     ) {
-        x.active.clear();
-        x.active.extend((0..self.s).filter(|&k| g[k] > 0.0));
-        self.sum_sets(theta, root, x);
-        self.factors_backward(theta, root, g, x, gradient);
-        let r = &self.roots[root];
-        let (f, s, n_active) = (self.f, self.s, x.active.len());
-        let lanes = lanes(r, n_active);
-        let total = x.tables.last();
-        x.final_adjoint.clear();
-        x.final_adjoint.resize(total.len(), 0.0);
-        for (j, &k) in x.active.iter().enumerate() {
-            if r.plan.target_bit.is_none() {
-                x.final_adjoint[j] += g[k] / total[j];
-                continue;
-            }
-            let (prior_off, prior_on) = (total[n_active], total[lanes + n_active]);
-            let sum = prior_off + prior_on;
-            let prior = prior_on / sum;
-            let m = mix(total, lanes, j);
-            x.final_adjoint[j] += g[k] * (1.0 - ALARM_TRUE) / m;
-            x.final_adjoint[lanes + j] += g[k] * (ALARM_TRUE / prior + 1.0 - ALARM_TRUE) / m;
-            let d_prior = -g[k] * ALARM_TRUE * total[lanes + j] / (prior * prior * m);
-            x.final_adjoint[lanes + n_active] += d_prior * prior_off / (sum * sum);
-            x.final_adjoint[n_active] -= d_prior * prior_on / (sum * sum);
-        }
-        x.weight_adjoint.clear();
-        x.weight_adjoint.resize(x.weights.len(), 0.0);
-        let (rates, tables) = (&x.rates, &mut x.tables);
-        let (d_transmission, d_base) = tables.backward(
-            &r.plan,
-            &x.weights,
-            rates,
-            &x.final_adjoint,
-            &mut x.weight_adjoint,
-        );
-        gradient.transmission[f] += d_transmission;
-        gradient.base_rate[f] += d_base;
-        let mut into = PairAdjoint {
-            ratios: &mut x.adjoint,
-            gradient,
-        };
-        for (p, &i) in r.plan.nodes.iter().enumerate() {
-            for (j, &k) in x.active.iter().enumerate() {
-                let d = x.weight_adjoint[(p * 2 + 1) * lanes + j] * x.inv_background[i * s + k];
-                r.doses
-                    .backward((p, p * s + k, i * s + k), theta, f, &x.ratios, d, &mut into);
+        let (s, f, own) = (self.s, self.f, theta.own_visible);
+        x.sums.adjoint[source * s..(source + 1) * s].copy_from_slice(g);
+        let (source, plan) = self.source(source);
+        // Every root, every member of the reached set and every dependency gives up its background factor.
+        for &i in plan
+            .roots
+            .iter()
+            .chain(&plan.nodes)
+            .chain(&plan.dependencies)
+        {
+            for k in 0..s {
+                x.given_up[i * s + k] += g[k];
             }
         }
-    }
-
-    /// Adjoints of every factor of G outside the sum over sets, the backgrounds inside its weights included.
-    fn factors_backward(
-        &self,
-        theta: &Natural,
-        root: usize,
-        g: &[f64],
-        x: &mut SpreadScratch,
-        gradient: &mut Natural,
-    ) {
-        let r = &self.roots[root];
-        let (f, s, own, a) = (self.f, self.s, theta.own_visible, theta.base_rate[self.f]);
-        let low = DEPENDENCY_SHARE * a;
-        for j in 0..x.active.len() {
-            let k = x.active[j];
-            let at = root * s + k;
-            let br = x.ratios.root[at];
-            let seen = 1.0 - own + own * br;
-            gradient.own_visible += g[k] * (br - 1.0) / seen;
-            x.adjoint.root[at] += g[k] * own / seen;
-            // Every member of {root} and the reached set gives up its background factor.
-            for i in std::iter::once(root).chain(r.plan.nodes.iter().copied()) {
-                let d = -g[k] * x.inv_background[i * s + k];
-                x.adjoint.affected[i * s + k] += d * a;
-                gradient.base_rate[f] += d * (x.ratios.affected[i * s + k] - 1.0);
+        let low = DEPENDENCY_SHARE * theta.base_rate[f];
+        for k in (0..s).filter(|&k| g[k] > 0.0) {
+            if matches!(source.origin, Origin::Roots(_)) {
+                for root in &plan.roots {
+                    let at = root * s + k;
+                    let d = g[k] / (1.0 - own + own * x.ratios.root[at]);
+                    gradient.own_visible += d * (x.ratios.root[at] - 1.0);
+                    x.adjoint.root[at] += d * own;
+                }
             }
-            for &i in &r.plan.dependencies {
+            for &i in &plan.dependencies {
                 let be = x.ratios.affected[i * s + k];
-                let (d, d_low) = (
-                    -g[k] * x.inv_background[i * s + k],
-                    g[k] / (1.0 - low + low * be),
-                );
-                x.adjoint.affected[i * s + k] += d * a + d_low * low;
-                gradient.base_rate[f] += (d + d_low * DEPENDENCY_SHARE) * (be - 1.0);
+                let d_low = g[k] / (1.0 - low + low * be);
+                x.adjoint.affected[i * s + k] += d_low * low;
+                gradient.base_rate[f] += d_low * DEPENDENCY_SHARE * (be - 1.0);
             }
-            if let Some((t, rate_share)) = self.unreached_alarm(r) {
-                let m = alarm_mix(x.ratios.affected[t * s + k], rate_share * a);
-                x.adjoint.affected[t * s + k] += g[k] * m.d_ratio;
+            if let Some((t, rate_share)) = self.unreached_alarm(source, plan) {
+                let at = t * s + k;
+                let m = alarm_mix(x.ratios.affected[at], rate_share * theta.base_rate[f]);
+                x.adjoint.affected[at] += g[k] * m.d_ratio;
                 gradient.base_rate[f] += g[k] * m.d_rate * rate_share;
             }
         }
-        for u in r.untraced.iter().filter(|u| g[u.footprint] > 0.0) {
+        for u in source.untraced.iter().filter(|u| g[u.footprint] > 0.0) {
             self.untraced_backward(theta, u, g[u.footprint], x, gradient);
         }
+    }
+
+    /// Add the adjoints of all sums, of the backgrounds and of the cells, after all other adjoints of this theta.
+    pub fn finish(&self, theta: &Natural, x: &mut SpreadScratch, gradient: &mut Natural) {
+        self.sum_backward(theta, x, gradient);
+        let a = theta.base_rate[self.f];
+        let mut d_rate = 0.0;
+        for at in 0..self.n * self.s {
+            let d = -x.given_up[at] * x.factors.inv[at];
+            x.adjoint.affected[at] += d * a;
+            d_rate += d * (x.ratios.affected[at] - 1.0);
+        }
+        gradient.base_rate[self.f] += d_rate;
+        self.cells
+            .backward(theta, self.f, &x.ratios, &x.adjoint, gradient);
     }
 
     /// Adjoints of the logarithm of one untraced component's factor, times `g`.
@@ -377,10 +383,10 @@ impl Spread {
         let (f, s, a) = (self.f, self.s, theta.base_rate[self.f]);
         let at = u.component * s + u.footprint;
         let (be, ratio) = (x.ratios.affected[at], u.ratio(theta, f, s, &x.ratios));
-        let (h_new, inv_old) = (1.0 - a + a * ratio, x.inv_background[at]);
+        let (h_new, inv_old) = (1.0 - a + a * ratio, x.factors.inv[at]);
         let (mut d_ratio, mut d_be) = (a / h_new, -a * inv_old);
         let mut d_rate = (ratio - 1.0) / h_new - (be - 1.0) * inv_old;
-        if self.alarm == Some(u.component) {
+        if self.ground.alarm == Some(u.component) {
             let (new, old) = (alarm_mix(ratio, a), alarm_mix(be, a));
             d_ratio += new.d_ratio;
             d_be -= old.d_ratio;
@@ -394,9 +400,4 @@ impl Spread {
         };
         u.backward(theta, f, s, g * d_ratio, &x.ratios, &mut into);
     }
-}
-
-/// One lane per footprint, and one more for the prior probability that the target is affected.
-fn lanes(r: &Root, footprints: usize) -> usize {
-    footprints + usize::from(r.plan.target_bit.is_some())
 }

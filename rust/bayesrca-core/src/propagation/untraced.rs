@@ -1,22 +1,22 @@
 //! Large effects off every declared path: graphs are incomplete, and a missing edge still carries the dose (eq. 8).
 //!
 //! Given that a component is affected for no traceable reason and moved by more than `LARGE` null scales, the size of
-//! its effect follows a partial dose of the root with probability `untraced_dose`, else the generic law. Below that
+//! its effect follows a partial dose of the roots' with probability `untraced_dose`, else the generic law. Below that
 //! size the generic law holds, so the density stays normalised and only components that moved are ever visited.
 
 use super::cells::Ratios;
 use super::density::{LARGE, effect_beyond_large, partial_dose_beyond};
-use super::doses::PairAdjoint;
+use super::doses::{DoseTable, PairAdjoint};
 use super::plan::Plan;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
 
-/// One component that moved in one footprint, seen from one root.
+/// One component that moved in one footprint, seen from one set of roots.
 #[derive(Debug, Clone)]
 pub(crate) struct Untraced {
     pub component: usize,
     pub footprint: usize,
-    /// Density of the log dose under a partial dose of this root, given that z exceeds `LARGE`.
+    /// Density of the log dose under a partial dose of these roots, given that z exceeds `LARGE`.
     density: f64,
 }
 
@@ -33,32 +33,16 @@ pub(crate) fn moved(e: &FamilyEvidence, s: usize) -> Vec<(usize, usize)> {
     out
 }
 
-/// The moved components whose effect on their own the plan of `root` does not explain.
-pub(crate) fn untraced(
-    e: &FamilyEvidence,
-    plan: &Plan,
-    root: usize,
-    s: usize,
-    moved: &[(usize, usize)],
-) -> Vec<Untraced> {
+/// The moved components whose effect on their own a plan does not explain, seen from all its roots together.
+pub(crate) fn untraced(table: &DoseTable, plan: &Plan, moved: &[(usize, usize)]) -> Vec<Untraced> {
     moved
         .iter()
-        .filter(|&&(i, _)| {
-            i != root
-                && plan.nodes.binary_search(&i).is_err()
-                && plan.dependencies.binary_search(&i).is_err()
-        })
+        .filter(|&&(i, _)| !plan.touches(i) && plan.dependencies.binary_search(&i).is_err())
         .filter_map(|&(component, footprint)| {
-            let (at, from) = (component * s + footprint, root * s + footprint);
-            let root_dose = e.dose[from];
-            if root_dose.is_nan() {
-                return None;
-            }
-            let noise =
-                (e.dose_noise[at].powi(2) + e.dose_noise[from].powi(2)) / (2.0 * root_dose).exp();
-            let noise_sq = noise.min(1e12);
-            let (ratio, cut) = (e.dose[at] - root_dose, e.dose_low[at] - root_dose);
-            let density = partial_dose_beyond(ratio, cut, noise_sq);
+            let at = component * table.s + footprint;
+            let from = table.sum(&plan.roots, footprint)?;
+            let (ratio, cut) = (table.log[at] - from.log, table.low[at] - from.log);
+            let density = partial_dose_beyond(ratio, cut, table.noise_sq(at, from));
             Some(Untraced {
                 component,
                 footprint,
@@ -73,7 +57,7 @@ impl Untraced {
         self.component * s + self.footprint
     }
 
-    /// Affected-over-quiet ratio of the component given the root's dose.
+    /// Affected-over-quiet ratio of the component given the roots' doses.
     pub fn ratio(&self, theta: &Natural, f: usize, s: usize, r: &Ratios) -> f64 {
         let g = theta.untraced_dose;
         let beyond = effect_beyond_large(theta.effect_size[f]).0;
@@ -94,7 +78,7 @@ impl Untraced {
         let (beyond, d_beyond) = effect_beyond_large(theta.effect_size[f]);
         let dose = self.density * r.jacobian[at];
         into.ratios.affected[at] += d * (1.0 - g);
-        into.ratios.quiet[at] -= d * g * beyond * dose / r.quiet[at];
+        into.ratios.quiet[at] -= d * g * beyond * dose;
         into.gradient.untraced_dose += d * (beyond * dose - r.affected[at]);
         into.gradient.effect_size[f] += d * g * dose * d_beyond;
     }

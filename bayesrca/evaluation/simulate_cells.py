@@ -1,4 +1,7 @@
-"""Simulated cells: a continuous series or a count, drawn from the densities of docs/concepts.md."""
+"""Simulated cells: a continuous series or a count, drawn from the densities of docs/concepts.md.
+
+Written from those equations and not from the likelihood, which it is there to check.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ Floats = NDArray[np.float64]
 Theta = Mapping[str, Any]
 
 UP = 0.95
+"""Share of effects that go up (eq. 4)."""
 LARGE = 2.0
+"""Null scales beyond which an untraced effect is held against the root's dose (eq. 8)."""
 
 
 class Continuous:
@@ -32,13 +37,16 @@ class Continuous:
         self.medians = theta["effect_size"][f], theta["root_effect_size"][f]
 
     def draw_quiet(self, rng: np.random.Generator) -> None:
+        """Draw z when nothing is wrong (eq. 3)."""
         width = 3.0 if rng.random() < self.tail else 1.0
         self.z = float(width * self.noise_scale * rng.standard_t(4))
 
     def draw_effect(self, rng: np.random.Generator) -> None:
+        """Draw z of an affected component (eq. 4)."""
         self._effect(rng, self.medians[0])
 
     def draw_root(self, rng: np.random.Generator) -> None:
+        """Draw z of a root (eq. 4)."""
         self._effect(rng, self.medians[1])
 
     def _effect(self, rng: np.random.Generator, median: float) -> None:
@@ -128,9 +136,11 @@ class Count:
         self.quiet = (1 - tail) * self.usual + tail * self.wide
 
     def draw_quiet(self, rng: np.random.Generator) -> None:
+        """Draw the count when nothing is wrong (eq. 10)."""
         self.k = int(rng.choice(len(self.quiet), p=self.quiet / self.quiet.sum()))
 
     def draw_effect(self, rng: np.random.Generator) -> None:
+        """Draw the count under a fault, affected and root alike (eq. 10)."""
         self.k = int(rng.choice(len(self.affected), p=self.affected / self.affected.sum()))
 
     draw_root = draw_effect

@@ -1,0 +1,118 @@
+"""``bayesrca learn``: a prior of theta from incidents whose causes are known."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayesrca.cli_output import check_file, say, write_file
+from bayesrca.config import LARGEST_SEED, LearnedPrior, Settings
+
+if TYPE_CHECKING:
+    from bayesrca.evaluation.cases import DataSet
+    from bayesrca.evaluation.learn import Learned
+    from bayesrca.ingest import FamilyRules
+
+Prior = Annotated[
+    Path | None,
+    typer.Option(help="Prior file that `bayesrca learn` wrote (docs/learning.md)."),
+]
+"""The option of every command that uses a learned prior."""
+
+
+def read_prior(path: Path | None) -> LearnedPrior | None:
+    """Read the file of a `Prior` option; None without one.
+
+    Raises:
+        InvalidSettingsError: as `bayesrca.model.prior_file.load_prior`.
+    """
+    if path is None:
+        return None
+    from bayesrca.model.prior_file import load_prior  # noqa: PLC0415  keeps --help fast
+
+    return load_prior(path)
+
+
+def learn(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders of labelled incidents, or of data sets of them."
+        ),
+    ],
+    *,
+    output: Annotated[Path, typer.Option(help="Prior file to write.", dir_okay=False)],
+    seed: Annotated[
+        int, typer.Option(help="The same seed gives the same prior.", min=0, max=LARGEST_SEED)
+    ] = 0,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Only cases whose name matches this shell pattern; may be repeated."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many cases of each data set.", min=1)
+    ] = None,
+    families: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(help="Threads to use; never changes a number.", min=1)
+    ] = None,
+) -> None:
+    """Learn a prior from incidents whose cause is known (docs/learning.md)."""
+    check_file(output, "output")
+    # Late, for they load SciPy, which --help does not need.
+    from bayesrca.analysis import library_versions  # noqa: PLC0415
+    from bayesrca.evaluation.cases import choose_cases, find_data_sets  # noqa: PLC0415
+    from bayesrca.evaluation.learn_document import prior_content  # noqa: PLC0415
+    from bayesrca.ingest import FamilyRules  # noqa: PLC0415
+    from bayesrca.model.prior_file import encode_prior  # noqa: PLC0415
+
+    data_sets = choose_cases(find_data_sets(paths), case or (), limit)
+    rules = None if families is None else FamilyRules.from_toml(families)
+    settings = Settings(cores=cores or os.cpu_count() or 1)
+    learned = _learn(data_sets, seed, settings, rules)
+    _show(learned)
+    content = prior_content(
+        learned,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        versions=library_versions(),
+    )
+    write_file(output, encode_prior(content))
+    say(f"Written to {output}; use it with --prior {output}.\n")
+
+
+def _learn(
+    data_sets: tuple[DataSet, ...], seed: int, settings: Settings, families: FamilyRules | None
+) -> Learned:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from bayesrca.evaluation.learn import learn_prior  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=1.0)
+
+        def tell(what: str, done: float) -> None:
+            bar.update(task, completed=done, description=what)
+
+        return learn_prior(data_sets, seed=seed, settings=settings, families=families, tell=tell)
+
+
+def _show(learned: Learned) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from bayesrca.evaluation.learn_document import render  # noqa: PLC0415
+
+    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
+    with console.capture() as text:
+        console.print(render(learned), soft_wrap=False)
+    say(text.get())

@@ -1,0 +1,195 @@
+"""Simulated vitals: load, saturation, states and waiting, from the laws of docs/concepts.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bayesrca.evidence import VITALS, VitalTable
+from bayesrca.incident import Family
+
+Floats = NDArray[np.float64]
+Theta = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class VitalLaw:
+    """How one family of vitals behaves (eq. 11 to 14).
+
+    Attributes:
+        at_fault: prior of being the resource at fault.
+        root_up: probability of moving up when at fault.
+        effect_up: the same when its component is disturbed.
+        shows: probability of showing that its component is disturbed.
+    """
+
+    at_fault: float
+    root_up: float
+    effect_up: float
+    shows: float
+
+
+LAWS: Mapping[Family, VitalLaw] = {
+    Family.LOAD: VitalLaw(0.0, 0.4, 0.3, 0.2),
+    Family.CPU: VitalLaw(0.25, 0.85, 0.5, 0.4),
+    Family.MEMORY: VitalLaw(0.2, 0.85, 0.5, 0.4),
+    Family.DISK: VitalLaw(0.17, 0.7, 0.5, 0.4),
+    Family.NETWORK: VitalLaw(0.17, 0.5, 0.4, 0.4),
+    Family.GENERIC: VitalLaw(0.15, 0.5, 0.5, 0.4),
+    Family.HOST: VitalLaw(0.03, 0.7, 0.5, 0.2),
+    Family.STATE: VitalLaw(0.2, 0.5, 0.5, 0.8),
+    Family.EGRESS: VitalLaw(0.0, 0.9, 0.9, 0.0),
+}
+"""The law of each family."""
+UNREPORTED = 0.35
+"""Factor on the prior of a resource that a component does not report (eq. 13)."""
+ROOT_EFFECT = 12.0
+"""Median effect on the resource at fault, in quiet scales (eq. 11)."""
+STATE_VISITED = {"quiet": 0.05, "disturbed": 0.4, "at_fault": 0.7}
+"""Probability of visiting a rare state: the likelihood is told the ratios, so any will do."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What the causes do to a component's vitals.
+
+    Attributes:
+        rate: probability that they disturb it.
+        resource: whether a resource of it, unknown which, is at fault.
+        load: whether its load is at fault.
+        waits: probability that it waits for a slow callee.
+    """
+
+    rate: float = 0.0
+    resource: bool = False
+    load: bool = False
+    waits: float = 0.0
+
+
+class SimulatedVitals:
+    """Which families each of n components reports, by how many series, and what they show.
+
+    With one series per cell the model is exactly generative. Several series of a cell are either
+    all quiet or one of them responds, as the mean of their ratios says; their noise has the
+    correlation given (a Gaussian copula), while the model knows of none.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, n: int, *, most: int = 1, correlation: float = 0.0
+    ) -> None:
+        self.rng, self.n, self.correlation = rng, n, correlation
+        kinds = rng.choice(3, size=n, p=[0.2, 0.5, 0.3])  # nothing, some families, all of them
+        self.series = [
+            {
+                v: int(rng.integers(1, most + 1))
+                for v in range(len(VITALS))
+                if kind == 2 or (kind == 1 and rng.random() < 0.5)
+            }
+            for kind in kinds
+        ]
+        reported = set().union(*self.series)
+        prior = np.array([LAWS[f].at_fault * (v in reported) for v, f in enumerate(VITALS)])
+        self.at_fault = prior / max(prior.sum(), 1e-300)
+        self.load = VITALS.index(Family.LOAD)
+        self.load_known = self.load in reported
+
+    def resource_weight(self, i: int) -> float:
+        """Prior weight of a resource fault at component i (eq. 13)."""
+        seen = sum(self.at_fault[v] for v in self.series[i])
+        return float(seen + UNREPORTED * (1.0 - seen))
+
+    def load_weight(self, i: int) -> float:
+        """Prior weight of a load fault at component i, by what it reports."""
+        return 1.0 if not self.load_known or self.load in self.series[i] else UNREPORTED
+
+    def draw(self, theta: Theta, disturbances: Mapping[int, Disturbance]) -> VitalTable:
+        """Draw all series, given what the causes do to some components."""
+        places: list[tuple[int, int]] = []
+        rows: list[tuple[float, float, float]] = []
+        for i in range(self.n):
+            by = disturbances.get(i, Disturbance())
+            state = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.rate
+            family = self._family_at_fault(i) if by.resource else self.load if by.load else None
+            state = state or by.resource or by.load
+            waiting = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.waits
+            for v, count in self.series[i].items():
+                places += [(i, v)] * count
+                shown = waiting if VITALS[v] is Family.EGRESS else self._is_shown(v, state)
+                if VITALS[v] is Family.STATE:
+                    rows += self._states(theta, count, shown, v == family)
+                else:
+                    z = self._cell(theta, v, count, shown, v == family)
+                    rows += [(float(value), np.nan, np.nan) for value in z]
+        return _make_table(places, np.array(rows).reshape(-1, 3))
+
+    def _is_shown(self, v: int, disturbed: bool) -> bool:
+        return disturbed and bool(self.rng.random() < LAWS[VITALS[v]].shows)
+
+    def _family_at_fault(self, i: int) -> int | None:
+        """The family at fault; None stands for those that the component does not report."""
+        seen = list(self.series[i])
+        weights = np.array([*(self.at_fault[v] for v in seen), 0.0])
+        weights[-1] = UNREPORTED * max(0.0, 1.0 - weights.sum())
+        at = int(self.rng.choice(len(weights), p=weights / weights.sum()))
+        return seen[at] if at < len(seen) else None
+
+    def _cell(self, theta: Theta, v: int, count: int, shown: bool, at_fault: bool) -> Floats:
+        rng, scale, law = self.rng, theta["vital_scale"], LAWS[VITALS[v]]
+        z = self._quiet(count, scale, theta["vital_index"])
+        if at_fault:
+            if rng.random() < theta["own_visible"]:
+                z[rng.integers(count)] = self._effect(scale * ROOT_EFFECT, law.root_up)
+        elif shown:
+            median = scale * theta["vital_effect_size"]
+            z[rng.integers(count)] = self._effect(median, law.effect_up)
+        return z
+
+    def _states(
+        self, theta: Theta, count: int, shown: bool, at_fault: bool
+    ) -> list[tuple[float, float, float]]:
+        """Rows of a cell of discrete states: no contrast, the two log ratios of what was seen."""
+        p = np.full(count, STATE_VISITED["quiet"])
+        if at_fault:
+            if self.rng.random() < theta["own_visible"]:
+                p[self.rng.integers(count)] = STATE_VISITED["at_fault"]
+        elif shown:
+            p[self.rng.integers(count)] = STATE_VISITED["disturbed"]
+        rows = []
+        for visited in self.rng.random(count) < p:
+            of = {name: q if visited else 1.0 - q for name, q in STATE_VISITED.items()}
+            fault, disturbed = (of[name] / of["quiet"] for name in ("at_fault", "disturbed"))
+            rows.append((np.nan, float(np.log(fault)), float(np.log(disturbed))))
+        return rows
+
+    def _quiet(self, count: int, scale: float, index: float) -> Floats:
+        rho = self.correlation
+        normal = np.sqrt(rho) * self.rng.standard_normal() + np.sqrt(1 - rho) * (
+            self.rng.standard_normal(count)
+        )
+        size = scale * np.expm1(-stats.norm.logsf(np.abs(normal)) / index - np.log(2.0) / index)
+        return np.asarray(np.sign(normal) * size)
+
+    def _effect(self, median: float, up: float) -> float:
+        u = self.rng.random()
+        size = median * u / (1.0 - u)
+        return float(size if self.rng.random() < up else -size)
+
+
+def _make_table(places: list[tuple[int, int]], rows: Floats) -> VitalTable:
+    index = np.array(places, dtype=np.int64).reshape(-1, 2)
+    z, fault, disturbed = (rows[:, [k]] for k in range(3))
+    return VitalTable(
+        component=index[:, 0].copy(),
+        family=index[:, 1].copy(),
+        z=z,
+        contrast=0.1 * z,
+        scale=np.where(np.isnan(z), np.nan, 0.1),
+        log_fault=fault,
+        log_disturbed=disturbed,
+        signal=tuple(f"{VITALS[v].value}_{row}" for row, (_, v) in enumerate(places)),
+    )

@@ -1,0 +1,41 @@
+"""What the topology alone says about who may be a root cause."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesrca.incident import ComponentKind, Incident, Topology
+
+Floats = NDArray[np.float64]
+
+KIND_WEIGHT = {ComponentKind.ALARM: 0.05, ComponentKind.EXTERNAL: 0.35}
+"""Weight of a component of a stated kind as a root, of one of any other kind 1: an alarm only
+reports on others, and what others run is seldom changed by whom it serves."""
+
+
+def compute_root_log_prior(topology: Topology) -> Floats:
+    """[n] log prior weight of each component as a root, relative to others; 0 by default."""
+    return np.log([KIND_WEIGHT.get(c.kind, 1.0) for c in topology.components])
+
+
+def find_unconnected(incident: Incident) -> NDArray[np.bool_]:
+    """[n] whether no chain of edges, in whatever direction, joins a component with the target.
+
+    False throughout without a target, or where the target itself has no edge: the graph then says
+    nothing about what surrounds it.
+    """
+    topology = incident.topology
+    near: dict[str, set[str]] = {}
+    for edge in topology.edges:
+        near.setdefault(edge.source, set()).add(edge.target)
+        near.setdefault(edge.target, set()).add(edge.source)
+    if incident.target is None or incident.target.component not in near:
+        return np.zeros(len(topology), dtype=bool)
+    found = {incident.target.component}
+    left = list(found)
+    while left:
+        new = near[left.pop()] - found
+        found |= new
+        left.extend(new)
+    return np.array([name not in found for name in topology.names])

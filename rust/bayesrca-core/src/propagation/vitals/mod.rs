@@ -1,0 +1,579 @@
+//! The components' own telemetry beside latency and errors (load, cpu, memory, disk, network, the host under them,
+//! discrete states, anything else): who is disturbed, and whose resource is at fault (eq. 11 to 13).
+//!
+//! A component is disturbed or not; a disturbed one shows in each of its families with probability [`ECHO`]. Time spent
+//! waiting for callees (egress) is no family of its own trouble: it shows where a fault that spreads in latency lies
+//! below (eq. 14).
+
+mod cells;
+mod reach;
+
+use cells::{Cells, Ratios};
+use reach::{Directions, N_CLASSES, Reached, steps};
+
+use super::alarm::ALARM_TRUE;
+use crate::evidence::VitalEvidence;
+use crate::params::{EGRESS, LOAD_VITAL, N_VITALS, Natural};
+
+/// Probability that a disturbed component shows it in a family it reports; load is mostly its callers' affair.
+const ECHO: [f64; N_VITALS] = [0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0];
+/// Prior weight of a fault in a family that its component does not report, against one whose family is seen.
+const UNREPORTED: f64 = 0.35;
+/// Probability that a latency or errors fault disturbs its component: one in code or on the way to it need not.
+const AT_ROOT: f64 = 0.5;
+/// Prior of the family at fault of a resource fault. A family that no component reports is none.
+const AT_FAULT: [f64; N_VITALS] = [0.0, 0.25, 0.2, 0.17, 0.17, 0.15, 0.03, 0.2, 0.0];
+/// Probability that a load fault shows one step further down.
+const LOAD_PASSED: f64 = 0.6;
+/// Probability that a fault that slows a callee shows in the time its caller waits.
+const WAITS: f64 = 0.7;
+
+/// The prepared vitals of an incident.
+#[derive(Debug, Clone)]
+pub(crate) struct Vitals {
+    n: usize,
+    s: usize,
+    cells: Cells,
+    /// Cells of component i are `first[i]..first[i + 1]`, its egress, if it has any, last.
+    first: Vec<usize>,
+    directions: Directions,
+    /// Components in reach of each source: every component, then the sets; of those that report.
+    reach: Vec<Vec<Reached>>,
+    /// Classes in which each component is reached, as a bit mask.
+    classes: Vec<u16>,
+    /// `AT_FAULT` over the families that any component reports.
+    at_fault: [f64; N_VITALS],
+    /// Its mass of the families each component does not report.
+    unreported: Vec<f64>,
+    /// Whether any component reports load.
+    load_known: bool,
+    /// The target, when its alarm is in its vitals, and whether each source has it among its roots or in reach.
+    alarm: Option<usize>,
+    alarm_met: Vec<bool>,
+}
+
+/// Scratch of one theta: logarithms `[source * s + footprint]` over the background, and their adjoints.
+#[derive(Debug, Default)]
+pub(crate) struct VitalScratch {
+    ratios: Ratios,
+    /// Probability ratio of all families of a disturbed component over quiet, `[component * s + footprint]`.
+    disturbed: Vec<f64>,
+    /// `sum_v pi_v r_v / c_v` of eq. 13, with what is not reported; the same of load alone.
+    fault: Vec<f64>,
+    load_fault: Vec<f64>,
+    /// Log factor of a component in each class, `[(component * s + footprint) * N_CLASSES + class]`.
+    in_class: Vec<f64>,
+    in_load_class: Vec<f64>,
+    waits: Vec<f64>,
+    pub log: Logs,
+    /// Adjoints of `log`, filled by the caller.
+    pub adjoint: Logs,
+}
+
+/// Log factors over the background.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    /// "The fault disturbs its component", by root.
+    pub disturbed: Vec<f64>,
+    /// "A resource of the component is at fault", by root.
+    pub resource: Vec<f64>,
+    /// "The component's load is at fault", by root.
+    pub load: Vec<f64>,
+    /// Everybody the fault may disturb, by source.
+    pub path: Vec<f64>,
+    /// Everybody a load fault passes its load to, by root.
+    pub load_path: Vec<f64>,
+    /// Everybody who waits for a slow callee, by source.
+    pub egress: Vec<f64>,
+    /// An alarm that no fault explains, by footprint; part of `path` and `load_path` where it applies.
+    pub alone: Vec<f64>,
+}
+
+impl Logs {
+    fn reset(&mut self, footprints: usize, roots: usize, sources: usize) {
+        self.alone.clear();
+        self.alone.resize(footprints, 0.0);
+        let by_root = [
+            &mut self.disturbed,
+            &mut self.resource,
+            &mut self.load,
+            &mut self.load_path,
+        ];
+        for v in by_root {
+            v.clear();
+            v.resize(roots, 0.0);
+        }
+        for v in [&mut self.path, &mut self.egress] {
+            v.clear();
+            v.resize(sources, 0.0);
+        }
+    }
+}
+
+impl Vitals {
+    /// `edges`: those along which latency or errors travel; `alarm`: the target, when its alarm is in its vitals.
+    pub fn new(
+        e: &VitalEvidence,
+        (n, s): (usize, usize),
+        edges: &[(usize, usize)],
+        alarm: Option<usize>,
+    ) -> Self {
+        let cells = Cells::new(e, s);
+        let first: Vec<usize> = (0..=n)
+            .map(|i| cells.list.partition_point(|c| c.component < i))
+            .collect();
+        let mut at_fault = AT_FAULT;
+        for (v, prior) in at_fault.iter_mut().enumerate() {
+            if !e.family.contains(&v) {
+                *prior = 0.0;
+            }
+        }
+        let total: f64 = at_fault.iter().sum();
+        if total > 0.0 {
+            at_fault.iter_mut().for_each(|p| *p /= total);
+        }
+        let unreported = (0..n)
+            .map(|i| {
+                let seen: f64 = cells.list[first[i]..first[i + 1]]
+                    .iter()
+                    .map(|c| at_fault[c.family])
+                    .sum();
+                1.0 - seen
+            })
+            .collect();
+        let mut out = Self {
+            n,
+            s,
+            load_known: e.family.contains(&LOAD_VITAL),
+            cells,
+            first,
+            directions: Directions::new(n, edges, &e.demand),
+            reach: Vec::new(),
+            classes: vec![0; n],
+            at_fault,
+            unreported,
+            alarm,
+            alarm_met: Vec::new(),
+        };
+        for root in 0..n {
+            out.add_source(&[root]);
+        }
+        out
+    }
+
+    /// Prepare a further source: a set of roots.
+    pub fn add_source(&mut self, roots: &[usize]) {
+        let reached = if self.cells.list.is_empty() {
+            Vec::new()
+        } else {
+            let mut all = self.directions.reached(roots);
+            all.retain(|r| self.first[r.component] < self.first[r.component + 1]);
+            all
+        };
+        for r in &reached {
+            self.classes[r.component] |= 1 << r.class;
+        }
+        let met = |t| roots.contains(&t) || reached.iter().any(|r| r.component == t);
+        self.alarm_met.push(self.alarm.is_none_or(met));
+        self.reach.push(reached);
+    }
+
+    /// Forget the sources added since.
+    pub fn drop_sets(&mut self) {
+        self.reach.truncate(self.n);
+        self.alarm_met.truncate(self.n);
+    }
+
+    /// Evaluate everything; add the background's log ratio per footprint; return the composite log quiet density.
+    pub fn forward(&self, theta: &Natural, x: &mut VitalScratch, background: &mut [f64]) -> f64 {
+        let (n, s) = (self.n, self.s);
+        let log_quiet = self.cells.forward(theta, &mut x.ratios);
+        for v in [&mut x.disturbed, &mut x.fault, &mut x.load_fault] {
+            v.clear();
+            v.resize(n * s, 1.0);
+        }
+        x.log.reset(s, n * s, self.reach.len() * s);
+        let known = if self.cells.list.is_empty() { 0 } else { n * s };
+        for (v, width) in [
+            (&mut x.in_class, N_CLASSES),
+            (&mut x.in_load_class, 3),
+            (&mut x.waits, 3),
+        ] {
+            v.clear();
+            v.resize(known * width, 0.0);
+        }
+        for i in 0..n {
+            for k in 0..s {
+                self.component(theta, x, i, k);
+                if self.first[i] < self.first[i + 1] {
+                    background[k] += self.fill_classes(theta, x, i, k);
+                }
+            }
+        }
+        self.add_up(x);
+        log_quiet
+    }
+
+    /// Sum the log factors of everybody in reach of each source.
+    fn add_up(&self, x: &mut VitalScratch) {
+        let s = self.s;
+        for (source, reached) in self.reach.iter().enumerate() {
+            if !self.alarm_met[source] {
+                for k in 0..s {
+                    x.log.path[source * s + k] += x.log.alone[k];
+                }
+            }
+            if source < self.n && !self.meets_by_load(source) {
+                for k in 0..s {
+                    x.log.load_path[source * s + k] += x.log.alone[k];
+                }
+            }
+            for r in reached {
+                let (up, down) = (r.class / 3, r.class % 3);
+                for k in 0..s {
+                    let (at, from) = (r.component * s + k, source * s + k);
+                    x.log.path[from] += x.in_class[at * N_CLASSES + r.class];
+                    x.log.egress[from] += x.waits[at * 3 + up];
+                    if source < self.n {
+                        x.log.load_path[from] += x.in_load_class[at * 3 + down];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a load fault at a component has the alarm's target as its root or passes load to it.
+    fn meets_by_load(&self, root: usize) -> bool {
+        self.alarm.is_none_or(|t| {
+            t == root
+                || self.reach[root]
+                    .iter()
+                    .any(|r| r.component == t && r.class % 3 > 0)
+        })
+    }
+
+    /// Probability ratio of a component that is disturbed at rate `r`, over quiet; of the alarm's target given that it
+    /// is disturbed with probability `ALARM_TRUE` (eq. 9), and its derivative with respect to p and r.
+    fn mixed(&self, i: usize, r: f64, p: f64) -> (f64, f64, f64) {
+        let truth = if self.alarm == Some(i) {
+            ALARM_TRUE
+        } else {
+            0.0
+        };
+        let plain = 1.0 - r + r * p;
+        (
+            truth * p + (1.0 - truth) * plain,
+            truth + (1.0 - truth) * r,
+            (1.0 - truth) * (p - 1.0),
+        )
+    }
+
+    /// `prod_v c_v`, `sum_v pi_v r_v / c_v` and the latter of load alone, of a component.
+    fn component(&self, theta: &Natural, x: &mut VitalScratch, i: usize, k: usize) {
+        let (mut p, mut q) = (1.0, UNREPORTED * self.unreported[i]);
+        let mut load = if self.load_known { UNREPORTED } else { 1.0 };
+        for c in self.first[i]..self.first[i + 1] {
+            let family = self.cells.list[c].family;
+            let (shows, fault) = self.shown(theta, &x.ratios, c, k);
+            p *= shows;
+            q += self.at_fault[family] * fault / shows;
+            if family == LOAD_VITAL {
+                load = fault / shows;
+            }
+        }
+        let at = i * self.s + k;
+        (x.disturbed[at], x.fault[at], x.load_fault[at]) = (p, q, load);
+    }
+
+    /// `c_v` and `r_v` of a cell: of a disturbed component's family, and of the one at fault.
+    fn shown(&self, theta: &Natural, x: &Ratios, c: usize, k: usize) -> (f64, f64) {
+        let (at, visible) = (c * self.s + k, theta.own_visible);
+        let echo = ECHO[self.cells.list[c].family];
+        (
+            1.0 - echo + echo * x.affected[at],
+            1.0 - visible + visible * x.root[at],
+        )
+    }
+
+    /// The component's egress ratio in a footprint, when it reports any.
+    fn egress(&self, x: &Ratios, i: usize, k: usize) -> Option<f64> {
+        let last = self.first[i + 1]
+            .checked_sub(1)
+            .filter(|&c| c >= self.first[i])?;
+        (self.cells.list[last].family == EGRESS).then(|| x.affected[last * self.s + k])
+    }
+
+    /// Fill a component's logarithms; return its log background.
+    fn fill_classes(&self, theta: &Natural, x: &mut VitalScratch, i: usize, k: usize) -> f64 {
+        let (a, at) = (theta.vital_rate, i * self.s + k);
+        let (p, q, load) = (x.disturbed[at], x.fault[at], x.load_fault[at]);
+        let h = 1.0 - a + a * p;
+        x.log.resource[at] = (p * q / h).ln();
+        x.log.load[at] = (p * load / h).ln();
+        x.log.disturbed[at] = ((1.0 - AT_ROOT) + AT_ROOT * p / h).ln();
+        for class in (1..N_CLASSES).filter(|c| self.classes[i] >> c & 1 == 1) {
+            let r = Reach::new(theta, class).rate;
+            x.in_class[at * N_CLASSES + class] = (self.mixed(i, r, p).0 / h).ln();
+        }
+        for down in 1..3 {
+            let r = load_rate(a, down);
+            x.in_load_class[at * 3 + down] = (self.mixed(i, r, p).0 / h).ln();
+        }
+        if self.alarm == Some(i) {
+            x.log.alone[k] = (self.mixed(i, a, p).0 / h).ln();
+        }
+        let Some(wait) = self.egress(&x.ratios, i, k) else {
+            return h.ln();
+        };
+        let base = 1.0 - a + a * wait;
+        for up in 1..3 {
+            let r = wait_rate(a, up);
+            x.waits[at * 3 + up] = ((1.0 - r + r * wait) / base).ln();
+        }
+        h.ln() + base.ln()
+    }
+
+    /// Prior weight of a resource fault at component i against one at a component that reports every family.
+    pub fn prior_weight(&self, i: usize) -> f64 {
+        1.0 - (1.0 - UNREPORTED) * self.unreported[i]
+    }
+
+    /// Whether anybody sends demand to a component.
+    pub fn has_callers(&self, i: usize) -> bool {
+        self.directions.has_callers(i)
+    }
+
+    /// Prior weight of a load fault at component i against one at a component that reports its load.
+    pub fn load_weight(&self, i: usize) -> f64 {
+        let cells = &self.cells.list[self.first[i]..self.first[i + 1]];
+        if !self.load_known || cells.iter().any(|c| c.family == LOAD_VITAL) {
+            1.0
+        } else {
+            UNREPORTED
+        }
+    }
+
+    /// Probability that each family is the one at fault, given a resource fault at a component,
+    /// `[(component * N_VITALS + family) * s + footprint]`.
+    pub fn families_at_fault(&self, theta: &Natural, x: &mut VitalScratch) -> Vec<f64> {
+        self.cells.forward(theta, &mut x.ratios);
+        let mut out = vec![0.0; self.n * N_VITALS * self.s];
+        for i in 0..self.n {
+            for k in 0..self.s {
+                let mut weight = self.at_fault.map(|prior| UNREPORTED * prior);
+                for c in self.first[i]..self.first[i + 1] {
+                    let (shows, fault) = self.shown(theta, &x.ratios, c, k);
+                    let family = self.cells.list[c].family;
+                    weight[family] = self.at_fault[family] * fault / shows;
+                }
+                let total: f64 = weight.iter().sum();
+                for (v, w) in weight.into_iter().enumerate() {
+                    out[(i * N_VITALS + v) * self.s + k] =
+                        if total > 0.0 { w / total } else { 0.0 };
+                }
+            }
+        }
+        out
+    }
+
+    /// Log ratio of "at fault" to quiet density of every series, laid out as the evidence's contrasts.
+    pub fn log_ratios(&self, theta: &Natural) -> Vec<f64> {
+        self.cells.log_ratios(theta)
+    }
+
+    /// Make room for the adjoints the caller fills.
+    pub fn reset_adjoints(&self, x: &mut VitalScratch) {
+        x.adjoint
+            .reset(self.s, self.n * self.s, self.reach.len() * self.s);
+    }
+
+    /// Add the gradient: `by_footprint` is the adjoint of each footprint's background; those of the logs are in `x`.
+    pub fn backward(
+        &self,
+        theta: &Natural,
+        by_footprint: &[f64],
+        x: &VitalScratch,
+        gradient: &mut Natural,
+    ) {
+        if self.cells.list.is_empty() {
+            return;
+        }
+        let s = self.s;
+        let known = self.n * s;
+        let (mut in_class, mut in_load, mut waits) = (
+            vec![0.0; known * N_CLASSES],
+            vec![0.0; known * 3],
+            vec![0.0; known * 3],
+        );
+        let mut alone = x.adjoint.alone.clone();
+        for (source, reached) in self.reach.iter().enumerate() {
+            for (k, d) in alone.iter_mut().enumerate() {
+                if !self.alarm_met[source] {
+                    *d += x.adjoint.path[source * s + k];
+                }
+                if source < self.n && !self.meets_by_load(source) {
+                    *d += x.adjoint.load_path[source * s + k];
+                }
+            }
+            for r in reached {
+                let (up, down) = (r.class / 3, r.class % 3);
+                for k in 0..s {
+                    let (at, from) = (r.component * s + k, source * s + k);
+                    in_class[at * N_CLASSES + r.class] += x.adjoint.path[from];
+                    waits[at * 3 + up] += x.adjoint.egress[from];
+                    if source < self.n {
+                        in_load[at * 3 + down] += x.adjoint.load_path[from];
+                    }
+                }
+            }
+        }
+        let cells = self.cells.list.len() * s;
+        let mut adjoint = (vec![0.0; cells], vec![0.0; cells]);
+        for i in (0..self.n).filter(|&i| self.first[i] < self.first[i + 1]) {
+            for k in 0..s {
+                let at = i * s + k;
+                let classes = ByClass {
+                    background: by_footprint[k],
+                    alone: if self.alarm == Some(i) { alone[k] } else { 0.0 },
+                    path: &in_class[at * N_CLASSES..(at + 1) * N_CLASSES],
+                    load: &in_load[at * 3..(at + 1) * 3],
+                    waits: &waits[at * 3..(at + 1) * 3],
+                };
+                self.component_backward(theta, i, k, &classes, x, &mut adjoint, gradient);
+            }
+        }
+        self.cells
+            .backward(theta, &x.ratios, (&adjoint.0, &adjoint.1), gradient);
+    }
+
+    #[allow(clippy::too_many_arguments)] // One call site, split out for length.
+    fn component_backward(
+        &self,
+        theta: &Natural,
+        i: usize,
+        k: usize,
+        d: &ByClass<'_>,
+        x: &VitalScratch,
+        adjoint: &mut (Vec<f64>, Vec<f64>),
+        gradient: &mut Natural,
+    ) {
+        let (a, at) = (theta.vital_rate, i * self.s + k);
+        let (p, q, load) = (x.disturbed[at], x.fault[at], x.load_fault[at]);
+        let h = 1.0 - a + a * p;
+        let own = (1.0 - AT_ROOT) + AT_ROOT * p / h;
+        let d_own = x.adjoint.disturbed[at] * AT_ROOT / own * p / h;
+        let whole = x.adjoint.resource[at] + x.adjoint.load[at];
+        let mut d_log_h = d.background - whole - d_own;
+        let mut d_p = (whole + d_own) / p;
+        for class in 1..N_CLASSES {
+            if d.path[class] != 0.0 {
+                let reach = Reach::new(theta, class);
+                let (f, by_p, by_rate) = self.mixed(i, reach.rate, p);
+                d_log_h -= d.path[class];
+                d_p += d.path[class] * by_p / f;
+                reach.backward(d.path[class] * by_rate / f, gradient);
+            }
+        }
+        for down in 1..3 {
+            let r = load_rate(a, down);
+            let (f, by_p, by_rate) = self.mixed(i, r, p);
+            d_log_h -= d.load[down];
+            d_p += d.load[down] * by_p / f;
+            gradient.vital_rate += d.load[down] * by_rate / f * (1.0 - r) / (1.0 - a);
+        }
+        let (f, by_p, by_rate) = self.mixed(i, a, p);
+        d_log_h -= d.alone;
+        d_p += d.alone * by_p / f;
+        gradient.vital_rate += d.alone * by_rate / f;
+        gradient.vital_rate += d_log_h * (p - 1.0) / h;
+        d_p += d_log_h * a / h;
+        let (d_q, d_load) = (x.adjoint.resource[at] / q, x.adjoint.load[at] / load);
+        for c in self.first[i]..self.first[i + 1] {
+            let family = self.cells.list[c].family;
+            let cell = c * self.s + k;
+            if family == EGRESS {
+                adjoint.0[cell] = wait_backward(a, x.ratios.affected[cell], d, gradient);
+                continue;
+            }
+            let (shows, fault) = self.shown(theta, &x.ratios, c, k);
+            let mut weight = d_q * self.at_fault[family];
+            if family == LOAD_VITAL {
+                weight += d_load;
+            }
+            let d_shows = d_p * p / shows - weight * fault / (shows * shows);
+            let d_fault = weight / shows;
+            gradient.own_visible += d_fault * (x.ratios.root[cell] - 1.0);
+            adjoint.0[cell] = d_shows * ECHO[family];
+            adjoint.1[cell] = d_fault * theta.own_visible;
+        }
+    }
+}
+
+/// Adjoints of a component's logarithms in one footprint.
+struct ByClass<'a> {
+    background: f64,
+    alone: f64,
+    path: &'a [f64],
+    load: &'a [f64],
+    waits: &'a [f64],
+}
+
+/// Adds the gradient of a component's egress; returns the adjoint of its ratio.
+fn wait_backward(a: f64, wait: f64, d: &ByClass<'_>, gradient: &mut Natural) -> f64 {
+    let base = 1.0 - a + a * wait;
+    let (mut d_wait, mut d_base) = (0.0, d.background);
+    for up in 1..3 {
+        let r = wait_rate(a, up);
+        let f = 1.0 - r + r * wait;
+        d_base -= d.waits[up];
+        d_wait += d.waits[up] * r / f;
+        gradient.vital_rate += d.waits[up] * (wait - 1.0) / f * (1.0 - r) / (1.0 - a);
+    }
+    gradient.vital_rate += d_base * (wait - 1.0) / base;
+    d_wait + d_base * a / base
+}
+
+/// Probability that a component `down` steps below a load fault is disturbed.
+fn load_rate(a: f64, down: usize) -> f64 {
+    1.0 - (1.0 - a) * (1.0 - LOAD_PASSED.powi(down as i32))
+}
+
+/// Probability that a component `up` steps above a slow one waits for it.
+fn wait_rate(a: f64, up: usize) -> f64 {
+    1.0 - (1.0 - a) * (1.0 - WAITS.powi(up as i32))
+}
+
+/// Probability that a component of a class is disturbed by the fault or for no traceable reason.
+struct Reach {
+    rate: f64,
+    missed: [f64; 2],
+    slope: [f64; 2],
+    quiet: f64,
+}
+
+impl Reach {
+    fn new(theta: &Natural, class: usize) -> Self {
+        let (up, down) = steps(class);
+        let quiet = 1.0 - theta.vital_rate;
+        let (mut missed, mut slope) = ([1.0; 2], [0.0; 2]);
+        for (j, steps) in [up, down].into_iter().enumerate().filter(|(_, d)| *d > 0) {
+            let t = theta.vital_transmission[j];
+            missed[j] = 1.0 - t.powi(steps);
+            slope[j] = f64::from(steps) * t.powi(steps - 1);
+        }
+        Self {
+            rate: 1.0 - quiet * missed[0] * missed[1],
+            missed,
+            slope,
+            quiet,
+        }
+    }
+
+    /// Add the gradient of `g` times the rate.
+    fn backward(&self, g: f64, gradient: &mut Natural) {
+        gradient.vital_rate += g * self.missed[0] * self.missed[1];
+        for j in 0..2 {
+            gradient.vital_transmission[j] += g * self.quiet * self.slope[j] * self.missed[1 - j];
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Whom a fault can disturb: distances from the roots of a source, towards callers and towards callees (eq. 12).
+
+use std::collections::VecDeque;
+
+use crate::graph::Graph;
+
+/// Steps beyond which distance no longer matters.
+const FARTHEST: u8 = 2;
+/// Number of classes `3 * up + down`; class 0 is out of reach.
+pub(super) const N_CLASSES: usize = 9;
+
+/// One component in reach of a source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached {
+    pub component: usize,
+    /// `3 * up + down`, each the number of steps, at most 2; 0 where there is no way.
+    pub class: usize,
+}
+
+/// Steps of a class, `(up, down)`.
+pub(super) fn steps(class: usize) -> (i32, i32) {
+    ((class / 3) as i32, (class % 3) as i32)
+}
+
+/// The two directions in which a disturbance travels.
+#[derive(Debug, Clone)]
+pub(super) struct Directions {
+    up: Graph,
+    down: Graph,
+    n: usize,
+}
+
+impl Directions {
+    /// `up`: edges along which latency and errors travel; `down`: those of demand, of which the ones in `up` are left
+    /// out.
+    pub fn new(n: usize, up: &[(usize, usize)], down: &[(usize, usize)]) -> Self {
+        let mut known = up.to_vec();
+        known.sort_unstable();
+        let only_down: Vec<_> = down
+            .iter()
+            .filter(|e| known.binary_search(e).is_err())
+            .copied()
+            .collect();
+        Self {
+            up: Graph::new(n, up),
+            down: Graph::new(n, &only_down),
+            n,
+        }
+    }
+
+    /// Whether anybody sends demand to a component.
+    pub fn has_callers(&self, i: usize) -> bool {
+        !self.down.parents(i).is_empty()
+    }
+
+    /// Components in reach of any of `roots`, the roots left out, ascending.
+    pub fn reached(&self, roots: &[usize]) -> Vec<Reached> {
+        let mut class = vec![0usize; self.n];
+        for (graph, weight) in [(&self.up, 3), (&self.down, 1)] {
+            for (i, d) in distances(graph, roots) {
+                class[i] += weight * usize::from(d);
+            }
+        }
+        (0..self.n)
+            .filter(|i| class[*i] > 0 && !roots.contains(i))
+            .map(|component| Reached {
+                component,
+                class: class[component],
+            })
+            .collect()
+    }
+}
+
+/// Steps from the nearest root to everything it can reach, at most `FARTHEST`.
+fn distances(graph: &Graph, roots: &[usize]) -> Vec<(usize, u8)> {
+    let mut seen: Vec<usize> = roots.to_vec();
+    seen.sort_unstable();
+    let mut known: std::collections::HashSet<usize> = seen.iter().copied().collect();
+    let mut queue: VecDeque<(usize, u8)> = roots.iter().map(|&r| (r, 0)).collect();
+    let mut out = Vec::new();
+    while let Some((i, d)) = queue.pop_front() {
+        for &j in graph.children(i) {
+            if known.insert(j) {
+                let d = (d + 1).min(FARTHEST);
+                out.push((j, d));
+                queue.push_back((j, d));
+            }
+        }
+    }
+    out
+}
