@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesrca.evidence import VITALS, AlarmTest, Evidence, build_evidence
+from bayesrca.evidence import VITALS, Evidence, build_evidence
 from bayesrca.evidence.alarm_test import CALM, compute_cell_p_values
 from bayesrca.incident import (
     Component,
@@ -136,7 +136,7 @@ def test_a_target_without_the_alarms_family_is_judged_by_what_it_has() -> None:
     assert silent.target_p is None
 
 
-def with_runs(new: int, n_series: int = 20, n_runs: int = 30) -> AlarmTest:
+def with_runs(new: int, n_series: int = 20, n_runs: int = 30) -> Evidence:
     """States of one component beside normal runs; the first few show what no recording did."""
     rng = np.random.default_rng(new)
 
@@ -157,15 +157,25 @@ def with_runs(new: int, n_series: int = 20, n_runs: int = 30) -> AlarmTest:
 
     runs = tuple(Run(f"run{r}", states(TIME[:60], 0)) for r in range(n_runs))
     made = incident(*states(TIME, new), normal_runs=runs, target="back")
-    return build_evidence(made).alarm
+    return build_evidence(made)
 
 
 def test_many_new_states_are_an_alarm_and_one_is_none() -> None:
     """Of 20 series beside 31 recordings 20 / 32 are expected to show something new."""
-    found = {new: with_runs(new) for new in (0, 1, 4, 8)}
+    found = {new: with_runs(new).alarm for new in (0, 1, 4, 8)}
     assert not found[0].anomalous
     assert not found[1].anomalous
     for new in (4, 8):
         usual = 20 / 32
         assert found[new].anomalous
         assert found[new].incident_p == pytest.approx(2 * (usual / (1 + usual)) ** new)
+
+
+def test_the_table_tells_the_state_that_is_new() -> None:
+    (row,) = [r for r in with_runs(1).table().rows if r.family == "state"]
+    assert (row.component, row.signal, row.series) == ("front", "state0", 20)
+    assert (row.contrast, row.scale, row.z) == (5.0, None, None)
+    assert row.measure == "value in 0 of 31 recordings"
+    assert row.log_ratio is not None
+    assert row.log_ratio > 1.0
+    assert "value in 0 of 31 recordings" in str(with_runs(1).table())

@@ -160,9 +160,9 @@ def test_the_daily_peak_is_no_anomaly_and_a_fault_in_it_is() -> None:
         assert len(calm.seasons) == 12
         assert any("12 series" in note and "24 h" in note for note in calm.notes)
         rows = build_evidence(busy_night(seed, fault=1.5)).table().rows
-        loudest = max(rows, key=lambda row: abs(row.z))
+        loudest = max(rows, key=lambda row: abs(row.z or 0.0))
         assert loudest.component == "c3"
-        assert all(abs(row.z) < 4.0 for row in rows if row.component != "c3")
+        assert all(abs(row.z or 0.0) < 4.0 for row in rows if row.component != "c3")
 
 
 def test_season_and_residual_add_up_to_the_raw_contrast() -> None:
