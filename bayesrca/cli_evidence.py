@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,12 @@ def evidence(
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
     ] = None,
+    normal_runs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of fault-free runs of the same system (docs/incident-folder.md)."
+        ),
+    ] = None,
     max_bins: Annotated[
         int, typer.Option(help="Bins of the incident window to place onset and end in.")
     ] = Settings().max_bins,
@@ -39,11 +46,14 @@ def evidence(
     centre of theta's prior.
     """
     from bayesrca.evidence import build_evidence  # noqa: PLC0415  keeps --help fast
-    from bayesrca.ingest import FamilyRules, load_incident  # noqa: PLC0415
+    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs  # noqa: PLC0415
 
     settings = Settings(max_bins=max_bins)
     rules = None if families is None else FamilyRules.from_toml(families)
-    found = build_evidence(load_incident(path, families=rules), max_bins=settings.max_bins)
+    incident = load_incident(path, families=rules)
+    if normal_runs is not None:
+        incident = replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
+    found = build_evidence(incident, max_bins=settings.max_bins)
     n = len(found.footprints)
     if footprint is not None and not 0 <= footprint < n:
         msg = f"the evidence has the footprints 0 to {n - 1}"

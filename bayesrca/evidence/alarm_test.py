@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
 
     A cell (component, family) takes the harmonic mean of the two-sided tail probabilities of its
     series over all footprints (Wilson 2019); the incident takes Simes' combination of all cells.
+    Series that are compared with whole recordings add the number of them that did what no
+    recording did.
 
     Args:
         evidence: the incident's evidence.
@@ -59,13 +62,17 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
     cells = compute_cell_p_values(evidence)
     target_p = None
     if evidence.target is not None:
-        own = cells[evidence.target]
+        states = _state_cells(evidence.states, len(cells))
+        own = np.append(cells[evidence.target], states[evidence.target])
         family = evidence.alarm_family
         if family is not None and np.isfinite(own[family]):
             own = own[[family]]
         if np.isfinite(own).any():
             target_p = float(_harmonic_mean(own[None], np.isfinite(own)[None])[0])
     incident_p = _simes(cells[np.isfinite(cells)])
+    if np.isfinite(evidence.states.visits).any():
+        # Bonferroni: series of either sort may tell, unknown which.
+        incident_p = min(1.0, 2.0 * min(incident_p, _count_p(evidence.states)))
     anomalous = min(incident_p, 1.0 if target_p is None else target_p) <= CALM
     return AlarmTest(
         target_p=target_p,
@@ -96,6 +103,30 @@ def _vital_cells(vitals: VitalTable, n: int) -> Floats:
     p = (1.0 + np.abs(vitals.z) / VITAL_SCALE) ** -VITAL_INDEX
     k = len(VITALS)
     return _cells(p, vitals.component * k + vitals.family, n * k).reshape(n, k)
+
+
+def _state_p_values(states: StateTable) -> Floats:
+    """[m, s] share of the recordings, this one included, that show what was seen here."""
+    return np.asarray((1.0 + states.visits) / (1.0 + states.units[:, None]))
+
+
+def _state_cells(states: StateTable, n: int) -> Floats:
+    """[n] p of each component's states, NaN where it has none."""
+    return _cells(_state_p_values(states), states.component, n)
+
+
+def _count_p(states: StateTable) -> float:
+    """P of so many series that did what no recording did.
+
+    With the exchangeable rate 1 / (1 + recordings) for each, the expected number is their sum. The
+    number has a geometric law of that mean, a Poisson law whose rate is itself exponential: series
+    of one recording depend on each other, and recordings differ.
+    """
+    seen = np.isfinite(states.visits).any(axis=1)
+    visits = np.where(np.isfinite(states.visits), states.visits, np.inf)[seen]
+    new = np.count_nonzero(visits.min(axis=1) == 0)
+    usual = float(np.sum(1.0 / (1.0 + states.units[seen])))
+    return float((usual / (1.0 + usual)) ** new)
 
 
 def _student_tail(z: Floats) -> Floats:

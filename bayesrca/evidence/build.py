@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,6 +229,10 @@ def _add_time(table: _Table, i: int, signal: Signal, contrast: Contrast) -> None
     if seconds is None:
         table.sources.remarks.add(Remark.UNKNOWN_UNIT, str(signal.component))
         return
+    share = table.sources.season(signal)
+    if share is not None:  # work in excess of what the hour would have cost
+        expected = contrast.reference * np.exp(share.season + share.trend)
+        contrast = replace(contrast, reference=expected)
     table.add_dose(i, compute_time_dose(contrast, seconds))
     table.units.add("s" if is_time(signal.unit) else "")
 

@@ -73,7 +73,7 @@ def find_onsets(
     """Place the onset of every component whose telemetry changed in the window.
 
     Of each component the series with the largest contrast that has `MIN_SAMPLES` in the window is
-    read, and a discrete series where no other has an onset: the first value that its baseline
+    read. Where that has no onset, it is the earliest value of a discrete series that its baseline
     has never shown.
 
     Args:
@@ -85,17 +85,17 @@ def find_onsets(
     """
     named = {(s.component, s.name): s for s in signals}
     found: dict[int, tuple[Floats, str]] = {}
-    for i, signal in _strongest(names, named, frame, tables, vitals):
-        place = place_onset(frame, signal)
-        if place is not None:
-            found[i] = (place, signal.name)
     index = {name: i for i, name in enumerate(names)}
     for signal in signals:
         if signal.family is Family.STATE and signal.component is not None:
             i = index[signal.component]
-            place = _first_new_value(frame, signal) if i not in found else None
-            if place is not None:
+            place = _first_new_value(frame, signal)
+            if place is not None and (i not in found or place[0] < found[i][0][0]):
                 found[i] = (place, signal.name)
+    for i, signal in _strongest(names, named, frame, tables, vitals):
+        place = place_onset(frame, signal)
+        if place is not None:
+            found[i] = (place, signal.name)
     rows = np.full((len(names), 4), np.nan)
     for i, (place, _) in found.items():
         rows[i] = place
@@ -115,10 +115,7 @@ def _strongest(
     tables: tuple[FamilyTable, ...],
     vitals: VitalTable,
 ) -> Iterator[tuple[int, Signal]]:
-    """Component and series for each component that has one that changed enough and is long enough.
-
-    Series of one clock share their number of samples, so that is counted once.
-    """
+    """Each component with the series that changed most, if enough and over enough samples."""
     candidates: list[tuple[float, int, str]] = []
     for table in tables:
         size = _largest(table.contrast, table.scale)

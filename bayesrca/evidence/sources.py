@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from bayesrca.evidence.evidence import FAMILIES
 from bayesrca.evidence.remarks import Remarks
 from bayesrca.evidence.requests import find_requests
-from bayesrca.evidence.seasonal import Seasonal
+from bayesrca.evidence.seasonal import Seasonal, SeasonShare
 from bayesrca.evidence.units import compare_units
 from bayesrca.evidence.vitals import is_vital
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -60,6 +60,10 @@ class Sources:
     def latencies(self, component: str) -> tuple[Signal, ...]:
         """Return the latency series of a component, without their seasons."""
         return tuple(self._seasonal.of(self.of(component, Family.LATENCY)))
+
+    def season(self, signal: Signal) -> SeasonShare | None:
+        """Return what season and trend would have added to a component's series, if it has any."""
+        return self._seasonal.shares.get((str(signal.component), signal.name))
 
     def requests(self, component: str) -> Signal | None:
         """Return the series that counts a component's requests, None without one."""

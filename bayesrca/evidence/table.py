@@ -48,13 +48,14 @@ class EvidenceRow:
         family: the family.
         signal: the series; of several in a cell the one whose contrast is largest.
         series: how many series the cell has.
-        contrast: how far it moved, as ``measure`` says.
+        contrast: how far it moved, as ``measure`` says; of states, the rarest value seen.
         measure: what the contrast is.
-        scale: its standard deviation when nothing is wrong (> 0).
-        z: contrast in units of that scale.
+        scale: its standard deviation when nothing is wrong (> 0); None for states.
+        z: contrast in units of that scale; None for states.
         season: what the season would have added to the contrast and was taken out; 0 without one.
         trend: the same of the trend.
-        log_ratio: log ratio of "affected" (a vital: "at fault") to "quiet", None if not asked for.
+        log_ratio: log ratio of "root" (a vital: "at fault") to "quiet"; None if not given, but that
+            of states, which depends on no parameter.
         dose: excess work, signed; None where it is not defined.
         unit: unit of the dose, empty without one.
         samples: samples of the series in the footprint; None where no series were read.
@@ -67,8 +68,8 @@ class EvidenceRow:
     series: int
     contrast: float
     measure: str
-    scale: float
-    z: float
+    scale: float | None
+    z: float | None
     season: float
     trend: float
     log_ratio: float | None
@@ -128,6 +129,7 @@ def build_table(
         raise IndexError(msg)
     rows = [*_family_rows(evidence, families, footprint, log_ratios)]
     rows += _vital_rows(evidence, footprint, log_ratios)
+    rows += _state_rows(evidence, footprint)
     order = {name: i for i, name in enumerate(evidence.components)}
     rows.sort(key=lambda row: order[row.component])  # stable: families keep their order
     return EvidenceTable(rows=tuple(rows), reference=evidence.reference or "nothing that was read")
@@ -204,6 +206,38 @@ def _vital_rows(
             dose=None,
             unit="",
             samples=_number(table.samples, row, s),
+            seconds=_seconds(evidence, s),
+        )
+
+
+def _state_rows(evidence: Evidence, footprint: int | None) -> Iterator[EvidenceRow]:
+    """Of each component the series whose states speak loudest for a fault."""
+    table = evidence.states
+    seen = np.isfinite(table.log_fault) & np.isfinite(table.visits)
+    size = np.where(seen, table.log_fault, -np.inf)
+    if footprint is not None:
+        size = size[:, [footprint]]
+    for i in np.unique(table.component).tolist():
+        rows = np.flatnonzero(table.component == i)
+        best, column = np.unravel_index(size[rows].argmax(), size[rows].shape)
+        row, s = int(rows[best]), int(column) if footprint is None else footprint
+        if not seen[row, s]:
+            continue
+        yield EvidenceRow(
+            component=evidence.components[i],
+            family=Family.STATE.value,
+            signal=table.signal[row],
+            series=len(rows),
+            contrast=float(table.state[row, s]),
+            measure=f"value in {table.visits[row, s]:.0f} of {table.units[row]} recordings",
+            scale=None,
+            z=None,
+            season=0.0,
+            trend=0.0,
+            log_ratio=float(table.log_fault[row, s]),
+            dose=None,
+            unit="",
+            samples=None,
             seconds=_seconds(evidence, s),
         )
 

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
-from bayesrca.evidence import Evidence, build_evidence
+from bayesrca.evidence import VITALS, Evidence, build_evidence
 from bayesrca.evidence.alarm_test import CALM, compute_cell_p_values
-from bayesrca.incident import Component, Edge, Family, Incident, Topology
+from bayesrca.incident import (
+    Component,
+    Edge,
+    Family,
+    Incident,
+    Run,
+    Signal,
+    Statistic,
+    Topology,
+)
 from tests.oracle.incidents import random_evidence
-from tests.unit.evidence.kit import INSIDE, failures, incident, latency, noisy, requests, series
+from tests.unit.evidence.kit import (
+    INSIDE,
+    TIME,
+    WINDOW,
+    failures,
+    incident,
+    latency,
+    noisy,
+    requests,
+    series,
+)
 
 WIDE = Topology(tuple(Component(f"c{i}") for i in range(20)), (Edge("c0", "c1"),))
 
@@ -39,7 +59,7 @@ def slow_cells(evidence: Evidence) -> list[list[float]]:
                 for z in vitals.z[r]
                 if not np.isnan(z)
             ]
-            for w in range(6)
+            for w in range(len(VITALS))
         ]
         cells.append([stats.hmean(p) if p else np.nan for p in row])
     return cells
@@ -114,3 +134,48 @@ def test_a_target_without_the_alarms_family_is_judged_by_what_it_has() -> None:
     assert found.target_p < 0.05
     silent = build_evidence(incident(latency("back", noisy(0.2, 0.2, 1)), target="front")).alarm
     assert silent.target_p is None
+
+
+def with_runs(new: int, n_series: int = 20, n_runs: int = 30) -> Evidence:
+    """States of one component beside normal runs; the first few show what no recording did."""
+    rng = np.random.default_rng(new)
+
+    def states(time: NDArray[np.float64], changed: int) -> tuple[Signal, ...]:
+        return tuple(
+            Signal(
+                "front",
+                f"state{j}",
+                Family.STATE,
+                Statistic.VALUE,
+                time,
+                np.where(
+                    (j < changed) & (time >= WINDOW.start), 5.0, rng.integers(0, 2, len(time))
+                ),
+            )
+            for j in range(n_series)
+        )
+
+    runs = tuple(Run(f"run{r}", states(TIME[:60], 0)) for r in range(n_runs))
+    made = incident(*states(TIME, new), normal_runs=runs, target="back")
+    return build_evidence(made)
+
+
+def test_many_new_states_are_an_alarm_and_one_is_none() -> None:
+    """Of 20 series beside 31 recordings 20 / 32 are expected to show something new."""
+    found = {new: with_runs(new).alarm for new in (0, 1, 4, 8)}
+    assert not found[0].anomalous
+    assert not found[1].anomalous
+    for new in (4, 8):
+        usual = 20 / 32
+        assert found[new].anomalous
+        assert found[new].incident_p == pytest.approx(2 * (usual / (1 + usual)) ** new)
+
+
+def test_the_table_tells_the_state_that_is_new() -> None:
+    (row,) = [r for r in with_runs(1).table().rows if r.family == "state"]
+    assert (row.component, row.signal, row.series) == ("front", "state0", 20)
+    assert (row.contrast, row.scale, row.z) == (5.0, None, None)
+    assert row.measure == "value in 0 of 31 recordings"
+    assert row.log_ratio is not None
+    assert row.log_ratio > 1.0
+    assert "value in 0 of 31 recordings" in str(with_runs(1).table())

@@ -127,3 +127,13 @@ def test_a_state_never_seen_before_is_an_onset() -> None:
         assert found is not None
         np.testing.assert_allclose(found.time, [expected, np.nan])
     assert INSIDE.sum() == 10
+
+
+def test_of_several_states_the_earliest_change_counts() -> None:
+    states = [
+        series("front", np.where(STEP * (N_NORMAL + k) <= TIME, 1.0, 0.0), Family.STATE, name=name)
+        for k, name in ((6, "late"), (3, "early"), (8, "last"))
+    ]
+    found = build_evidence(incident(*states, latency("back", noisy(0.2, 0.2)))).onsets
+    assert found is not None
+    assert found.signal == ("early", "")

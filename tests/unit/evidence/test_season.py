@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,9 +160,9 @@ def test_the_daily_peak_is_no_anomaly_and_a_fault_in_it_is() -> None:
         assert len(calm.seasons) == 12
         assert any("12 series" in note and "24 h" in note for note in calm.notes)
         rows = build_evidence(busy_night(seed, fault=1.5)).table().rows
-        loudest = max(rows, key=lambda row: abs(row.z))
+        loudest = max(rows, key=lambda row: abs(row.z or 0.0))
         assert loudest.component == "c3"
-        assert all(abs(row.z) < 4.0 for row in rows if row.component != "c3")
+        assert all(abs(row.z or 0.0) < 4.0 for row in rows if row.component != "c3")
 
 
 def test_season_and_residual_add_up_to_the_raw_contrast() -> None:
@@ -174,6 +175,23 @@ def test_season_and_residual_add_up_to_the_raw_contrast() -> None:
         raw = y[inside].mean() - y[signal.timestamps < WEEK].mean()
         assert row.season > 0.1
         assert row.contrast + row.season + row.trend == pytest.approx(raw, abs=0.03)
+
+
+def test_the_dose_is_what_exceeds_the_hour() -> None:
+    doses = []
+    for seed in range(6):
+        incident = busy_night(seed, fault=1.5)
+        (slow,) = [s for s in incident.signals_of("c3") if s.name == "latency"]
+        t = slow.timestamps
+        load = np.full(len(t), 100.0, dtype=np.float64)
+        counted = Signal("c3", "requests", Family.LOAD, Statistic.COUNT, t, load)
+        table = build_evidence(replace(incident, signals=(slow, counted))).table(4)
+        (row,) = [r for r in table.rows if r.family == "latency"]
+        assert row.unit == "s"
+        doses.append(row.dose)
+    usual = 0.2 * np.exp(bump(t[t >= WEEK]))
+    # By the usual level, without the season, it would be half of that.
+    assert np.mean(np.array(doses, dtype=float)) == pytest.approx(50.0 * usual.sum(), rel=0.15)
 
 
 def test_series_without_a_season_are_left_as_they_are() -> None:

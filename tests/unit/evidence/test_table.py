@@ -43,6 +43,7 @@ def test_every_number_is_that_of_the_arrays() -> None:
     slow = row_of(table, "back", "latency")
     assert (slow.signal, slow.measure, slow.unit) == ("latency_mean", "log ratio", "s")
     assert slow.contrast == pytest.approx(np.log(4.0), abs=0.05)
+    assert slow.scale is not None
     assert slow.z == pytest.approx(slow.contrast / slow.scale)
     assert slow.dose == pytest.approx(1000 * 0.3, rel=0.1)
     assert (slow.samples, slow.series, slow.log_ratio) == (N_WINDOW, 1, None)
@@ -72,6 +73,7 @@ def test_without_a_footprint_each_cell_is_shown_where_it_moved_most() -> None:
     late = WINDOW.start + 6 * STEP <= TIME
     evidence = build_evidence(incident(latency("back", noisy(0.1, 0.1) * np.where(late, 4, 1))))
     row = row_of(evidence.table(), "back", "latency")
+    assert row.z is not None
     assert abs(row.z) == np.nanmax(np.abs(evidence.families[0].z[0]))
     assert row.seconds[0] >= WINDOW.start + 5 * STEP
     with pytest.raises(IndexError, match="no footprint 15"):
