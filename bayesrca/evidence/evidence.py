@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.seasonal import SeasonShare
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceTable, build_table
 from bayesrca.evidence.vitals import VitalTable
@@ -84,6 +86,8 @@ class Evidence:
         footprint_log_prior: [s] log prior of each, uniform over onset and length.
         target: index of the component that raised the alarm, or None.
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
+        alarm_in_vitals: whether the alarm was raised on a vital or a state of the target; the family
+            is then that in which the fault would have reached it.
         families: one table per entry of `FAMILIES`.
         vitals: contrasts of load, saturation and generic series; it may hold none.
         states: novelty of states and of readings outside their range; it may hold none.
@@ -98,6 +102,7 @@ class Evidence:
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
         reference: what contrasts are taken against, in words; empty where no series were read.
+        seasons: what season and trend would have added to the contrasts of (component, series).
         onsets: when each component began to change; None where no series were read.
     """
 
@@ -106,6 +111,7 @@ class Evidence:
     footprint_log_prior: Floats
     target: int | None
     alarm_family: int | None
+    alarm_in_vitals: bool = False
     families: tuple[FamilyTable, FamilyTable]
     vitals: VitalTable
     states: StateTable
@@ -118,6 +124,7 @@ class Evidence:
     notes: tuple[str, ...]
     reference: str = ""
     onsets: OnsetTable | None = None
+    seasons: Mapping[tuple[str, str], SeasonShare] = field(default_factory=dict)
 
     @property
     def alarm(self) -> AlarmTest:

@@ -80,9 +80,11 @@ def read_alarm(evidence: Evidence) -> Alarm:
 def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
     """When components began to move, where the evidence tells."""
     onsets = evidence.onsets
+    if onsets is None:
+        return ()
     return rank_onsets(
         evidence.components,
-        time=onsets.onset,
+        time=onsets.time,
         lower=onsets.lower,
         upper=onsets.upper,
         signal=onsets.signal,
