@@ -128,6 +128,7 @@ def _draw(
         footprint_log_prior=np.zeros(1),
         target=spread.target,
         alarm_family=spread.alarm,
+        alarm_in_vitals=spread.alarm_in_vitals,
         families=(tables[0], tables[1]),
         vitals=vitals,
         states=states,

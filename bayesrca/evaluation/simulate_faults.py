@@ -103,6 +103,7 @@ class FaultSpread:
         reach: per family and component, what a fault there can reach.
         target: the component that raised the alarm, or None.
         alarm: its family, or None.
+        alarm_in_vitals: whether the alarm was raised on its vitals.
         hears: [n] whether a component's silence would be noticed.
         log_prior: [n] log prior weight of each component as a root.
         unconnected: [n] whether the graph joins the target with others but not with a component.
@@ -127,6 +128,7 @@ class FaultSpread:
         has_target = rng.random() < 0.8
         self.target = int(rng.integers(self.n)) if has_target else None
         self.alarm = int(rng.integers(len(FAMILIES))) if has_target else None
+        self.alarm_in_vitals = has_target and rng.random() < 0.3
         self.hears = rng.random(self.n) < 0.7
         self.log_prior = np.where(rng.random(self.n) < 0.1, np.log(0.35), 0.0)
         self.unconnected = self._find_unconnected()
@@ -199,11 +201,16 @@ class FaultSpread:
                 rate = LOAD_PASSED ** down[i] if i in down else 0.0
             else:
                 rate = self._disturbed_rate(up.get(i, 0), down.get(i, 0))
-            disturbances[i] = Disturbance(rate=rate, waits=WAITS ** slow[i] if i in slow else 0.0)
+            disturbances[i] = Disturbance(
+                rate=rate,
+                waits=WAITS ** slow[i] if i in slow else 0.0,
+                alarmed=ALARM_TRUE if self.alarm_in_vitals and i == self.target else 0.0,
+            )
         for fault in faults:
             disturbances[fault.root] = replace(
                 disturbances[fault.root],
                 rate=0.0 if fault.kind == "link" else AT_ROOT,
+                alarmed=0.0,
                 resource=fault.kind == "resource",
                 load=fault.kind == "load",
             )

@@ -64,12 +64,14 @@ class Disturbance:
         resource: whether a resource of it, unknown which, is at fault.
         load: whether its load is at fault.
         waits: probability that it waits for a slow callee.
+        alarmed: probability that it is disturbed because an alarm was raised on its vitals.
     """
 
     rate: float = 0.0
     resource: bool = False
     load: bool = False
     waits: float = 0.0
+    alarmed: float = 0.0
 
 
 class SimulatedVitals:
@@ -120,7 +122,7 @@ class SimulatedVitals:
             by = disturbances.get(i, Disturbance())
             state = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.rate
             family = self._family_at_fault(i) if by.resource else self.load if by.load else None
-            state = state or by.resource or by.load
+            state = state or by.resource or by.load or self.rng.random() < by.alarmed
             waiting = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.waits
             for v, count in self.series[i].items():
                 shown = waiting if VITALS[v] is Family.EGRESS else self._is_shown(v, state)
