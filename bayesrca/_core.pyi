@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "symbol_address", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "sets", "symbol_address", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -193,14 +193,17 @@ class VitalEvidence:
 
     Args:
         component: int64 [m], the component of each series, ascending.
-        family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic), ascending within a
-            component.
-        z: float64 [m, s], standardised signed contrasts, NaN where missing.
+        family: int64 [m], its family (0 load, 1 cpu, 2 memory, 3 disk, 4 network, 5 generic, 6 host, 7 state, 8 egress),
+            ascending within a component.
+        z: float64 [m, s], standardised signed contrasts, NaN where missing and for states.
+        log_fault: float64 [m, s], log density ratio "at fault" to quiet of states, NaN elsewhere.
+        log_disturbed: float64 [m, s], the same for "disturbed".
+        demand: int64 [e, 2], pairs (from, to) along which demand travels.
 
     Raises:
         InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
     """
-    def __new__(cls, /, *, component: Incomplete, family: Incomplete, z: Incomplete) -> VitalEvidence: ...
+    def __new__(cls, /, *, component: Incomplete, family: Incomplete, z: Incomplete, log_fault: Incomplete, log_disturbed: Incomplete, demand: Incomplete) -> VitalEvidence: ...
 
 def call_tree_game(*, parent: "numpy.typing.NDArray[numpy.int64]", stage: "numpy.typing.NDArray[numpy.int64]", baseline: "numpy.typing.NDArray[numpy.float64]", observed: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
     """
@@ -313,7 +316,12 @@ def excess_flow_weights(*, requests: "numpy.typing.NDArray[numpy.float64]", call
 def families_at_fault(handle: int, theta: Incomplete) -> Incomplete:
     """
     Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64
-    [n, 6, s].
+    [n, vital families, s].
+    """
+
+def fault_kinds() -> list[str]:
+    """
+    Names of the fault kinds, in the order of the hypotheses.
     """
 
 def footprint_log_joint(handle: int, theta: Incomplete) -> Incomplete:
@@ -381,7 +389,7 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
 
 def n_hypotheses(handle: int) -> int:
     """
-    Number of hypotheses: three kinds (latency, errors, resource) per component, then "none of these".
+    Number of hypotheses: every kind of every component, the sets, then "none of these".
     """
 
 def noisy_or_game(*, edges: "numpy.typing.NDArray[numpy.int64]", transmission: "numpy.typing.NDArray[numpy.float64]", target: "int", leak: "numpy.typing.NDArray[numpy.float64]", activation: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
@@ -431,7 +439,25 @@ def pareto_k(log_weights: Incomplete) -> float:
     Pareto shape k-hat of importance weights given by their logarithms, float64 [d].
     """
 
-def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, root_log_factor: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int) -> int:
+def path_probabilities(handle: int, theta: Incomplete, component: int, family: int, footprint: int) -> tuple[Incomplete, Incomplete, Incomplete, Incomplete]:
+    """
+    Whom a fault at a component has affected in a family, and which edges carried it, given theta and the footprint.
+
+    Args:
+        theta: float64 [p].
+        component: index of the root.
+        family: 0 latency, 1 errors.
+        footprint: index of the footprint.
+
+    Returns:
+        int64 [m] components the root can reach, float64 [m] the probability that each is affected, int64 [e, 2] edges
+        (from, to) among them and the root, float64 [e] the probability that each carried the fault.
+
+    Raises:
+        InvalidEvidenceError: an index is out of range.
+    """
+
+def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
     """
     Prepare an incident's likelihood and return its handle.
 
@@ -440,11 +466,17 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         footprint_log_prior: float64 [s], log prior of each footprint.
         target: index of the component that raised the alarm, or None.
         alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
+        alarm_in_vitals: whether the alarm was raised on the target's vitals.
         root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
         families: evidence of latency and errors, in this order.
         vitals: evidence of the components' own resource telemetry.
+        root_log_prior: float64 [n], log prior weight of each component as a root.
+        crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
         none_prior: prior probability of "none of these", in (0, 1).
         max_width: components that may be open at once in the exact sum over affected sets.
+        max_causes: largest set of causes that is weighed (1 to 3).
+        set_candidates: components among which sets are formed.
+        centre: float64 [p], theta at which sets are chosen.
 
     Raises:
         InvalidEvidenceError: shapes, ranges or values are wrong.
@@ -518,6 +550,11 @@ def screen(handle: int, *, prior_mean: Incomplete, prior_sd: Incomplete, scrambl
         InvalidEvidenceError: a size or the prior is out of range.
         CancelledError: `cancelled` returned True.
         KernelError: unknown handle, or a posterior that is nowhere finite.
+    """
+
+def sets(handle: int) -> list[list[int]]:
+    """
+    Components of each set of several causes that is weighed, in the order of the hypotheses.
     """
 
 def symbol_address(name: str) -> int:

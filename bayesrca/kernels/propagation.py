@@ -266,7 +266,7 @@ class PreparedLikelihood:
 
 def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]:
     """Return the vitals and states as the core reads them, and the row of each vital among them."""
-    table, states = evidence.vitals, evidence.states
+    table, states, onsets = evidence.vitals, evidence.states, evidence.onsets
     missing = np.full((len(states.component), len(evidence.footprint_log_prior)), np.nan)
     component = np.concatenate([table.component, states.component])
     family = np.concatenate([table.family, np.full(len(missing), _STATE)])
@@ -285,6 +285,9 @@ def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]
         log_fault=joined("log_fault", unfixed, states.log_fault),
         log_disturbed=joined("log_disturbed", unfixed, states.log_disturbed),
         demand=np.ascontiguousarray(evidence.demand, dtype=np.int64).reshape(-1, 2),
+        onset=_floats(np.array([] if onsets is None else onsets.time), "onsets.time"),
+        onset_error=_floats(np.array([] if onsets is None else onsets.error), "onsets.error"),
+        window=float(np.ptp(evidence.footprints)),
     )
     return vitals, row[: len(table.component)]
 

@@ -53,6 +53,12 @@ pub struct VitalEvidence {
     pub log_disturbed: Vec<f64>,
     /// Edges along which demand travels: caller to callee.
     pub demand: Vec<(usize, usize)>,
+    /// When each component began to change, in seconds, NaN where that is not known, length `n`; empty for none.
+    pub onset: Vec<f64>,
+    /// Standard deviation of each onset in seconds, positive, laid out as `onset`.
+    pub onset_error: Vec<f64>,
+    /// Length of the incident window in seconds; read only with onsets.
+    pub window: f64,
 }
 
 impl VitalEvidence {
@@ -67,6 +73,7 @@ impl VitalEvidence {
                 ),
             ));
         }
+        self.validate_onsets(n)?;
         let fixed = self.log_fault.iter().chain(&self.log_disturbed);
         if fixed.clone().any(|x| x.abs() > LARGEST_LOG_RATIO) {
             return Err(Error::evidence(
@@ -194,6 +201,30 @@ impl Evidence {
             family.validate(n, s, crate::params::FAMILIES[f])?;
         }
         self.vitals.validate(n, s)
+    }
+}
+
+impl VitalEvidence {
+    fn validate_onsets(&self, n: usize) -> Result<()> {
+        let (time, error) = (&self.onset, &self.onset_error);
+        if time.is_empty() && error.is_empty() {
+            return Ok(());
+        }
+        let known = |i: &usize| !time[*i].is_nan();
+        let fits = time.len() == n
+            && error.len() == n
+            && (0..n)
+                .filter(known)
+                .all(|i| time[i].is_finite() && error[i].is_finite() && error[i] > 0.0);
+        let window = self.window.is_finite() && self.window > 0.0;
+        if fits && (window || !(0..n).any(|i| known(&i))) {
+            Ok(())
+        } else {
+            Err(Error::evidence(
+                "vitals.onset",
+                format!("needs {n} finite or missing times with positive errors, and a window"),
+            ))
+        }
     }
 }
 

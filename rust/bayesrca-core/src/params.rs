@@ -48,7 +48,7 @@ pub enum Transform {
 }
 
 /// Name, length and transform of each parameter, in the order of theta.
-pub const LAYOUT: [(&str, usize, Transform); 20] = [
+pub const LAYOUT: [(&str, usize, Transform); 21] = [
     ("noise_scale", 2, Transform::Log),
     ("tail_weight", 2, Transform::Logit),
     ("effect_size", 2, Transform::Log),
@@ -69,10 +69,11 @@ pub const LAYOUT: [(&str, usize, Transform); 20] = [
     ("vital_index", 1, Transform::Log),
     ("vital_effect_size", 1, Transform::Log),
     ("vital_rate", 1, Transform::Logit),
+    ("unrelated_delay", 1, Transform::Logit),
 ];
 
 /// Length of theta.
-pub const N_PARAMETERS: usize = 29;
+pub const N_PARAMETERS: usize = 30;
 
 /// Theta on its natural scale, or a gradient with respect to it (same fields, same order as `LAYOUT`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -117,6 +118,8 @@ pub struct Natural {
     pub vital_effect_size: f64,
     /// Rate at which a component's vitals are disturbed for no traceable reason.
     pub vital_rate: f64,
+    /// Probability that a disturbance that a fault caused began at any time, not near the fault's own onset.
+    pub unrelated_delay: f64,
 }
 
 impl Natural {
@@ -150,6 +153,7 @@ impl Natural {
             self.vital_index,
             self.vital_effect_size,
             self.vital_rate,
+            self.unrelated_delay,
         ]);
         out
     }
@@ -177,6 +181,7 @@ impl Natural {
             vital_index: x[26],
             vital_effect_size: x[27],
             vital_rate: x[28],
+            unrelated_delay: x[29],
         }
     }
 

@@ -103,6 +103,9 @@ fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
 ///     log_fault: float64 [m, s], log density ratio "at fault" to quiet of states, NaN elsewhere.
 ///     log_disturbed: float64 [m, s], the same for "disturbed".
 ///     demand: int64 [e, 2], pairs (from, to) along which demand travels.
+///     onset: float64 [n], when each component began to change, in seconds, NaN where that is not known.
+///     onset_error: float64 [n], standard deviation of each onset in seconds.
+///     window: length of the incident window in seconds.
 ///
 /// Raises:
 ///     InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
@@ -114,7 +117,8 @@ pub(crate) struct VitalEvidence {
 #[pymethods]
 impl VitalEvidence {
     #[new]
-    #[pyo3(signature = (*, component, family, z, log_fault, log_disturbed, demand))]
+    #[allow(clippy::too_many_arguments, reason = "one named array per quantity")]
+    #[pyo3(signature = (*, component, family, z, log_fault, log_disturbed, demand, onset, onset_error, window))]
     fn new(
         component: PyReadonlyArray1<'_, i64>,
         family: PyReadonlyArray1<'_, i64>,
@@ -122,6 +126,9 @@ impl VitalEvidence {
         log_fault: PyReadonlyArray2<'_, f64>,
         log_disturbed: PyReadonlyArray2<'_, f64>,
         demand: PyReadonlyArray2<'_, i64>,
+        onset: PyReadonlyArray1<'_, f64>,
+        onset_error: PyReadonlyArray1<'_, f64>,
+        window: f64,
     ) -> PyResult<Self> {
         if z.as_array().nrows() != component.as_array().len() {
             return Err(invalid("vitals.z needs one row per series".into()));
@@ -134,6 +141,9 @@ impl VitalEvidence {
                 log_fault: flat(&log_fault, "log_fault")?,
                 log_disturbed: flat(&log_disturbed, "log_disturbed")?,
                 demand: pairs(&demand, "demand")?,
+                onset: onset.as_array().to_vec(),
+                onset_error: onset_error.as_array().to_vec(),
+                window,
             },
         })
     }

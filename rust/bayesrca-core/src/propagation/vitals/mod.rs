@@ -5,11 +5,14 @@
 //! waiting for callees (egress) is no family of its own trouble: it shows where a fault that spreads in latency lies
 //! below (eq. 14).
 
+mod backward;
 mod cells;
+mod rates;
 mod reach;
 
 use cells::{Cells, Ratios};
-use reach::{Directions, N_CLASSES, Reached, steps};
+use rates::{Reach, Timed, load_rate, wait_rate};
+use reach::{Directions, N_CLASSES, Onsets, Reached};
 
 use super::alarm::ALARM_TRUE;
 use crate::evidence::VitalEvidence;
@@ -23,10 +26,6 @@ const UNREPORTED: f64 = 0.35;
 const AT_ROOT: f64 = 0.5;
 /// Prior of the family at fault of a resource fault. A family that no component reports is none.
 const AT_FAULT: [f64; N_VITALS] = [0.0, 0.25, 0.2, 0.17, 0.17, 0.15, 0.03, 0.2, 0.0];
-/// Probability that a load fault shows one step further down.
-const LOAD_PASSED: f64 = 0.6;
-/// Probability that a fault that slows a callee shows in the time its caller waits.
-const WAITS: f64 = 0.7;
 
 /// The prepared vitals of an incident.
 #[derive(Debug, Clone)]
@@ -37,6 +36,7 @@ pub(crate) struct Vitals {
     /// Cells of component i are `first[i]..first[i + 1]`, its egress, if it has any, last.
     first: Vec<usize>,
     directions: Directions,
+    onsets: Onsets,
     /// Components in reach of each source: every component, then the sets; of those that report.
     reach: Vec<Vec<Reached>>,
     /// Classes in which each component is reached, as a bit mask.
@@ -65,6 +65,8 @@ pub(crate) struct VitalScratch {
     in_class: Vec<f64>,
     in_load_class: Vec<f64>,
     waits: Vec<f64>,
+    /// Log background of each component's own families, `[component * s + footprint]`.
+    log_background: Vec<f64>,
     pub log: Logs,
     /// Adjoints of `log`, filled by the caller.
     pub adjoint: Logs,
@@ -148,6 +150,7 @@ impl Vitals {
             cells,
             first,
             directions: Directions::new(n, edges, &e.demand),
+            onsets: Onsets::new(e),
             reach: Vec::new(),
             classes: vec![0; n],
             at_fault,
@@ -166,7 +169,7 @@ impl Vitals {
         let reached = if self.cells.list.is_empty() {
             Vec::new()
         } else {
-            let mut all = self.directions.reached(roots);
+            let mut all = self.directions.reached(roots, &self.onsets);
             all.retain(|r| self.first[r.component] < self.first[r.component + 1]);
             all
         };
@@ -198,6 +201,7 @@ impl Vitals {
             (&mut x.in_class, N_CLASSES),
             (&mut x.in_load_class, 3),
             (&mut x.waits, 3),
+            (&mut x.log_background, 1),
         ] {
             v.clear();
             v.resize(known * width, 0.0);
@@ -215,12 +219,12 @@ impl Vitals {
                 }
             }
         }
-        self.add_up(x);
+        self.add_up(theta, x);
         log_quiet
     }
 
     /// Sum the log factors of everybody in reach of each source.
-    fn add_up(&self, x: &mut VitalScratch) {
+    fn add_up(&self, theta: &Natural, x: &mut VitalScratch) {
         let s = self.s;
         for (source, reached) in self.reach.iter().enumerate() {
             if !self.alarm_met[source] {
@@ -237,7 +241,11 @@ impl Vitals {
                 let (up, down) = (r.class / 3, r.class % 3);
                 for k in 0..s {
                     let (at, from) = (r.component * s + k, source * s + k);
-                    x.log.path[from] += x.in_class[at * N_CLASSES + r.class];
+                    x.log.path[from] += if r.timely.is_nan() {
+                        x.in_class[at * N_CLASSES + r.class]
+                    } else {
+                        self.timed(theta, r, x.disturbed[at]).1.value.ln() - x.log_background[at]
+                    };
                     x.log.egress[from] += x.waits[at * 3 + up];
                     if source < self.n {
                         x.log.load_path[from] += x.in_load_class[at * 3 + down];
@@ -271,6 +279,18 @@ impl Vitals {
             truth + (1.0 - truth) * r,
             (1.0 - truth) * (p - 1.0),
         )
+    }
+
+    /// The ratio of a component whose onset is known, before its background is taken out.
+    fn timed(&self, theta: &Natural, r: &Reached, p: f64) -> (Reach, Timed) {
+        let reach = Reach::new(theta, r.class);
+        let truth = if self.alarm == Some(r.component) {
+            ALARM_TRUE
+        } else {
+            0.0
+        };
+        let timed = Timed::new(theta, &reach, p, r.timely, truth);
+        (reach, timed)
     }
 
     /// `prod_v c_v`, `sum_v pi_v r_v / c_v` and the latter of load alone, of a component.
@@ -313,6 +333,7 @@ impl Vitals {
         let (a, at) = (theta.vital_rate, i * self.s + k);
         let (p, q, load) = (x.disturbed[at], x.fault[at], x.load_fault[at]);
         let h = 1.0 - a + a * p;
+        x.log_background[at] = h.ln();
         x.log.resource[at] = (p * q / h).ln();
         x.log.load[at] = (p * load / h).ln();
         x.log.disturbed[at] = ((1.0 - AT_ROOT) + AT_ROOT * p / h).ln();
@@ -384,201 +405,5 @@ impl Vitals {
     /// Log ratio of "at fault" to quiet density of every series, laid out as the evidence's contrasts.
     pub fn log_ratios(&self, theta: &Natural) -> Vec<f64> {
         self.cells.log_ratios(theta)
-    }
-
-    /// Make room for the adjoints the caller fills.
-    pub fn reset_adjoints(&self, x: &mut VitalScratch) {
-        x.adjoint
-            .reset(self.s, self.n * self.s, self.reach.len() * self.s);
-    }
-
-    /// Add the gradient: `by_footprint` is the adjoint of each footprint's background; those of the logs are in `x`.
-    pub fn backward(
-        &self,
-        theta: &Natural,
-        by_footprint: &[f64],
-        x: &VitalScratch,
-        gradient: &mut Natural,
-    ) {
-        if self.cells.list.is_empty() {
-            return;
-        }
-        let s = self.s;
-        let known = self.n * s;
-        let (mut in_class, mut in_load, mut waits) = (
-            vec![0.0; known * N_CLASSES],
-            vec![0.0; known * 3],
-            vec![0.0; known * 3],
-        );
-        let mut alone = x.adjoint.alone.clone();
-        for (source, reached) in self.reach.iter().enumerate() {
-            for (k, d) in alone.iter_mut().enumerate() {
-                if !self.alarm_met[source] {
-                    *d += x.adjoint.path[source * s + k];
-                }
-                if source < self.n && !self.meets_by_load(source) {
-                    *d += x.adjoint.load_path[source * s + k];
-                }
-            }
-            for r in reached {
-                let (up, down) = (r.class / 3, r.class % 3);
-                for k in 0..s {
-                    let (at, from) = (r.component * s + k, source * s + k);
-                    in_class[at * N_CLASSES + r.class] += x.adjoint.path[from];
-                    waits[at * 3 + up] += x.adjoint.egress[from];
-                    if source < self.n {
-                        in_load[at * 3 + down] += x.adjoint.load_path[from];
-                    }
-                }
-            }
-        }
-        let cells = self.cells.list.len() * s;
-        let mut adjoint = (vec![0.0; cells], vec![0.0; cells]);
-        for i in (0..self.n).filter(|&i| self.first[i] < self.first[i + 1]) {
-            for k in 0..s {
-                let at = i * s + k;
-                let classes = ByClass {
-                    background: by_footprint[k],
-                    alone: if self.alarm == Some(i) { alone[k] } else { 0.0 },
-                    path: &in_class[at * N_CLASSES..(at + 1) * N_CLASSES],
-                    load: &in_load[at * 3..(at + 1) * 3],
-                    waits: &waits[at * 3..(at + 1) * 3],
-                };
-                self.component_backward(theta, i, k, &classes, x, &mut adjoint, gradient);
-            }
-        }
-        self.cells
-            .backward(theta, &x.ratios, (&adjoint.0, &adjoint.1), gradient);
-    }
-
-    #[allow(clippy::too_many_arguments)] // One call site, split out for length.
-    fn component_backward(
-        &self,
-        theta: &Natural,
-        i: usize,
-        k: usize,
-        d: &ByClass<'_>,
-        x: &VitalScratch,
-        adjoint: &mut (Vec<f64>, Vec<f64>),
-        gradient: &mut Natural,
-    ) {
-        let (a, at) = (theta.vital_rate, i * self.s + k);
-        let (p, q, load) = (x.disturbed[at], x.fault[at], x.load_fault[at]);
-        let h = 1.0 - a + a * p;
-        let own = (1.0 - AT_ROOT) + AT_ROOT * p / h;
-        let d_own = x.adjoint.disturbed[at] * AT_ROOT / own * p / h;
-        let whole = x.adjoint.resource[at] + x.adjoint.load[at];
-        let mut d_log_h = d.background - whole - d_own;
-        let mut d_p = (whole + d_own) / p;
-        for class in 1..N_CLASSES {
-            if d.path[class] != 0.0 {
-                let reach = Reach::new(theta, class);
-                let (f, by_p, by_rate) = self.mixed(i, reach.rate, p);
-                d_log_h -= d.path[class];
-                d_p += d.path[class] * by_p / f;
-                reach.backward(d.path[class] * by_rate / f, gradient);
-            }
-        }
-        for down in 1..3 {
-            let r = load_rate(a, down);
-            let (f, by_p, by_rate) = self.mixed(i, r, p);
-            d_log_h -= d.load[down];
-            d_p += d.load[down] * by_p / f;
-            gradient.vital_rate += d.load[down] * by_rate / f * (1.0 - r) / (1.0 - a);
-        }
-        let (f, by_p, by_rate) = self.mixed(i, a, p);
-        d_log_h -= d.alone;
-        d_p += d.alone * by_p / f;
-        gradient.vital_rate += d.alone * by_rate / f;
-        gradient.vital_rate += d_log_h * (p - 1.0) / h;
-        d_p += d_log_h * a / h;
-        let (d_q, d_load) = (x.adjoint.resource[at] / q, x.adjoint.load[at] / load);
-        for c in self.first[i]..self.first[i + 1] {
-            let family = self.cells.list[c].family;
-            let cell = c * self.s + k;
-            if family == EGRESS {
-                adjoint.0[cell] = wait_backward(a, x.ratios.affected[cell], d, gradient);
-                continue;
-            }
-            let (shows, fault) = self.shown(theta, &x.ratios, c, k);
-            let mut weight = d_q * self.at_fault[family];
-            if family == LOAD_VITAL {
-                weight += d_load;
-            }
-            let d_shows = d_p * p / shows - weight * fault / (shows * shows);
-            let d_fault = weight / shows;
-            gradient.own_visible += d_fault * (x.ratios.root[cell] - 1.0);
-            adjoint.0[cell] = d_shows * ECHO[family];
-            adjoint.1[cell] = d_fault * theta.own_visible;
-        }
-    }
-}
-
-/// Adjoints of a component's logarithms in one footprint.
-struct ByClass<'a> {
-    background: f64,
-    alone: f64,
-    path: &'a [f64],
-    load: &'a [f64],
-    waits: &'a [f64],
-}
-
-/// Adds the gradient of a component's egress; returns the adjoint of its ratio.
-fn wait_backward(a: f64, wait: f64, d: &ByClass<'_>, gradient: &mut Natural) -> f64 {
-    let base = 1.0 - a + a * wait;
-    let (mut d_wait, mut d_base) = (0.0, d.background);
-    for up in 1..3 {
-        let r = wait_rate(a, up);
-        let f = 1.0 - r + r * wait;
-        d_base -= d.waits[up];
-        d_wait += d.waits[up] * r / f;
-        gradient.vital_rate += d.waits[up] * (wait - 1.0) / f * (1.0 - r) / (1.0 - a);
-    }
-    gradient.vital_rate += d_base * (wait - 1.0) / base;
-    d_wait + d_base * a / base
-}
-
-/// Probability that a component `down` steps below a load fault is disturbed.
-fn load_rate(a: f64, down: usize) -> f64 {
-    1.0 - (1.0 - a) * (1.0 - LOAD_PASSED.powi(down as i32))
-}
-
-/// Probability that a component `up` steps above a slow one waits for it.
-fn wait_rate(a: f64, up: usize) -> f64 {
-    1.0 - (1.0 - a) * (1.0 - WAITS.powi(up as i32))
-}
-
-/// Probability that a component of a class is disturbed by the fault or for no traceable reason.
-struct Reach {
-    rate: f64,
-    missed: [f64; 2],
-    slope: [f64; 2],
-    quiet: f64,
-}
-
-impl Reach {
-    fn new(theta: &Natural, class: usize) -> Self {
-        let (up, down) = steps(class);
-        let quiet = 1.0 - theta.vital_rate;
-        let (mut missed, mut slope) = ([1.0; 2], [0.0; 2]);
-        for (j, steps) in [up, down].into_iter().enumerate().filter(|(_, d)| *d > 0) {
-            let t = theta.vital_transmission[j];
-            missed[j] = 1.0 - t.powi(steps);
-            slope[j] = f64::from(steps) * t.powi(steps - 1);
-        }
-        Self {
-            rate: 1.0 - quiet * missed[0] * missed[1],
-            missed,
-            slope,
-            quiet,
-        }
-    }
-
-    /// Add the gradient of `g` times the rate.
-    fn backward(&self, g: f64, gradient: &mut Natural) {
-        gradient.vital_rate += g * self.missed[0] * self.missed[1];
-        for j in 0..2 {
-            gradient.vital_transmission[j] += g * self.quiet * self.slope[j] * self.missed[1 - j];
-        }
     }
 }

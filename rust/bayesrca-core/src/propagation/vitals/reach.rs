@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::evidence::VitalEvidence;
 use crate::graph::Graph;
 
 /// Steps beyond which distance no longer matters.
@@ -15,6 +16,36 @@ pub(super) struct Reached {
     pub component: usize,
     /// `3 * up + down`, each the number of steps, at most 2; 0 where there is no way.
     pub class: usize,
+    /// Density of its onset given the root's, over that of an unrelated one; NaN where either is not known.
+    pub timely: f64,
+}
+
+/// Onsets of the components.
+#[derive(Debug, Clone)]
+pub(super) struct Onsets {
+    time: Vec<f64>,
+    error: Vec<f64>,
+    window: f64,
+}
+
+impl Onsets {
+    pub fn new(e: &VitalEvidence) -> Self {
+        Self {
+            time: e.onset.clone(),
+            error: e.onset_error.clone(),
+            window: e.window,
+        }
+    }
+
+    /// Density of the lag between two onsets, log-uniform in its size, over the uniform one (eq. 16).
+    fn timely(&self, root: usize, i: usize) -> f64 {
+        let (Some(from), Some(to)) = (self.time.get(root), self.time.get(i)) else {
+            return f64::NAN;
+        };
+        let step = self.error[root].hypot(self.error[i]);
+        let lag = (to - from).abs();
+        0.5 * self.window / ((lag + step) * (self.window / step).ln_1p())
+    }
 }
 
 /// Steps of a class, `(up, down)`.
@@ -54,20 +85,40 @@ impl Directions {
     }
 
     /// Components in reach of any of `roots`, the roots left out, ascending.
-    pub fn reached(&self, roots: &[usize]) -> Vec<Reached> {
+    ///
+    /// The onset of a component in reach of several is weighed against all of theirs, a step counting half.
+    pub fn reached(&self, roots: &[usize], onsets: &Onsets) -> Vec<Reached> {
         let mut class = vec![0usize; self.n];
         for (graph, weight) in [(&self.up, 3), (&self.down, 1)] {
             for (i, d) in distances(graph, roots) {
                 class[i] += weight * usize::from(d);
             }
         }
+        let timely = self.timely(roots, onsets);
         (0..self.n)
             .filter(|i| class[*i] > 0 && !roots.contains(i))
             .map(|component| Reached {
                 component,
                 class: class[component],
+                timely: timely[component],
             })
             .collect()
+    }
+}
+
+impl Directions {
+    fn timely(&self, roots: &[usize], onsets: &Onsets) -> Vec<f64> {
+        let (mut sum, mut weight) = (vec![0.0; self.n], vec![0.0; self.n]);
+        for &root in roots {
+            for graph in [&self.up, &self.down] {
+                for (i, d) in distances(graph, &[root]) {
+                    let near = 0.5f64.powi(i32::from(d));
+                    sum[i] += near * onsets.timely(root, i);
+                    weight[i] += near;
+                }
+            }
+        }
+        sum.iter().zip(weight).map(|(s, w)| s / w).collect()
     }
 }
 
