@@ -14,6 +14,7 @@ from scipy.special import ndtri_exp
 from bayesrca.evaluation.simulate_cells import LARGE, Continuous, Count
 from bayesrca.evaluation.simulate_vitals import Disturbance, SimulatedVitals
 from bayesrca.evidence import FAMILIES, VitalTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.incident import Family, Topology
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,8 @@ DEPENDENCY = 0.1
 """Rate at which a root's own dependencies are affected, in base rates (eq. 6)."""
 UNSEEN = 0.35
 """Prior weight of a kind at a component that could not show it, against one that would."""
+UNCONNECTED = 0.05
+"""The same of a root that the graph does not join with the target."""
 CALLED = 0.1
 """The same of a load fault at a component whose callers would have passed it on."""
 AT_ROOT, WAITS, LOAD_PASSED = 0.5, 0.7, 0.6
@@ -100,7 +103,10 @@ class FaultSpread:
         reach: per family and component, what a fault there can reach.
         target: the component that raised the alarm, or None.
         alarm: its family, or None.
+        alarm_in_vitals: whether the alarm was raised on its vitals.
         hears: [n] whether a component's silence would be noticed.
+        log_prior: [n] log prior weight of each component as a root.
+        unconnected: [n] whether the graph joins the target with others but not with a component.
     """
 
     def __init__(
@@ -122,7 +128,10 @@ class FaultSpread:
         has_target = rng.random() < 0.8
         self.target = int(rng.integers(self.n)) if has_target else None
         self.alarm = int(rng.integers(len(FAMILIES))) if has_target else None
+        self.alarm_in_vitals = has_target and rng.random() < 0.3
         self.hears = rng.random(self.n) < 0.7
+        self.log_prior = np.where(rng.random(self.n) < 0.1, np.log(0.35), 0.0)
+        self.unconnected = self._find_unconnected()
         self._reports = reports
 
     def draw_causes(self, n: int) -> list[Fault]:
@@ -180,8 +189,8 @@ class FaultSpread:
                 if not link:
                     self._trace(cell, _sum([cells[root] for root in roots]))
 
-    def draw_vitals(self, faults: Sequence[Fault]) -> VitalTable:
-        """Draw the vitals of all components (eq. 11 to 14)."""
+    def draw_vitals(self, faults: Sequence[Fault]) -> tuple[VitalTable, StateTable]:
+        """Draw the vitals and states of all components (eq. 11 to 14)."""
         roots = [fault.root for fault in faults]
         slow = _steps(self._up, [f.root for f in faults if f.shows[0]])
         up, down = _steps(self._up, roots), _steps(self._down, roots)
@@ -192,11 +201,16 @@ class FaultSpread:
                 rate = LOAD_PASSED ** down[i] if i in down else 0.0
             else:
                 rate = self._disturbed_rate(up.get(i, 0), down.get(i, 0))
-            disturbances[i] = Disturbance(rate=rate, waits=WAITS ** slow[i] if i in slow else 0.0)
+            disturbances[i] = Disturbance(
+                rate=rate,
+                waits=WAITS ** slow[i] if i in slow else 0.0,
+                alarmed=ALARM_TRUE if self.alarm_in_vitals and i == self.target else 0.0,
+            )
         for fault in faults:
             disturbances[fault.root] = replace(
                 disturbances[fault.root],
                 rate=0.0 if fault.kind == "link" else AT_ROOT,
+                alarmed=0.0,
                 resource=fault.kind == "resource",
                 load=fault.kind == "load",
             )
@@ -227,7 +241,15 @@ class FaultSpread:
             seen = bool(self.hears[i])
         else:
             seen = self._reports[list(LAWS).index(kind)][i]
+        weight *= np.exp(self.log_prior[i]) * (UNCONNECTED if self.unconnected[i] else 1.0)
         return float(weight * (1.0 if seen else UNSEEN))
+
+    def _find_unconnected(self) -> NDArray[np.bool_]:
+        ways = [*self._up, *((b, a) for a, b in self._up)]
+        around = set() if self.target is None else _reachable(ways, self.target)
+        return np.array(
+            [bool(around) and i not in around and i != self.target for i in range(self.n)]
+        )
 
     def _draw_modes(self, root: int, kind: str) -> Fault:
         shows = LAWS[kind].shows(self.theta)

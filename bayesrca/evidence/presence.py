@@ -46,7 +46,7 @@ def compute_crash_ratio(
     out = np.zeros((len(own), len(frame.first)))
     for row, signals, served in zip(out, own.values(), requests, strict=True):
         marks = clock.mark(signals, served)
-        silent = _silent(marks @ clock.inside.T)
+        silent = _silent(marks @ clock.inside.T) & (clock.length > 0)
         ratio = np.full(len(row), np.log(1.0 - CRASH_SILENT))
         least = np.full(len(row), LEAST_SILENCE)
         if not frame.against_baseline:

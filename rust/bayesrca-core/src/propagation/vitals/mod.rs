@@ -211,6 +211,11 @@ impl Vitals {
                 self.component(theta, x, i, k);
                 if self.first[i] < self.first[i + 1] {
                     background[k] += self.fill_classes(theta, x, i, k);
+                } else {
+                    // Nothing is seen, but the prior weight of a fault nobody reports is part of these.
+                    let at = i * self.s + k;
+                    x.log.resource[at] = x.fault[at].ln();
+                    x.log.load[at] = x.load_fault[at].ln();
                 }
             }
         }
