@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesrca.cli_backtest import backtest
-from bayesrca.cli_evidence import evidence
 from bayesrca.cli_calibrate import calibrate
+from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
+from bayesrca.cli_simulate import simulate
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -148,6 +149,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 app.command()(backtest)
 app.command()(evidence)
 app.command()(calibrate)
+app.command()(simulate)
 app.command()(learn)
 
 

@@ -80,6 +80,8 @@ def read_alarm(evidence: Evidence) -> Alarm:
 def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
     """When components began to move, where the evidence tells."""
     onsets = evidence.onsets
+    if onsets is None:
+        return ()
     return rank_onsets(
         evidence.components,
         time=onsets.time,

@@ -1,0 +1,146 @@
+"""What is simulated: evidence that the likelihood takes, and incidents of any size."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from bayesrca.errors import InvalidSettingsError, UnknownComponentError
+from bayesrca.evaluation.simulate import SimulatedTruth, simulate_evidence
+from bayesrca.evaluation.simulate_faults import LAWS
+from bayesrca.evaluation.simulate_graph import Shape, draw_topology
+from bayesrca.evaluation.simulate_incident import simulate_incident
+from bayesrca.evaluation.simulate_vitals import LAWS as VITAL_LAWS
+from bayesrca.evidence import VITALS
+from bayesrca.incident import Component, Edge, Family, Topology
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
+from bayesrca.model.parameters import unconstrained_prior
+
+MEAN, SD = unconstrained_prior()
+
+
+def test_every_kind_and_vital_has_a_law() -> None:
+    assert tuple(LAWS) == KINDS
+    assert tuple(VITAL_LAWS) == VITALS
+
+
+def test_priors_of_the_kinds_sum_to_one() -> None:
+    for share in (0.2, 0.7):
+        assert sum(law.prior({"error_kind": share}) for law in LAWS.values()) == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_evidence() -> None:
+    one, truth = simulate_evidence(seed=(1, 2))
+    other, same = simulate_evidence(seed=(1, 2))
+    np.testing.assert_array_equal(one.families[0].z, other.families[0].z)
+    np.testing.assert_array_equal(truth.theta, same.theta)
+    assert truth.causes == same.causes
+
+
+def test_topology_theta_and_prior_can_be_given() -> None:
+    names = ("a", "b", "c")
+    topology = Topology(tuple(map(Component, names)), (Edge("a", "b"), Edge("b", "c")))
+    evidence, truth = simulate_evidence(topology, seed=0, theta=MEAN)
+    assert evidence.components == names
+    np.testing.assert_array_equal(evidence.families[0].edges, [[1, 0], [2, 1]])
+    np.testing.assert_array_equal(truth.theta, MEAN)
+    _, narrow = simulate_evidence(topology, seed=0, prior=(MEAN + 1, 1e-9 * SD))
+    np.testing.assert_allclose(narrow.theta, MEAN + 1, atol=1e-6)
+    with pytest.raises(ValueError, match="3 components cannot be 4 causes"):
+        simulate_evidence(topology, seed=0, causes=(0.0, 0.0, 0.0, 1.0))
+
+
+def test_none_and_the_number_of_causes() -> None:
+    found = Counter(
+        len(simulate_evidence(seed=i, components=8, none_prior=0.3, causes=(0.5, 0.5))[1].causes)
+        for i in range(300)
+    )
+    assert 60 < found[0] < 120
+    assert 75 < found[1] < 135
+    assert 75 < found[2] < 135
+    assert simulate_evidence(seed=0, none_prior=1.0)[1].causes == ()
+
+
+def test_the_column_of_a_hypothesis() -> None:
+    def at(*causes: tuple[int, str]) -> int | None:
+        truth = SimulatedTruth(theta=MEAN, causes=causes)
+        return truth.hypothesis(5, ((0, 1), (1, 4)))
+
+    singles = 5 * len(KINDS)
+    assert at((2, KINDS[1])) == 2 * len(KINDS) + 1
+    assert at((1, KINDS[0]), (4, KINDS[0])) == singles + 1
+    assert at((1, KINDS[0]), (3, KINDS[0])) is None
+    assert at() == singles + 2
+
+
+def test_the_likelihood_takes_what_is_simulated() -> None:
+    for seed in range(20):
+        evidence, truth = simulate_evidence(seed=seed, most_series=3, correlation=0.5)
+        with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
+            value, gradient = likelihood.compute_logp_grad(truth.theta)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_shapes_of_systems(shape: Shape) -> None:
+    for seed in range(10):
+        topology = draw_topology(np.random.default_rng(seed), components=20, shape=shape)
+        assert len(topology) == 20
+        assert _has_cycle(topology) == (shape is Shape.CYCLIC)
+        assert bool(topology.edges) == (shape is not Shape.NONE)
+
+
+def _has_cycle(topology: Topology) -> bool:
+    left = {name: {e.target for e in topology.edges if e.source == name} for name in topology.names}
+    while free := [name for name, calls in left.items() if not calls & left.keys()]:
+        for name in free:
+            del left[name]
+    return bool(left)
+
+
+def test_an_incident_of_any_size() -> None:
+    incident, truth = simulate_incident(components=300, samples=40, seed=0)
+    assert len(incident.topology) == 300
+    assert len(incident.signals) == 1500
+    assert {len(s) for s in incident.signals} == {40}
+    assert incident.baseline is not None
+    assert incident.window is not None
+    assert incident.baseline.end < incident.window.start
+    assert len(truth.root_causes) == 1
+    assert simulate_incident(components=300, samples=40, seed=0)[0] == incident
+
+
+def test_load_follows_the_season() -> None:
+    steady, daily = (
+        simulate_incident(components=5, samples=144, step=600.0, season=s, seed=1, faulty=False)[0]
+        for s in (None, 86_400.0)
+    )
+
+    def swing(incident: object) -> float:
+        (signal,) = (s for s in incident.signals_of("c0", Family.LOAD))  # type: ignore[attr-defined]
+        first, second = signal.values[:72].mean(), signal.values[72:].mean()
+        return float(first / second)
+
+    assert abs(swing(steady) - 1) < 0.1
+    assert swing(daily) > 1.4
+
+
+def test_the_fault_is_the_one_asked_for() -> None:
+    incident, truth = simulate_incident(components=20, samples=60, seed=2, fault=("c7", "latency"))
+    assert truth.root_causes == (("c7", None),)
+    assert truth.fault_type == "latency"
+    (latency,) = incident.signals_of("c7", Family.LATENCY)
+    assert latency.values[54:].max() > 1.2 * np.median(latency.values[:54])
+    assert simulate_incident(components=20, samples=60, seed=2, faulty=False)[1].root_causes == ()
+
+
+def test_what_cannot_be_simulated_is_said() -> None:
+    with pytest.raises(InvalidSettingsError, match="kinds are latency"):
+        simulate_incident(seed=0, fault=("c0", "flood"))
+    with pytest.raises(UnknownComponentError, match="c99"):
+        simulate_incident(seed=0, components=5, fault=("c99", "latency"))
+    with pytest.raises(InvalidSettingsError, match="20 samples"):
+        simulate_incident(seed=0, samples=5)
