@@ -108,6 +108,8 @@ def test_a_culprit_speaks_by_its_own_series_its_dose_and_its_path() -> None:
     assert told.explained_share.ratio == pytest.approx(told.dose.cause / told.dose.target, rel=0.2)
     assert re.search(r"explains \d+% \(\d+% to \d+%\) of the target's excess", told.text)
     assert told.path == ("store", "cart", "front")
+    assert [e.probability > 0.8 for e in told.edges] == [True, True]
+    assert {a.component for a in told.affected} == {"cart", "front"}
     assert told.reaches_target is True
     start, end = told.footprint
     assert 30.0 * 140 <= start < end
