@@ -95,11 +95,10 @@ class ExplainedShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathEdge:
-    """One edge that carried the fault, in the direction in which faults travel.
+    """One edge, in the direction in which faults travel, and how probably it carried this one.
 
     Attributes:
-        source: name of the component it came from.
-        target: name of the component it went to.
+        source, target: names of the components it came from and went to.
         family: signal family in which it travelled.
         probability: that this edge carried the fault, given its cause and footprint.
     """
@@ -112,12 +111,7 @@ class PathEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affected:
-    """A component that the fault affected, with the probability that it did.
-
-    Attributes:
-        component: its name.
-        probability: that it was affected, given the cause and its footprint.
-    """
+    """A component by name, with the probability that it was affected, given cause and footprint."""
 
     component: str
     probability: float
@@ -327,11 +321,9 @@ class Onset:
     """When one component's telemetry began to move.
 
     Attributes:
-        component: its name.
-        signal: name of the series it was read from.
+        component, signal: its name, and that of the series it was read from.
         time: the most probable moment, in seconds on the incident's clock.
-        lower: earliest moment within its uncertainty, at most ``time``.
-        upper: latest moment within its uncertainty, at least ``time``.
+        lower, upper: earliest and latest moment within its uncertainty.
         rank: 1 plus the number of components that moved earlier beyond all doubt, their ``upper``
             before this ``lower``. Equal ranks are ties.
     """
@@ -403,9 +395,5 @@ class Answer:
 
     @property
     def may_act(self) -> bool:
-        """Whether automation may act on a probability of this answer at all.
-
-        Every health gate passed, and something is anomalous: where nothing is, the most probable
-        cause of nothing is no reason to act.
-        """
+        """Whether automation may act on this answer: it is healthy, and something is anomalous."""
         return self.healthy and self.alarm.anomalous
