@@ -21,8 +21,6 @@ BETWEEN_SYSTEMS = 0.5
 one."""
 LOG_SIGMA_SD = 0.5
 """Standard deviation of log sigma's prior."""
-FLATTEST = 0.3
-"""Least curvature of the log posterior a step reckons with, that of the prior being 1."""
 LARGEST_STEP = 1.0
 """Most that one step may move a coordinate, in standard deviations of its prior."""
 
@@ -136,8 +134,8 @@ def climb(fleet: Fleet, slopes: Sequence[Slopes], shares: Sequence[float]) -> tu
     """One Newton step of the log posterior of (mu, log sigma), and its covariance there.
 
     Where draws say that the likelihood curves upwards, which they may by chance or because a
-    posterior has two modes, it counts as flat in the covariance: what is learned is never less sure
-    than the prior. The step uses the curvature as it is, down to `FLATTEST`.
+    posterior has two modes, it counts as flat: nobody is less sure for data than without, and a
+    step is rather too short than too long.
 
     Args:
         fleet: where the derivatives were taken.
@@ -156,7 +154,7 @@ def climb(fleet: Fleet, slopes: Sequence[Slopes], shares: Sequence[float]) -> tu
         information -= share * np.outer(scale, scale) * slope.hessian
     values, vectors = np.linalg.eigh(information)
     covariance = (vectors / (1.0 + np.maximum(values, 0.0))) @ vectors.T
-    step = (vectors / np.maximum(1.0 + values, FLATTEST)) @ (vectors.T @ gradient)
+    step = covariance @ gradient
     largest = float(np.abs(step).max())
     step *= min(1.0, LARGEST_STEP / max(largest, LARGEST_STEP))
     return Fleet(prior, fleet.x + step, covariance), largest

@@ -20,7 +20,7 @@ from bayesrca.evidence import build_evidence
 from bayesrca.ingest import FamilyRules
 from bayesrca.ingest.folder import folder_name
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
-from bayesrca.model.prior_file import prior_in_use
+from bayesrca.model.prepare import prepare_likelihood
 
 Floats = NDArray[np.float64]
 
@@ -97,16 +97,7 @@ def prepare_incidents(
         try:
             labels = read_labels(case)
             evidence = build_evidence(load_case(case, families), max_bins=settings.max_bins)
-            likelihood = stack.enter_context(
-                PreparedLikelihood(
-                    evidence,
-                    none_prior=settings.none_prior,
-                    max_width=settings.max_width,
-                    max_causes=settings.max_causes,
-                    set_candidates=settings.set_candidates,
-                    centre=prior_in_use(settings)[0],
-                )
-            )
+            likelihood = stack.enter_context(prepare_likelihood(evidence, settings))
         except BayesRcaError as error:
             left_out.append(LeftOut(name, str(error)))
             continue

@@ -70,7 +70,7 @@ def build_batches(frame: Frame, signals: Sequence[Signal]) -> list[Batch]:
     Series without a single sample there are left out.
     """
     batches = []
-    for position in _by_clock(signals):
+    for position in group_by_clock(signals):
         clock = signals[position[0]]
         normal, bins = frame.baseline_mask(clock), frame.bin_of(clock)
         values = np.stack([signals[i].values for i in position])
@@ -80,7 +80,7 @@ def build_batches(frame: Frame, signals: Sequence[Signal]) -> list[Batch]:
     return batches
 
 
-def _by_clock(signals: Sequence[Signal]) -> list[Ints]:
+def group_by_clock(signals: Sequence[Signal]) -> list[Ints]:
     """Positions of the series that have the same sample times, in order of appearance."""
     clocks: dict[tuple[int, float, float], list[tuple[Floats, list[int]]]] = {}
     for i, signal in enumerate(signals):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence.batch import Batch
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.nulls import NULLS
 from bayesrca.evidence.series import BASELINE_WEIGHT, DEFAULT_WEIGHT, MIN_NULL_WINDOWS
 
 Floats = NDArray[np.float64]
@@ -100,10 +101,8 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
     if frame.against_baseline:
         usual = _ratio(normal.sum(axis=1), n_normal)
         level_out = np.broadcast_to(usual[:, None], level_out.shape)
-        normal = np.where(good, normal - np.nan_to_num(usual)[:, None], 0.0)
-        square = _slide_blocks(normal, good, n_in)
-    else:
-        square = _slide_window(frame, normal, good, batch.offsets)
+    square = _null_square(frame, batch, n_in)
+    if not frame.against_baseline:
         rows = np.diff(batch.offsets).astype(np.float64)
         full = _ratio(1.0, inside @ rows) + _ratio(1.0, (1.0 - inside) @ rows)
         # Missing samples leave a mean over fewer than the baseline's windows had.
@@ -117,6 +116,30 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
         scale=np.where(scale > 0, scale, 1.0),  # of a series of zeros, which has no scale
         default_scale=(np.isnan(square) & ~np.isnan(value)).any(axis=1),
     )
+
+
+def _null_square(frame: Frame, batch: Batch, n_in: Floats) -> Floats:
+    """Mean square contrast of the baseline, [m, s]; NaN where it says nothing.
+
+    A function of the baseline and the cut of time alone, to be remembered: series are brought to a
+    size of their own first, because the batch's depends on the window too.
+    """
+    if batch.normal.shape[1] == 0:
+        return np.full(n_in.shape, np.nan)
+    _, exponent = np.frexp(np.fmax.reduce(np.abs(batch.normal), axis=1, initial=0.0))
+    normal = np.ldexp(batch.normal, -exponent[:, None])
+
+    def compute() -> Floats:
+        first = normal[np.arange(len(normal)), (~np.isnan(normal)).argmax(axis=1)]
+        own, good = _filled(normal - first[:, None])
+        if not frame.against_baseline:
+            return _slide_window(frame, own, good, batch.offsets)
+        usual = np.nan_to_num(_ratio(own.sum(axis=1), good.sum(axis=1)))
+        return _slide_blocks(np.where(good, own - usual[:, None], 0.0), good, n_in)
+
+    cut = (n_in,) if frame.against_baseline else (batch.offsets, frame.first, frame.last)
+    square = NULLS.get(compute, "blocks", frame.against_baseline, normal, *cut)
+    return np.asarray(np.ldexp(square, 2 * exponent[:, None]))
 
 
 def _slide_blocks(deviation: Floats, good: Bools, wanted: Floats) -> Floats:

@@ -23,6 +23,7 @@ from bayesrca.evidence.requests import (
     compute_request_rate,
     compute_silence,
 )
+from bayesrca.evidence.seasonal import find_seasonal, note_seasonal
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
 from bayesrca.evidence.states import build_states
@@ -66,14 +67,15 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
-    sources = Sources(incident)
     frame = build_frame(incident, used, max_bins, notes)
+    seasonal = find_seasonal(frame, used)
+    sources = Sources(incident, seasonal)
     tables = (
         _Table(incident, sources, frame, Family.LATENCY).fill(_fill_latency),
         _Table(incident, sources, frame, Family.ERRORS).fill(_fill_errors),
     )
     states, read = build_states(incident, frame, notes)
-    vitals = build_vitals(incident, frame, sources.remarks, read)
+    vitals = build_vitals(incident, frame, sources.remarks, read, seasonal)
     observed = tables[0].observed | tables[1].observed
     observed[vitals.component] = True
     observed[states.component] = True
@@ -85,6 +87,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="window")
     _note_unobserved(incident, observed, notes)
+    note_seasonal(seasonal, notes)
     notes.extend(sources.remarks.sentences())
     target, alarm = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
@@ -106,7 +109,10 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
         reference=frame.reference,
-        onsets=find_onsets(incident, frame, tables, vitals),
+        seasons=seasonal.shares,
+        onsets=find_onsets(
+            incident.topology.names, seasonal.of(incident.signals), frame, tables, vitals
+        ),
     )
 
 
@@ -141,8 +147,9 @@ class _Table:
 
     def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
         for i, name in enumerate(self.incident.topology.names):
+            before = len(self.series)
             one(self, i, name)
-            self._settle(i)
+            self._settle(i, before)
         s = len(self.frame.first)
         unit = next(iter(self.units)) if len(self.units) == 1 else ""
         return FamilyTable(
@@ -170,18 +177,20 @@ class _Table:
             self.arrays["scale"][i] = contrast.scale
             self.arrays["samples"][i] = contrast.samples
 
-    def _settle(self, i: int) -> None:
+    def _settle(self, i: int, before: int) -> None:
         """Read component i as "it did not move" where all its series stood still throughout.
+
+        They are those added since there were ``before`` of them.
 
         A contrast of exactly zero is no draw from a density: many of them would leave the noise
         that everybody shares no width at all.
         """
-        rows = [z for owner, z in self.series if owner == i]
+        rows = [z for _, z in self.series[before:]]
         if not rows or not np.isnan(self.arrays["dose"][i]).all():
             return
         if any(np.any(z[~np.isnan(z)]) for z in rows):
             return
-        self.series = [row for row in self.series if row[0] != i]
+        del self.series[before:]
         seen = ~np.isnan(rows).all(axis=0)
         for name, probability in STILL.items():
             self.arrays[name][i] = np.where(seen, np.log(probability), np.nan)
@@ -200,7 +209,7 @@ class _Table:
 
 def _fill_latency(table: _Table, i: int, name: str) -> None:
     """Mean latency with its dose where it exists, else every other latency series."""
-    signals = table.sources.of(name, Family.LATENCY)
+    signals = table.sources.latencies(name)
     requests = table.sources.requests(name)
     for signal in (s for s in signals if s.statistic is Statistic.MEAN):
         weights = align_requests(requests, signal, table.sources.remarks)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, expit, gammaln, logit
 
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.nulls import NULLS
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +28,8 @@ REFERENCE_SHARE = 0.5
 """Weight of what is observed outside the footprint: neighbouring samples are not independent."""
 MIN_SAMPLES = 10
 """Baseline samples with requests below which the baseline tells no usual share."""
-N_NODES = 12
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
+"""Quadrature over the rise of the log-odds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +75,14 @@ def compute_count_laws(
     k0 = REFERENCE_SHARE * (failed @ ~inside.T)
     n0 = REFERENCE_SHARE * (requests @ ~inside.T)
     used = normal_requests > 0
-    normal_failed, normal_requests = normal_failed[used], normal_requests[used]
-    priors, weights = _regimes(normal_failed, normal_requests)
-    a, b = priors[:, :1], priors[:, 1:]
-    log_w = np.log(weights)[:, None]
-    if frame.against_baseline and len(priors) > len(REGIMES):
+    normal = normal_failed[used], normal_requests[used]
+    usual = NULLS.get(partial(_usual_shares, *normal), "counts", *normal)
+    a, b, log_w = usual[:, :1], usual[:, 1:2], usual[:, 2:3]
+    if frame.against_baseline and len(usual) > len(REGIMES):
         # The rest of the window may fail for the same reason as the footprint: only the baseline
         # says what is usual.
         k0, n0 = np.zeros_like(k0), np.zeros_like(n0)
-        each = _log_beta_binomial(normal_failed, normal_requests, a, b, combinations=False)
-        log_w = log_w + REFERENCE_SHARE * each.sum(axis=1, keepdims=True)
+        log_w = log_w + REFERENCE_SHARE * usual[:, 3:]
     log_w = log_w + _log_beta_binomial(k0, n0, a, b, combinations=False)
     log_w -= np.logaddexp.reduce(log_w, axis=0)
     log_quiet = np.logaddexp.reduce(log_w + _log_beta_binomial(k1, n1, a + k0, b + n0 - k0), axis=0)
@@ -100,11 +101,10 @@ def compute_count_laws(
 
 
 def _log_affected(k: Floats, n: Floats, share: Floats) -> Floats:
-    node, node_weight = np.polynomial.hermite_e.hermegauss(N_NODES)
-    rise = np.exp(EFFECT_LOG_MEDIAN + EFFECT_LOG_SD * node)[:, None]
+    rise = np.exp(EFFECT_LOG_MEDIAN + EFFECT_LOG_SD * NODES)[:, None]
     p = np.clip(expit(logit(share) + rise), 1e-9, 1 - 1e-9)
     log_p = _log_beta_binomial(k, n, EFFECT_PRECISION * p, EFFECT_PRECISION * (1 - p))
-    log_w = np.log(node_weight / node_weight.sum())[:, None]
+    log_w = np.log(NODE_WEIGHTS / NODE_WEIGHTS.sum())[:, None]
     return np.asarray(np.logaddexp.reduce(log_w + log_p, axis=0))
 
 
@@ -116,6 +116,13 @@ def _log_beta_binomial(
     if combinations:
         out = out + gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     return np.asarray(out)
+
+
+def _usual_shares(failed: Floats, requests: Floats) -> Floats:
+    """[j, 4] Beta priors (a, b) of the failure share, their log weights and log likelihoods."""
+    priors, weights = _regimes(failed, requests)
+    each = _log_beta_binomial(failed, requests, priors[:, :1], priors[:, 1:], combinations=False)
+    return np.column_stack([priors, np.log(weights), each.sum(axis=1)])
 
 
 def _regimes(failed: Floats, requests: Floats) -> tuple[Floats, Floats]:

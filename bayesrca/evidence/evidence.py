@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.counts import CountLaws
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.seasonal import SeasonShare
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceTable, build_table
 from bayesrca.evidence.vitals import VitalTable
@@ -102,6 +103,7 @@ class Evidence:
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
         reference: what contrasts are taken against, in words; empty where no series were read.
+        seasons: what season and trend would have added to the contrasts of (component, series).
         onsets: when each component began to change; None where no series were read.
     """
 
@@ -122,6 +124,7 @@ class Evidence:
     notes: tuple[str, ...]
     reference: str = ""
     onsets: OnsetTable | None = None
+    seasons: Mapping[tuple[str, str], SeasonShare] = field(default_factory=dict)
 
     @property
     def alarm(self) -> AlarmTest:

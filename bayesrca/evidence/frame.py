@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ class Frame:
     first: NDArray[np.int64]
     last: NDArray[np.int64]
     against_baseline: bool
+    _clocks: dict[int, tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def n_bins(self) -> int:
@@ -58,15 +61,29 @@ class Frame:
 
     def bin_of(self, signal: Signal) -> NDArray[np.int64]:
         """Return the bin of every sample of a signal: [n], -1 outside the window."""
-        index = np.searchsorted(self.edges, signal.timestamps, side="right") - 1
-        inside = self.window.contains(signal.timestamps) & (index < self.n_bins)
-        return np.where(inside, index, -1)
+        return self._places(signal)[1]
 
     def baseline_mask(self, signal: Signal) -> NDArray[np.bool_]:
         """Return which samples are normal: [n], in the baseline and not in the window."""
-        if self.baseline is None:
-            return np.zeros(len(signal), dtype=bool)
+        return self._places(signal)[2]
+
+    def _places(self, signal: Signal) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]:
+        """Clock, bins and normal samples of a signal; most signals share one clock."""
         time = signal.timestamps
+        known = self._clocks.get(id(time))
+        if known is None:  # the clock is kept, so that no other array takes its identity
+            known = time, self._bin(time), self._is_normal(time)
+            self._clocks[id(time)] = known
+        return known
+
+    def _bin(self, time: Floats) -> NDArray[np.int64]:
+        index = np.searchsorted(self.edges, time, side="right") - 1
+        inside = self.window.contains(time) & (index < self.n_bins)
+        return np.where(inside, index, -1)
+
+    def _is_normal(self, time: Floats) -> NDArray[np.bool_]:
+        if self.baseline is None:
+            return np.zeros(len(time), dtype=bool)
         return self.baseline.contains(time) & ~self.window.contains(time)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence.frame import Frame
 from bayesrca.evidence.vitals import VitalTable
-from bayesrca.incident import Family, Incident, Signal, Statistic
+from bayesrca.incident import Family, Signal, Statistic
 
 if TYPE_CHECKING:
     from bayesrca.evidence.evidence import FamilyTable
@@ -64,7 +64,8 @@ class OnsetTable:
 
 
 def find_onsets(
-    incident: Incident,
+    names: tuple[str, ...],
+    signals: Sequence[Signal],
     frame: Frame,
     tables: tuple[FamilyTable, ...],
     vitals: VitalTable,
@@ -76,20 +77,20 @@ def find_onsets(
     has never shown.
 
     Args:
-        incident: whose series.
-        frame: its time.
+        names: the components.
+        signals: their series.
+        frame: the incident's time.
         tables: what its latency and errors say.
         vitals: what its other series say.
     """
-    names = incident.topology.names
-    named = {(s.component, s.name): s for s in incident.signals}
+    named = {(s.component, s.name): s for s in signals}
     found: dict[int, tuple[Floats, str]] = {}
     for i, signal in _strongest(names, named, frame, tables, vitals):
         place = place_onset(frame, signal)
         if place is not None:
             found[i] = (place, signal.name)
     index = {name: i for i, name in enumerate(names)}
-    for signal in incident.signals:
+    for signal in signals:
         if signal.family is Family.STATE and signal.component is not None:
             i = index[signal.component]
             place = _first_new_value(frame, signal) if i not in found else None

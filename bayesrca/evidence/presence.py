@@ -15,6 +15,8 @@ Bools = NDArray[np.bool_]
 
 CRASH_SILENT = 0.9
 """Probability that a crash silences a component in the footprint; else it goes on as usual."""
+LEAST_SILENCE = 0.02
+"""Least quiet probability of a silent stretch: collectors have gaps that no baseline shows."""
 
 
 def compute_crash_ratio(
@@ -26,8 +28,10 @@ def compute_crash_ratio(
     no series of it has a sample while other components have. With p the quiet probability of
     silence, the ratio is (.9 + .1 p) / p for a silent component and .1 for another: its mean under
     the quiet law is one. p is the share of silent stretches in the baseline that are as long as the
-    footprint in sample times of the whole system, with half a count each way; without any it is
-    1/2. Of a component without a sample in the window and the baseline nothing is known: 0.
+    footprint in sample times of the whole system, with half a count each way, and at least
+    `LEAST_SILENCE`; without any it is 1/2. A baseline recorded at another time may know a busier
+    system: p is then at least the share of silent times of the window outside the footprint, with
+    half a count each way. Of a component without a sample in the window and the baseline nothing is known: 0.
 
     Args:
         incident: whose series.
@@ -44,9 +48,14 @@ def compute_crash_ratio(
         marks = clock.mark(signals, served)
         silent = _silent(marks @ clock.inside.T)
         ratio = np.full(len(row), np.log(1.0 - CRASH_SILENT))
+        least = np.full(len(row), LEAST_SILENCE)
+        if not frame.against_baseline:
+            here = _silent(marks) & clock.window
+            left = np.count_nonzero(clock.window) - clock.length
+            least = (np.count_nonzero(here) - clock.inside @ here + 0.5) / (left + 1.0)
         for length in np.unique(clock.length[silent]).tolist():
             at = silent & (clock.length == length)
-            p = _silence_rate(marks[:, clock.normal], length)
+            p = np.maximum(_silence_rate(marks[:, clock.normal], length), least[at])
             ratio[at] = np.log((CRASH_SILENT + (1.0 - CRASH_SILENT) * p) / p)
         known = marks[0, clock.normal].any() or marks[0, clock.window].any()
         row[:] = np.where(known & (clock.length > 0), ratio, 0.0)

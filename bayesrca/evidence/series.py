@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.nulls import NULLS
 from bayesrca.incident import Signal
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,8 @@ BASELINE_WEIGHT = 8.0
 """Observations a baseline scale is worth when the window's own spread exceeds it."""
 WIDEST = 3.0
 """How much rare contrasts of the baseline may widen its scale; more would be another incident."""
+ROUNDING = 1e-12
+"""Contrasts below this come from rounding sums: the series stands still."""
 MIN_NULL_WINDOWS = 10
 """Baseline windows below which the baseline says nothing about a series."""
 
@@ -102,8 +105,14 @@ def compute_contrast(
         level_in = np.asarray(total_in / weight_in)
         level_out = np.asarray(total_out / weight_out)
     value = transform(level_in) - transform(level_out)
+    value = np.where(np.abs(value) < ROUNDING, 0.0, value)
     per_bin = max(1, round(np.count_nonzero(bins >= 0) / frame.n_bins))
-    null = _null_scale(frame, x[normal], w[normal], transform, per_bin)
+    usual = x[normal], w[normal]
+    null = NULLS.get(
+        lambda: _null_scale(frame, *usual, transform, per_bin),
+        *("series", frame.first, frame.last, frame.against_baseline),
+        *(*usual, transform, per_bin),
+    )
     scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), str(transform))
     return Contrast(
         value=value,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from bayesrca.evidence.evidence import FAMILIES
 from bayesrca.evidence.remarks import Remarks
 from bayesrca.evidence.requests import find_requests
+from bayesrca.evidence.seasonal import Seasonal
 from bayesrca.evidence.units import compare_units
 from bayesrca.evidence.vitals import is_vital
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -25,6 +26,7 @@ class Sources:
 
     Args:
         incident: whose series.
+        seasonal: those of them that have a season.
 
     Attributes:
         seconds: what one of each unit of a mean latency is worth, None where not comparable.
@@ -34,7 +36,8 @@ class Sources:
         InvalidIncidentError: a component counts more requests than a float can.
     """
 
-    def __init__(self, incident: Incident) -> None:
+    def __init__(self, incident: Incident, seasonal: Seasonal) -> None:
+        self._seasonal = seasonal
         self.remarks = Remarks()
         self._signals: dict[tuple[str, Family], list[Signal]] = {}
         for signal in incident.signals:
@@ -53,6 +56,10 @@ class Sources:
     def of(self, component: str, family: Family) -> tuple[Signal, ...]:
         """Return the series of a component in one family, in their order."""
         return tuple(self._signals.get((component, family), ()))
+
+    def latencies(self, component: str) -> tuple[Signal, ...]:
+        """Return the latency series of a component, without their seasons."""
+        return tuple(self._seasonal.of(self.of(component, Family.LATENCY)))
 
     def requests(self, component: str) -> Signal | None:
         """Return the series that counts a component's requests, None without one."""

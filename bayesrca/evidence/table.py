@@ -28,6 +28,8 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("measure", "measure", "<"),
     ("scale", "scale", ">"),
     ("z", "z", ">"),
+    ("season", "season", ">"),
+    ("trend", "trend", ">"),
     ("log LR", "log_ratio", ">"),
     ("dose", "dose", ">"),
     ("unit", "unit", "<"),
@@ -50,6 +52,8 @@ class EvidenceRow:
         measure: what the contrast is.
         scale: its standard deviation when nothing is wrong (> 0).
         z: contrast in units of that scale.
+        season: what the season would have added to the contrast and was taken out; 0 without one.
+        trend: the same of the trend.
         log_ratio: log ratio of "affected" (a vital: "at fault") to "quiet", None if not asked for.
         dose: excess work, signed; None where it is not defined.
         unit: unit of the dose, empty without one.
@@ -65,6 +69,8 @@ class EvidenceRow:
     measure: str
     scale: float
     z: float
+    season: float
+    trend: float
     log_ratio: float | None
     dose: float | None
     unit: str
@@ -137,13 +143,15 @@ def _family_rows(
         z = _standardised(table)
         number = np.bincount(table.series_component, minlength=len(z))
         for i in np.flatnonzero(np.isfinite(z).any(axis=1)).tolist():
+            name = evidence.components[i]
             s = int(np.nanargmax(np.abs(z[i]))) if footprint is None else footprint
             if not np.isfinite(z[i, s]):
                 continue
             excess = float(table.excess[i, s])
             dosed = bool(np.isfinite(excess))
+            season, trend = _taken_out(evidence, name, table.signal[i], s)
             yield EvidenceRow(
-                component=evidence.components[i],
+                component=name,
                 family=family.value,
                 signal=table.signal[i],
                 series=max(1, int(number[i])),
@@ -151,6 +159,8 @@ def _family_rows(
                 measure=table.measure[i],
                 scale=float(table.scale[i, s]),
                 z=float(z[i, s]),
+                season=season,
+                trend=trend,
                 log_ratio=None if log_ratios is None else float(log_ratios[0][f, i, s]),
                 dose=excess if dosed else None,
                 unit=table.unit if dosed else "",
@@ -177,8 +187,10 @@ def _vital_rows(
         row, column = (int(x) for x in np.unravel_index(of_cell.argmax(), of_cell.shape))
         row, s = first + row, column if footprint is None else footprint
         unit = table.unit[row] if table.unit is not None else ""
+        name = evidence.components[table.component[row]]
+        season, trend = _taken_out(evidence, name, table.signal[row], s)
         yield EvidenceRow(
-            component=evidence.components[table.component[row]],
+            component=name,
             family=VITALS[table.family[row]].value,
             signal=table.signal[row],
             series=m,
@@ -186,12 +198,20 @@ def _vital_rows(
             measure=f"{MEANS} ({unit})" if unit else MEANS,
             scale=float(table.scale[row, s]),
             z=float(table.z[row, s]),
+            season=season,
+            trend=trend,
             log_ratio=None if log_ratios is None else float(log_ratios[1][row, s]),
             dose=None,
             unit="",
             samples=_number(table.samples, row, s),
             seconds=_seconds(evidence, s),
         )
+
+
+def _taken_out(evidence: Evidence, component: str, signal: str, s: int) -> tuple[float, float]:
+    """What season and trend would have added to the contrast of a series."""
+    share = evidence.seasons.get((component, signal))
+    return (0.0, 0.0) if share is None else (float(share.season[s]), float(share.trend[s]))
 
 
 def _standardised(table: FamilyTable) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from bayesrca.evidence.copies import find_copies, find_twins
 from bayesrca.evidence.frame import Frame
 from bayesrca.evidence.remarks import Remark, Remarks
 from bayesrca.incident import Family, Incident, Signal
+
+if TYPE_CHECKING:
+    from bayesrca.evidence.seasonal import Seasonal
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -89,6 +93,7 @@ def build_vitals(
     frame: Frame,
     remarks: Remarks,
     states: Container[tuple[str, str]] = frozenset(),
+    seasonal: Seasonal | None = None,
 ) -> VitalTable:
     """Contrast every load, saturation and generic series of a component with its reference.
 
@@ -97,11 +102,14 @@ def build_vitals(
         frame: its time.
         remarks: receives what was assumed or left out.
         states: component and name of the series that are read as states instead.
+        seasonal: those of the series that have a season.
     """
     index = {name: i for i, name in enumerate(incident.topology.names)}
     signals = [
         s for s in incident.signals if is_vital(s) and (str(s.component), s.name) not in states
     ]
+    if seasonal is not None:
+        signals = seasonal.of(signals)
     cell = np.array(
         [index[str(s.component)] * len(VITALS) + _PLACE[s.family] for s in signals], dtype=np.int64
     )
@@ -110,10 +118,10 @@ def build_vitals(
     s = len(frame.first)
     arrays = {name: np.full((len(signals), s), np.nan) for name in _ARRAYS}
     kept = []
-    for every, level in zip(batches, levels, strict=True):
-        copies = find_copies(every, cell[every.position])
-        _remark(remarks, Remark.COPY, signals, every.position[copies])
-        batch = every.take(np.flatnonzero(~copies)) if copies.any() else every
+    for whole, level in zip(batches, levels, strict=True):
+        copies = find_copies(whole, cell[whole.position])
+        _remark(remarks, Remark.COPY, signals, whole.position[copies])
+        batch = whole.take(np.flatnonzero(~copies)) if copies.any() else whole
         kept.append(batch)
         found = compute_block_contrasts(frame, batch, level[~copies])
         arrays["z"][batch.position] = found.value / found.scale

@@ -13,8 +13,8 @@ from bayesrca.model.draws import Draws
 
 Floats = NDArray[np.float64]
 
-SETS_SHARE = 0.1
-"""Share of the prior of "a component is the cause" that tempering gives to sets of several."""
+SETS_SHARE = 0.2
+"""Share of the prior of "some component is a cause" that sets of several have (sets.rs)."""
 
 
 def temper(draws: Draws, gamma: float, *, none_prior: float, n_components: int) -> Draws:

@@ -48,8 +48,11 @@ def compute_diagnostics(
     centre = unconstrained_prior() if prior is None else prior
     if draws.is_screen:
         return _screen(draws, max_width, centre)
-    watched = root.values > WATCHED_PROBABILITY
-    columns = np.concatenate([draws.thetas, root.by_draw[..., watched]], axis=-1)
+    watched = [
+        root.by_draw[..., root.values > WATCHED_PROBABILITY],
+        root.sets_by_draw[..., root.sets.values > WATCHED_PROBABILITY],
+    ]
+    columns = np.concatenate([draws.thetas, *watched], axis=-1)
     r_hat, ess = _chains(columns)
     divergences = draws.divergences or 0
     problems = []

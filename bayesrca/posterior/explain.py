@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 
 MEANS = "difference of means"
 """What the contrast of a vital is (`OwnEvidence.measure`)."""
-_RESOURCE = "resource"
-"""The kind of fault of which a resource is named."""
+_RESOURCE, _LOAD, _LINK, _CRASH = "resource", "load", "link", "crash"
+"""Kinds of fault that an explanation has words of its own for."""
 LIKELY = 0.5
 """Probability from which a component counts among those that the fault affected."""
 _MOST_VITALS = 3
@@ -93,7 +93,8 @@ class Explainer:
             if np.isfinite(table.contrast[i, s])
         ) + self._own_vitals(i, s)
         dose = self._dose(i, s, kind)
-        share = self._share(i, dose) if leading else None
+        # A fault on the way to a component leaves no excess of the component's own.
+        share = self._share(i, dose) if leading and KINDS[kind] != _LINK else None
         edges, affected = self._spread(i, s, kind) if leading else ((), ())
         path = (edges[0].source, *(e.target for e in edges)) if edges else self._path(i)
         reaches = None if self._target is None else bool(path)
@@ -108,7 +109,7 @@ class Explainer:
             reaches_target=reaches,
             footprint=(float(start), float(end)),
             text=_sentence(
-                self._resource(i, s, kind) or self._silent(own, kind),
+                self._opening(i, s, kind) or self._silent(own, kind),
                 own,
                 dose,
                 share,
@@ -144,10 +145,24 @@ class Explainer:
             for row in loudest
         )
 
-    def _resource(self, i: int, s: int, kind: int) -> str:
-        """Say which resource is at fault; empty for another kind of fault."""
-        if KINDS[kind] != _RESOURCE:
-            return ""
+    def _opening(self, i: int, s: int, kind: int) -> str:
+        """Say what a fault of this kind would be; empty where the kind's own series say it."""
+        if KINDS[kind] == _RESOURCE:
+            return self._resource(i, s)
+        if KINDS[kind] == _LOAD:
+            return "at fault: the demand on it"
+        if KINDS[kind] == _LINK:
+            return "at fault: the way to it, not the component itself"
+        if KINDS[kind] == _CRASH:
+            ratio = float(self._evidence.crash_log_ratio[i, s])
+            if ratio == 0.0:
+                return "crashed: nothing tells whether it fell silent"
+            what = "its telemetry fell silent" if ratio > 0.0 else "but its telemetry went on"
+            return f"crashed: {what} (log Bayes factor {ratio:.1f})"
+        return ""
+
+    def _resource(self, i: int, s: int) -> str:
+        """Say which resource is at fault."""
         table = self._evidence.vitals
         reported = np.unique(table.family[table.component == i])
         p = self._at_fault[i, reported, s]

@@ -132,8 +132,8 @@ class Explanation:
             three) load, saturation and generic series that speak loudest for a resource fault.
         dose: excess work at cause and target, None when either does not report it.
         explained_share: share of the target's excess that the cause accounts for; None without a
-            dose, where the target's excess is within its noise, and beyond the 10 most probable
-            causes.
+            dose, for a fault on the way to the component, where the target's excess is within its
+            noise, and beyond the 10 most probable causes.
         path: component names from the cause to the target along which the fault can travel,
             both ends included: the most probable path where ``edges`` are known, else a shortest.
             Empty when the graph has no such path or no target is known.

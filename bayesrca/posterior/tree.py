@@ -27,10 +27,12 @@ def build_tree(
     """Build the tree behind an answer.
 
     Groups: ``posterior`` (parameters on their natural scale, dims chain, draw, family),
-    ``sample_stats``, ``root_cause`` (p(component is the cause | theta) and p(none | theta) per
-    draw), ``log_prior`` (of each parameter, on the unconstrained scale) and ``log_likelihood`` (of
-    theta, the root cause summed out). The screen's weighted draws are in ``importance`` with their
-    log weights; its other groups are resampled from them in proportion to the weights, as one
+    ``sample_stats``, ``log_prior`` (of each parameter, on the unconstrained scale),
+    ``log_likelihood`` (of theta, the root cause summed out) and ``root_cause``: per draw and given
+    theta, ``p_cause`` that a component is a cause, ``p_only`` that it is the only one, ``p_set``
+    that exactly a set of several is (coordinate ``set``: positions on ``component``, joined by
+    ``+``) and ``p_none``. The screen's weighted draws are in ``importance`` with their log weights;
+    its other groups are resampled from them in proportion to the weights, as one
     chain.
 
     Args:
@@ -45,13 +47,20 @@ def build_tree(
     groups: dict[str, Any] = {}
     pick = _resample(draws, seed) if draws.is_screen else None
     groups["posterior"] = _dataset(xr, _take(natural_values(draws.thetas), pick))
-    by_draw = _take({"p": root.by_draw}, pick)["p"]
+    given = {"any": root.by_draw, "only": root.only_by_draw, "set": root.sets_by_draw}
+    p = _take(given, pick)
     groups["root_cause"] = xr.Dataset(
         {
-            "p_cause": (("chain", "draw", "component"), by_draw[..., :-1]),
-            "p_none": (("chain", "draw"), by_draw[..., -1]),
+            "p_cause": (("chain", "draw", "component"), p["any"][..., :-1]),
+            "p_only": (("chain", "draw", "component"), p["only"]),
+            "p_set": (("chain", "draw", "set"), p["set"]),
+            "p_none": (("chain", "draw"), p["any"][..., -1]),
         },
-        coords={**_coords(by_draw), "component": list(components)},
+        coords={
+            **_coords(p["any"]),
+            "component": list(components),
+            "set": ["+".join(map(str, members)) for members in root.members],
+        },
     )
     log_prior = split_by_parameter(compute_log_prior(draws.thetas))
     groups["log_prior"] = _dataset(xr, _take(log_prior, pick))

@@ -34,6 +34,7 @@ def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
         _ranking(answer, shown),
         Text(),
         *_sets(answer, shown),
+        *_places(answer),
         *_shares(answer, shown),
         _reasons(answer, shown),
         *_order(answer, shown),
@@ -123,6 +124,17 @@ def _sets(answer: Answer, shown: int) -> list[RenderableType]:
     return [table, Text()]
 
 
+def _places(answer: Answer) -> list[RenderableType]:
+    """Say in which host, service or other container the cause is."""
+    lines: list[RenderableType] = []
+    for level in answer.posterior.levels:
+        named = [(n.component, n.probability.value) for n in level.nodes]
+        worth = [(name, p) for name, p in named if p >= WORTH]
+        if worth:
+            lines.append(Text(f"a cause in {level.kind}: {_listing(worth)}"))
+    return [*lines, Text()] if lines else []
+
+
 def _listed(answer: Answer) -> list[CauseSet]:
     return [s for s in answer.posterior.sets if s.probability.value >= WORTH]
 
@@ -182,8 +194,23 @@ def _order(answer: Answer, shown: int) -> list[RenderableType]:
 def _where(cause: Cause) -> str:
     start, end = cause.explains.footprint
     when = f"active {_clock(start)} to {_clock(end)}"
-    path = cause.explains.path
-    return f"{when}; path: {' -> '.join(path)}" if len(path) > 1 else when
+    told = cause.explains
+    if told.edges:
+        steps = [f"{e.target} ({e.probability:.0%})" for e in told.edges]
+        when += f"; most probable path: {' -> '.join([told.path[0], *steps])}"
+    elif len(told.path) > 1:
+        when += f"; path: {' -> '.join(told.path)}"
+    others = [a for a in told.affected if a.component not in told.path]
+    if others:
+        when += f"; also affected: {_listing([(a.component, a.probability) for a in others])}"
+    return when
+
+
+def _listing(named: list[tuple[str, float]]) -> str:
+    """Names with their probabilities, the first few of many."""
+    words = [f"{name} ({p:.0%})" for name, p in named[:SHOWN]]
+    more = len(named) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more else "")
 
 
 def _clock(seconds: float) -> str:

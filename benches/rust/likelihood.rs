@@ -1,11 +1,14 @@
 //! Cost of the likelihood: value and gradient, by number of components and of footprints.
 //!
 //! `cargo bench -p bayesrca-core` (or `make bench`). Incidents are synthetic: a call graph in which every component
-//! calls up to three later ones, latency series with doses on three quarters of the components, failure counts on half.
+//! calls up to three later ones, latency series on three quarters of the components, failure counts on half,
+//! all of them with doses or none. What a dose factor costs is the difference of the two over their number.
 
 use std::hint::black_box;
 
-use bayesrca_core::{Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, VitalEvidence, Workspace};
+use bayesrca_core::{
+    Evidence, FamilyEvidence, Graph, Likelihood, N_PARAMETERS, VitalEvidence, Workspace,
+};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 /// A small deterministic generator (`SplitMix64`).
@@ -21,7 +24,7 @@ impl Random {
     }
 }
 
-fn incident(n: usize, s: usize) -> Evidence {
+fn incident(n: usize, s: usize, doses: bool) -> Evidence {
     let mut r = Random(n as u64);
     let mut edges = Vec::new();
     for callee in 1..n {
@@ -46,10 +49,11 @@ fn incident(n: usize, s: usize) -> Evidence {
                     2.0 * r.next() - 1.0
                 };
                 e.z.push(z);
-                e.dose[k] = 0.3 * z;
-                e.dose_noise[k] = 0.2 + r.next();
-                e.dose_jacobian[k] = 0.3;
-                e.dose_low[k] = 0.6;
+                let noise = 0.2 + r.next();
+                if doses {
+                    (e.dose[k], e.dose_noise[k]) = (0.3 * z, noise);
+                    (e.dose_jacobian[k], e.dose_low[k]) = (0.3, 0.6);
+                }
             }
         }
         if r.next() < 0.5 {
@@ -57,8 +61,10 @@ fn incident(n: usize, s: usize) -> Evidence {
             for k in i * s..(i + 1) * s {
                 (e.log_quiet[k], e.log_wide[k], e.log_affected[k]) =
                     (-0.5 - r.next(), -2.0, -3.0 * r.next());
-                (e.dose[k], e.dose_noise[k]) = (-1.0, 0.7);
-                (e.dose_low[k], e.dose_high[k]) = (f64::NEG_INFINITY, 0.0);
+                if doses {
+                    (e.dose[k], e.dose_noise[k]) = (-1.0, 0.7);
+                    (e.dose_low[k], e.dose_high[k]) = (f64::NEG_INFINITY, 0.0);
+                }
             }
         }
     }
@@ -73,14 +79,42 @@ fn incident(n: usize, s: usize) -> Evidence {
     }
 }
 
+/// Doses compared with a root's, over all roots, families and footprints.
+fn dose_factors(e: &Evidence) -> usize {
+    let s = e.n_footprints();
+    let of_family = |f: &FamilyEvidence| -> usize {
+        let graph = Graph::new(e.n_components, &f.edges);
+        let dosed = |i: &usize| !f.dose[i * s].is_nan();
+        (0..e.n_components)
+            .filter(dosed)
+            .map(|root| graph.reachable(root).iter().filter(|i| dosed(i)).count() * s)
+            .sum()
+    };
+    e.families.iter().map(of_family).sum()
+}
+
 fn logp_grad(c: &mut Criterion) {
     let mut group = c.benchmark_group("logp_grad");
-    for (n, s) in [(50, 1), (50, 14), (200, 14), (1000, 1)] {
-        let likelihood = Likelihood::new(&incident(n, s), 0.05, 16).expect("a legal incident");
+    let sizes = [
+        (50, 1, true),
+        (50, 1, false),
+        (44, 14, true),
+        (44, 14, false),
+        (200, 14, true),
+        (1000, 1, true),
+    ];
+    for (n, s, doses) in sizes {
+        let evidence = incident(n, s, doses);
+        let likelihood = Likelihood::new(&evidence, 0.05, 16).expect("a legal incident");
+        let without = if doses { "" } else { "_without_doses" };
+        println!(
+            "{n} components, {s} footprints: {} dose factors",
+            dose_factors(&evidence)
+        );
         let mut w = Workspace::default();
         let theta = [-1.0; N_PARAMETERS];
         group.bench_function(
-            BenchmarkId::from_parameter(format!("{n}_components_{s}_footprints")),
+            BenchmarkId::from_parameter(format!("{n}_components_{s}_footprints{without}")),
             |b| {
                 b.iter(|| likelihood.logp_grad(black_box(&theta), &mut w));
             },

@@ -72,6 +72,8 @@ def test_the_deepest_slow_component_of_a_tree_is_the_cause(n: int) -> None:
 def test_a_general_slowdown_without_a_graph_gives_a_finite_answer() -> None:
     n = 400
     answer = screen(incident(n, set(range(n)), [])).answer
-    values = [c.probability.value for c in answer.posterior.causes]
-    assert np.isfinite(values).all()
-    assert sum(values) + answer.posterior.none.value == pytest.approx(1.0)
+    posterior = answer.posterior
+    assert np.isfinite([c.probability.value for c in posterior.causes]).all()
+    several = sum(s.probability.value for s in posterior.sets if len(s.components) > 1)
+    alone = sum(c.only.value for c in posterior.causes)
+    assert alone + several + posterior.none.value == pytest.approx(1.0, abs=5e-4)

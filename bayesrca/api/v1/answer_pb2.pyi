@@ -331,8 +331,8 @@ class Explanation(_message.Message):
 
     @_builtins.property
     def explained_share(self) -> Global___ExplainedShare:
-        """Share of the target's excess. Absent without a dose, where the target's excess is within its
-        noise, and but for the 10 most probable causes.
+        """Share of the target's excess. Absent without a dose, for a fault on the way to the component,
+        where the target's excess is within its noise, and but for the 10 most probable causes.
         """
 
     @_builtins.property

@@ -113,6 +113,22 @@ def test_one_chain_elsewhere_is_seen_in_parameters_and_in_probabilities(part: st
     assert found.r_hat > 1.1
 
 
+def test_a_set_on_which_one_chain_disagrees_is_seen() -> None:
+    """Though no component's own probability differs."""
+    draws, k, sets = make_draws(4, components=3, sets=2), len(KINDS), ((0, 1), (0, 2))
+    p = np.exp(draws.log_root)
+    before = compute_root_probabilities(draws, 0.89, sets)
+    moved = 0.9 * np.minimum(p[2, :, -2], p[2, :, k])
+    for column, sign in ((-3, 1), (2 * k, 1), (-2, -1), (k, -1)):  # {0, 1}, {2}; {0, 2}, {1}
+        p[2, :, column] += sign * moved
+    changed = replace(draws, log_root=np.log(p))
+    root = compute_root_probabilities(changed, 0.89, sets)
+    np.testing.assert_allclose(root.by_draw, before.by_draw, rtol=1e-9)
+    assert compute_diagnostics(draws, before, reruns=0, max_width=3).healthy
+    found = compute_diagnostics(changed, root, reruns=0, max_width=3)
+    assert found.problems[0].startswith("R-hat 1.")
+
+
 def test_probabilities_that_nothing_acts_on_are_not_watched() -> None:
     draws = make_draws(4)
     log_root = draws.log_root.copy()

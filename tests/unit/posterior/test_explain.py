@@ -170,6 +170,28 @@ def test_a_resource_fault_elsewhere_than_it_reports_says_so() -> None:
     assert told.text.startswith("resource at fault: one it does not report (100%); no telemetry")
 
 
+@pytest.mark.parametrize(
+    ("kind", "ratio", "words"),
+    [
+        ("load", 0.0, "at fault: the demand on it; latency up"),
+        ("link", 0.0, "at fault: the way to it, not the component itself; latency up"),
+        ("crash", 0.0, "crashed: nothing tells whether it fell silent; "),
+        ("crash", 3.25, "crashed: its telemetry fell silent (log Bayes factor 3.2); "),
+        ("crash", -1.5, "crashed: but its telemetry went on (log Bayes factor -1.5); "),
+    ],
+)
+def test_other_kinds_say_what_they_are(kind: str, ratio: float, words: str) -> None:
+    evidence = build_evidence(make_shop())
+    crash = np.full_like(evidence.crash_log_ratio, ratio)
+    evidence = dataclasses.replace(evidence, crash_log_ratio=crash)
+    theta = unconstrained_prior()[0]
+    with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
+        explainer = Explainer(evidence, likelihood, theta, evidence.target, interval_mass=0.89)
+        told = explainer.explain(2, KINDS.index(kind))
+    assert told.text.startswith(words)
+    assert (told.explained_share is None) == (kind == "link")
+
+
 class Spreading:
     """A likelihood that also tells how a fault spread: straight, or by a more probable detour."""
 

@@ -75,6 +75,18 @@ def test_resampling_follows_the_seed(screened: Analysis) -> None:
     assert not other["posterior"].equals(screened.to_datatree()["posterior"])
 
 
+def test_sets_are_told_by_the_positions_of_their_components() -> None:
+    draws = make_draws(1, components=3, sets=2)
+    root = compute_root_probabilities(draws, 0.89, ((0, 2), (0, 1, 2)))
+    tree: Any = build_tree(draws, root, ["a+b", "c", "d"], {}, seed=1)
+    found = tree["root_cause"]
+    assert found["set"].values.tolist() == ["0+2", "0+1+2"]
+    assert_array_equal(found["p_set"].values, root.sets_by_draw)
+    assert_array_equal(found["p_only"].values, root.only_by_draw)
+    total = found["p_only"].sum("component") + found["p_set"].sum("set") + found["p_none"]
+    assert_allclose(total.values, 1.0, rtol=1e-12)
+
+
 def test_nuts_draws_are_kept_as_they_are() -> None:
     draws = make_draws(1)
     root = compute_root_probabilities(draws, 0.89)

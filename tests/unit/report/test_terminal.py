@@ -14,7 +14,17 @@ from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.posterior.ambiguity import compute_ambiguity
 from bayesrca.posterior.onsets import rank_onsets
-from bayesrca.posterior.result import Alarm, Answer, Cause, CauseSet, Probability
+from bayesrca.posterior.result import (
+    Affected,
+    Alarm,
+    Answer,
+    Cause,
+    CauseSet,
+    Level,
+    NodeProbability,
+    PathEdge,
+    Probability,
+)
 from bayesrca.report.terminal import render, verdict
 from tests.unit.posterior.synthetic import make_shop
 
@@ -146,6 +156,36 @@ def test_the_order_of_onsets_is_shown(answer: Answer) -> None:
     assert "b moved first, at 1970-01-01 00:01:40 UTC, 60 s before a." in shown
     assert re.search(r"1 +b +y +1970-01-01 00:01:40 UTC", shown)
     assert re.search(r"2 +a +x +1970-01-01 00:02:40 UTC", shown)
+
+
+def test_the_path_is_shown_with_its_probabilities(answer: Answer) -> None:
+    first, *others = answer.posterior.causes
+    explains = replace(
+        first.explains,
+        path=("store", "cart", "front"),
+        edges=(
+            PathEdge(source="store", target="cart", family="latency", probability=0.93),
+            PathEdge(source="cart", target="front", family="latency", probability=0.88),
+        ),
+        affected=tuple(Affected(component=name, probability=0.9) for name in ("cart", *"abcdef")),
+    )
+    told = replace(first, explains=explains)
+    shown = text(replace(answer, posterior=replace(answer.posterior, causes=(told, *others))))
+    shown = re.sub(r"\s+", " ", shown)
+    assert "most probable path: store -> cart (93%) -> front (88%)" in shown
+    assert "also affected: a (90%), b (90%), c (90%), d (90%), e (90%) and 1 more" in shown
+
+
+def test_places_are_shown(answer: Answer) -> None:
+    nodes = tuple(
+        NodeProbability(component=name, probability=at(p))
+        for name, p in (("rack", 0.95), ("shed", 0.02), ("attic", 0.001))
+    )
+    posterior = replace(answer.posterior, levels=(Level(kind="host", nodes=nodes),))
+    shown = text(replace(answer, posterior=posterior))
+    assert "a cause in host: rack (95%), shed (2%)\n" in re.sub(r" +\n", "\n", shown)
+    assert "attic" not in shown
+    assert "a cause in" not in text(answer)
 
 
 def test_everything_shown_is_there(answer: Answer) -> None:

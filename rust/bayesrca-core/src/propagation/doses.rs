@@ -3,9 +3,7 @@
 use fearless_simd::dispatch;
 
 use super::cells::Ratios;
-use super::density::{
-    partial_dose, partial_dose_interval, t4, t4_interval, t4_interval_value, t4_value,
-};
+use super::density::{EDGE, partial_dose, partial_dose_interval, t4, t4_interval};
 use super::plan::Plan;
 use super::range::log_sum_exp;
 use crate::evidence::FamilyEvidence;
@@ -170,9 +168,6 @@ impl DoseLanes<'_> {
     }
 }
 
-/// Stands for an infinite edge of a count: its square is finite, and its place in `t4_interval` exactly that of infinity.
-const EDGE: f64 = 3.273390607896142e150; // 2^500
-
 impl PairDoses {
     pub fn new(table: &DoseTable, graph: &Graph, plan: &Plan, target: Option<usize>) -> Self {
         let s = table.s;
@@ -231,10 +226,6 @@ impl PairDoses {
         };
     }
 
-    fn is_count(&self, at: usize) -> bool {
-        self.high.get(at).is_some_and(|h| !h.is_nan())
-    }
-
     fn full_share(&self, node: usize, theta: &Natural) -> f64 {
         if self.target == Some(node) {
             theta.full_dose_target
@@ -243,14 +234,20 @@ impl PairDoses {
         }
     }
 
-    /// Append each node's weight over its background in each footprint, given the roots' doses, to `out`.
+    /// Numbers that `forward` keeps for `backward`.
+    pub fn kept(&self) -> usize {
+        2 * self.ratio.len()
+    }
+
+    /// Append each node's weight over its background in each footprint, given the roots' doses, to `out`; `kept` takes
+    /// the densities of full doses and their derivatives in the squared spread.
     pub fn forward(
         &self,
         nodes: &[usize],
         theta: &Natural,
         f: usize,
         cells: &CellFactors,
-        full: &mut Vec<f64>,
+        kept: &mut [f64],
         out: &mut Vec<f64>,
     ) {
         let s = self.s;
@@ -259,7 +256,8 @@ impl PairDoses {
             rows.for_each(|row| out.extend_from_slice(&cells.generic[row]));
             return;
         }
-        self.fill_full(theta.dose_spread[f] * theta.dose_spread[f], full);
+        let (full, slope) = kept.split_at_mut(self.ratio.len());
+        self.fill_full(theta.dose_spread[f] * theta.dose_spread[f], full, slope);
         for (p, row) in rows.enumerate() {
             let share = self.full_share(p, theta);
             let here = p * s..(p + 1) * s;
@@ -285,44 +283,37 @@ impl PairDoses {
         }
     }
 
-    /// Densities (or probabilities) of full doses.
-    fn fill_full(&self, spread_sq: f64, full: &mut Vec<f64>) {
-        full.clear();
-        full.resize(self.ratio.len(), 0.0);
+    fn fill_full(&self, spread_sq: f64, full: &mut [f64], slope: &mut [f64]) {
+        let out = full.iter_mut().zip(slope);
+        let (ratio, noise) = (self.ratio.iter(), self.noise_sq.iter());
+        let edges = self.low.iter().zip(&self.high);
         dispatch!(simd::level(), _ => match self.law {
             Law::Unpaired => {}
             Law::Continuous => {
-                let pairs = self.ratio.iter().zip(&self.noise_sq);
-                for (out, (ratio, noise)) in full.iter_mut().zip(pairs) {
-                    *out = t4_value(*ratio, spread_sq + noise);
+                for ((full, slope), (ratio, noise)) in out.zip(ratio.zip(noise)) {
+                    (*full, *slope) = t4(*ratio, spread_sq + noise);
                 }
             }
             Law::Counts => {
-                let edges = self.low.iter().zip(&self.high).zip(&self.noise_sq);
-                for (out, ((low, high), noise)) in full.iter_mut().zip(edges) {
-                    *out = t4_interval_value(*low, *high, spread_sq + noise);
+                for ((full, slope), ((low, high), noise)) in out.zip(edges.zip(noise)) {
+                    (*full, *slope) = t4_interval(*low, *high, spread_sq + noise);
                 }
             }
             Law::Mixed => {
-                for at in 0..full.len() {
-                    full[at] = self.full(at, spread_sq).0;
+                let pairs = ratio.zip(edges).zip(noise);
+                for ((full, slope), ((ratio, (low, high)), noise)) in out.zip(pairs) {
+                    (*full, *slope) = if high.is_nan() {
+                        t4(*ratio, spread_sq + noise)
+                    } else {
+                        t4_interval(*low, *high, spread_sq + noise)
+                    };
                 }
             }
         });
     }
 
-    /// Density of a full dose and its derivative in the squared spread.
-    #[inline(always)]
-    fn full(&self, at: usize, spread_sq: f64) -> (f64, f64) {
-        let v = spread_sq + self.noise_sq[at];
-        if self.is_count(at) {
-            t4_interval(self.low[at], self.high[at], v)
-        } else {
-            t4(self.ratio[at], v)
-        }
-    }
-
-    /// Add the adjoints behind those of the weights in one footprint.
+    /// Add the adjoints behind those of the weights in one footprint; `kept` is what `forward` left.
+    #[allow(clippy::too_many_arguments)] // The mirror of `forward`.
     pub fn backward(
         &self,
         lanes: &DoseLanes<'_>,
@@ -330,6 +321,7 @@ impl PairDoses {
         f: usize,
         r: &Ratios,
         cells: &CellFactors,
+        kept: &[f64],
         into: &mut PairAdjoint<'_>,
     ) {
         if self.law == Law::Unpaired {
@@ -345,7 +337,7 @@ impl PairDoses {
                 continue;
             }
             let share = self.full_share(p, theta);
-            let (full, d_full) = self.full(at, spread * spread);
+            let (full, d_full) = (kept[at], kept[self.ratio.len() + at]);
             let scaled = g * r.jacobian[cell];
             let related = scaled * (share * full + (1.0 - share) * self.partial[at]);
             into.ratios.affected[cell] += g * unrelated;

@@ -83,49 +83,29 @@ impl Plan {
         max_width: usize,
     ) -> Result<Self> {
         let nodes = union(roots, |r| graph.reachable(r), |i| roots.contains(&i));
-        let order = graph.components_in_order(&nodes);
-        let keep = target.and_then(|t| nodes.binary_search(&t).ok());
-        let mut pending: Vec<usize> = nodes
-            .iter()
-            .map(|&i| {
-                graph
-                    .children(i)
-                    .iter()
-                    .filter(|c| nodes.binary_search(c).is_ok())
-                    .count()
-            })
-            .collect();
         let mut out = Self {
             roots: roots.to_vec(),
             dependencies: Vec::new(),
-            blocks: Vec::with_capacity(order.len()),
+            blocks: Vec::new(),
             steps: Vec::new(),
             knots: Vec::new(),
             states: 1,
-            keeps_target: keep.is_some(),
+            keeps_target: target.is_some_and(|t| nodes.binary_search(&t).is_ok()),
             width: 0,
             nodes: Vec::new(),
         };
-        let mut open: Vec<usize> = Vec::new();
-        for members in schedule(graph, &nodes, order) {
-            out.width = out.width.max(open.len() + members.len());
-            if members.len() > MAX_BLOCK || out.width > max_width {
-                let (needed, limit) = if members.len() > MAX_BLOCK {
-                    (members.len(), MAX_BLOCK)
-                } else {
-                    (out.width, max_width)
-                };
-                return Err(Error::GraphTooWide {
-                    component: roots[0],
-                    needed,
-                    limit,
-                });
-            }
-            let before = 1 << open.len();
-            let knot = build_knot(graph, roots, &nodes, members, &mut open, &mut pending, keep);
-            let after = 1 << open.len();
-            out.push(knot, before, after);
-        }
+        walk(
+            graph,
+            roots,
+            &nodes,
+            target,
+            &mut |open, knot, after| {
+                let members = knot.members.len();
+                out.width = out.width.max(open.len() + members);
+                out.push(knot, 1 << open.len(), 1 << after);
+            },
+            max_width,
+        )?;
         out.dependencies = union(
             roots,
             |r| graph.parents(r).to_vec(),
@@ -133,6 +113,22 @@ impl Plan {
         );
         out.nodes = nodes;
         Ok(out)
+    }
+
+    /// The plan's blocks again, with the components (positions in `nodes`) that are open before each.
+    pub fn in_full(&self, graph: &Graph, target: Option<usize>) -> Vec<(Vec<usize>, Knot)> {
+        let mut out = Vec::with_capacity(self.blocks.len());
+        let mut push = |open: &[usize], knot, _| out.push((open.to_vec(), knot));
+        walk(
+            graph,
+            &self.roots,
+            &self.nodes,
+            target,
+            &mut push,
+            self.width,
+        )
+        .expect("it was planned before");
+        out
     }
 
     fn push(&mut self, knot: Knot, before: usize, after: usize) {
@@ -167,6 +163,44 @@ impl Plan {
     pub fn touches(&self, i: usize) -> bool {
         self.roots.contains(&i) || self.nodes.binary_search(&i).is_ok()
     }
+}
+
+/// Visit the blocks of the sum over `nodes` in order, with what is open before and how many are after each.
+fn walk(
+    graph: &Graph,
+    roots: &[usize],
+    nodes: &[usize],
+    target: Option<usize>,
+    visit: &mut dyn FnMut(&[usize], Knot, usize),
+    max_width: usize,
+) -> Result<()> {
+    let order = graph.components_in_order(nodes);
+    let keep = target.and_then(|t| nodes.binary_search(&t).ok());
+    let inside = |c: &&usize| nodes.binary_search(c).is_ok();
+    let mut pending: Vec<usize> = nodes
+        .iter()
+        .map(|&i| graph.children(i).iter().filter(inside).count())
+        .collect();
+    let mut open: Vec<usize> = Vec::new();
+    for members in schedule(graph, nodes, order) {
+        let width = open.len() + members.len();
+        if members.len() > MAX_BLOCK || width > max_width {
+            let (needed, limit) = if members.len() > MAX_BLOCK {
+                (members.len(), MAX_BLOCK)
+            } else {
+                (width, max_width)
+            };
+            return Err(Error::GraphTooWide {
+                component: roots[0],
+                needed,
+                limit,
+            });
+        }
+        let before = open.clone();
+        let knot = build_knot(graph, roots, nodes, members, &mut open, &mut pending, keep);
+        visit(&before, knot, open.len());
+    }
+    Ok(())
 }
 
 /// What `of` gives for any of the roots, less what is left out, ascending.

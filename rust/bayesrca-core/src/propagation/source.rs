@@ -1,7 +1,7 @@
 //! Where a fault can begin: a component, a set of components, or the way to a component.
 
 use super::doses::{DoseTable, PairDoses};
-use super::plan::Plan;
+use super::plan::{Knot, Plan};
 use super::untraced::{Untraced, moved, untraced};
 use crate::error::Result;
 use crate::evidence::FamilyEvidence;
@@ -59,6 +59,13 @@ impl Ground {
 
     pub fn plan(&self, roots: &[usize]) -> Result<Plan> {
         Plan::new(&self.graph, roots, self.alarm, self.max_width)
+    }
+
+    /// A plan's blocks with what is open before each, and the edges among all it touches.
+    pub fn in_full(&self, plan: &Plan) -> (Vec<(Vec<usize>, Knot)>, Vec<(usize, usize)>) {
+        let touched = plan.roots.iter().chain(&plan.nodes);
+        let edges = touched.flat_map(|&i| self.graph.children(i).iter().map(move |&to| (i, to)));
+        (plan.in_full(&self.graph, self.alarm), edges.collect())
     }
 
     /// A fault at all roots of `plan`, whose index is `index`.

@@ -1,7 +1,7 @@
 //! How much better one family's telemetry is explained by a fault that spreads from a root than by none:
 //! `G_f(R, footprint)` of eq. 8.
 
-use self::sums::{Slot, Sums};
+use self::sums::{KEPT, Slot, Sums};
 use super::affected::Rates;
 use super::alarm::alarm_mix;
 use super::cells::{Cells, Ratios};
@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
 
+mod path;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -84,7 +85,7 @@ impl Spread {
         for root in 0..n {
             out.add_roots(&[root])?;
         }
-        out.arrange();
+        out.arrange(KEPT);
         Ok(out)
     }
 
@@ -94,7 +95,7 @@ impl Spread {
         let links: Vec<Source> = (0..self.n).map(link).collect();
         self.sources.extend(links);
         self.links = true;
-        self.arrange();
+        self.arrange(KEPT);
     }
 
     /// Add one source per set of components (ascending): a fault at all of them.
@@ -103,7 +104,7 @@ impl Spread {
     /// `GraphTooWide` as for single components.
     pub fn add_sets(&mut self, sets: &[Vec<usize>]) -> Result<()> {
         sets.iter().try_for_each(|set| self.add_roots(set))?;
-        self.arrange();
+        self.arrange(KEPT);
         Ok(())
     }
 

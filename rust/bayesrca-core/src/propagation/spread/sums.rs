@@ -17,7 +17,7 @@ use crate::propagation::source::Origin;
 use crate::simd;
 
 /// Numbers of all kept tables together, at most (16 MiB).
-const KEPT: usize = 1 << 21;
+pub(super) const KEPT: usize = 1 << 21;
 
 /// Where the tables of one plan lie.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +25,15 @@ pub(super) struct Slot {
     at: usize,
     kept: bool,
     lanes: usize,
-    /// Lanes that are summed at once: 1, 2, 4 or 8.
+    /// Lanes that are summed at once: 1, 2, 4 or 8, and the logarithm of that to base 2.
     width: usize,
+    shift: u32,
     /// Numbers of one panel: weights, then states, then factors.
     weights: usize,
     states: usize,
     factors: usize,
+    /// Numbers kept of the doses, after the panels.
+    doses: usize,
 }
 
 /// The tables of all plans, by turns.
@@ -42,9 +45,8 @@ pub(super) struct Sums {
     pub log: Vec<f64>,
     /// Adjoint of the logarithm of each sum.
     pub adjoint: Vec<f64>,
-    /// Weights of a source's nodes, `[node * s + footprint]`, and the densities of their full doses.
+    /// Weights of a source's nodes, `[node * s + footprint]`.
     path: Vec<f64>,
-    full: Vec<f64>,
     /// Adjoint of the last table, laid out as the last tables of a plan's panels.
     last: Vec<f64>,
     knots: KnotScratch,
@@ -52,7 +54,7 @@ pub(super) struct Sums {
 }
 
 impl Slot {
-    fn new(plan: &Plan, sources: usize, s: usize) -> Self {
+    fn new(plan: &Plan, (sources, doses): (usize, usize), s: usize) -> Self {
         let lanes = sources * s + usize::from(plan.keeps_target);
         let width = lanes.next_power_of_two().min(8);
         let long = affected::is_long(plan);
@@ -61,9 +63,11 @@ impl Slot {
             kept: false,
             lanes,
             width,
+            shift: width.trailing_zeros(),
             weights: plan.nodes.len() * 2 * width,
             states: plan.states * width,
             factors: if long { plan.blocks.len() * width } else { 0 },
+            doses,
         }
     }
 
@@ -76,28 +80,47 @@ impl Slot {
     }
 
     fn size(&self) -> usize {
-        self.panel() * self.panels()
+        self.panel() * self.panels() + self.doses
+    }
+
+    /// The panels and what is kept of the doses.
+    fn split<'a>(&self, arena: &'a [f64]) -> (&'a [f64], &'a [f64]) {
+        arena[self.at..self.at + self.size()].split_at(self.panel() * self.panels())
+    }
+
+    fn split_mut<'a>(&self, arena: &'a mut [f64]) -> (&'a mut [f64], &'a mut [f64]) {
+        arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels())
+    }
+
+    /// The panel of a lane, and its place there.
+    fn place(&self, lane: usize) -> (usize, usize) {
+        (lane >> self.shift, lane & (self.width - 1))
     }
 
     /// Index of an entry of the last table, from the slot's own start.
     fn last(&self, on: bool, lane: usize, plan: &Plan) -> usize {
-        let rows = plan.states - if plan.keeps_target { 2 } else { 1 } + usize::from(on);
-        (lane / self.width) * self.panel() + self.weights + rows * self.width + lane % self.width
+        let (panel, lane) = self.place(lane);
+        let row = plan.states - if plan.keeps_target { 2 } else { 1 } + usize::from(on);
+        panel * self.panel() + self.weights + row * self.width + lane
     }
 }
 
 impl Spread {
-    /// Decide where every plan's tables lie.
-    pub(super) fn arrange(&mut self) {
-        let mut sources = vec![0; self.plans.len()];
+    /// Decide where every plan's tables lie; those that lie within the first `limit` numbers are kept.
+    pub(super) fn arrange(&mut self, limit: usize) {
+        let mut sources = vec![(0, 0); self.plans.len()];
         for source in &self.sources {
-            sources[source.plan] += 1;
+            let (number, doses) = &mut sources[source.plan];
+            *number += 1;
+            if let Origin::Roots(pairs) = &source.origin {
+                *doses += pairs.kept();
+            }
         }
         let plans = self.plans.iter().zip(sources);
         self.slots = plans.map(|(p, n)| Slot::new(p, n, self.s)).collect();
         let mut end = 0;
         for slot in &mut self.slots {
-            slot.kept = end + slot.size() <= KEPT;
+            slot.kept = end + slot.size() <= limit;
             if slot.kept {
                 slot.at = end;
                 end += slot.size();
@@ -146,7 +169,7 @@ impl Spread {
         self.fill(theta, plan, x);
         let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
         let sums = &mut x.sums;
-        let tables = &mut sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, _) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
             forward(plan, slot, panel, &x.rates, &mut sums.knots);
         }
@@ -156,7 +179,7 @@ impl Spread {
     fn fill(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
         let (s, slot, nodes) = (self.s, &self.slots[plan], &self.plans[plan].nodes);
         let sums = &mut x.sums;
-        let tables = &mut sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, kept) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
             panel[..slot.weights].fill(1.0);
         }
@@ -164,14 +187,7 @@ impl Spread {
             sums.path.clear();
             match &self.sources[source].origin {
                 Origin::Roots(doses) => {
-                    doses.forward(
-                        nodes,
-                        theta,
-                        self.f,
-                        &x.factors,
-                        &mut sums.full,
-                        &mut sums.path,
-                    );
+                    doses.forward(nodes, theta, self.f, &x.factors, kept, &mut sums.path);
                 }
                 Origin::Link => {
                     let rows = nodes.iter().map(|i| &x.factors.generic[i * s..(i + 1) * s]);
@@ -179,9 +195,8 @@ impl Spread {
                 }
             }
             for k in 0..s {
-                let lane = first + k;
-                let at = (lane / slot.width) * slot.panel() + lane % slot.width;
-                let weights = &mut tables[at..];
+                let (panel, lane) = slot.place(first + k);
+                let weights = &mut tables[panel * slot.panel() + lane..];
                 for (p, &i) in nodes.iter().enumerate() {
                     weights[2 * p * slot.width] = x.factors.inv[i * s + k];
                     weights[(2 * p + 1) * slot.width] = sums.path[p * s + k];
@@ -190,17 +205,43 @@ impl Spread {
         }
     }
 
+    /// Prior probability of the target being affected, from the last tables of a plan; 1 where it is not reached.
+    fn prior(&self, plan: usize, sums: &Sums) -> f64 {
+        let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
+        if !plan.keeps_target {
+            return 1.0;
+        }
+        let (tables, _) = slot.split(&sums.arena);
+        let [off, on] = [false, true].map(|on| tables[slot.last(on, slot.lanes - 1, plan)]);
+        on / (off + on)
+    }
+
+    /// Run one source's sum in one footprint: weights `[node * 2 + affected]`, and the prior of `prior`.
+    pub(super) fn sum_once(
+        &self,
+        theta: &Natural,
+        source: usize,
+        footprint: usize,
+        x: &mut SpreadScratch,
+    ) -> (Vec<f64>, f64) {
+        let plan = self.sources[source].plan;
+        self.sum_plan(theta, plan, x);
+        let (slot, nodes) = (&self.slots[plan], self.plans[plan].nodes.len());
+        let mut lanes = self.sharing(plan).filter(|(i, _)| *i == source);
+        let first = lanes.next().expect("a source has its plan's lanes").1;
+        let (panel, lane) = slot.place(first + footprint);
+        let (tables, _) = slot.split(&x.sums.arena);
+        let weights = &tables[panel * slot.panel()..];
+        let own = (0..2 * nodes).map(|at| weights[at * slot.width + lane]);
+        (own.collect(), self.prior(plan, &x.sums))
+    }
+
     /// Take the sums from the last tables of a plan.
     fn read(&self, plan: usize, sums: &mut Sums) {
+        let prior = self.prior(plan, sums);
         let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let tables = &sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, _) = slot.split(&sums.arena);
         let entry = |on, lane| tables[slot.last(on, lane, plan)];
-        let prior = if plan.keeps_target {
-            let (off, on) = (entry(false, slot.lanes - 1), entry(true, slot.lanes - 1));
-            on / (off + on)
-        } else {
-            1.0
-        };
         for (source, first) in self.sharing(index) {
             for k in 0..self.s {
                 let lane = first + k;
@@ -209,11 +250,13 @@ impl Spread {
                 } else {
                     entry(false, lane)
                 };
-                let panel = &tables[(lane / slot.width) * slot.panel()..][..slot.panel()];
-                let factors = panel[slot.weights + slot.states..].iter();
-                let own = factors.skip(lane % slot.width).step_by(slot.width);
-                sums.log[source * self.s + k] -=
-                    own.filter(|&&f| f != 1.0).map(|f| f.ln()).sum::<f64>();
+                if slot.factors > 0 {
+                    let (panel, lane) = slot.place(lane);
+                    let factors = &tables[panel * slot.panel() + slot.weights + slot.states..];
+                    let own = factors[lane..slot.factors].iter().step_by(slot.width);
+                    sums.log[source * self.s + k] -=
+                        own.filter(|&&f| f != 1.0).map(|f| f.ln()).sum::<f64>();
+                }
             }
         }
     }
@@ -245,11 +288,12 @@ impl Spread {
     /// Fill the adjoint of a plan's last tables.
     fn last_adjoint(&self, plan: usize, sums: &mut Sums) {
         let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let tables = &sums.arena[slot.at..slot.at + slot.size()];
+        let (tables, _) = slot.split(&sums.arena);
         let entry = |on, lane| tables[slot.last(on, lane, plan)];
         let rows = 1 + usize::from(plan.keeps_target);
-        let at = |on, lane: usize| {
-            (lane / slot.width * rows + usize::from(on)) * slot.width + lane % slot.width
+        let at = |on, lane| {
+            let (panel, lane) = slot.place(lane);
+            ((panel * rows + usize::from(on)) << slot.shift) + lane
         };
         let d = &mut sums.last;
         d.clear();
@@ -300,8 +344,9 @@ impl Spread {
             sweep,
             ..
         } = &mut x.sums;
-        let tables = arena[slot.at..].chunks_exact(slot.panel());
-        for (j, (panel, last)) in tables.zip(last.chunks_exact(rows)).enumerate() {
+        let (tables, kept) = slot.split(arena);
+        let panels = tables.chunks_exact(slot.panel());
+        for (j, (panel, last)) in panels.zip(last.chunks_exact(rows)).enumerate() {
             if last.iter().all(|&d| d == 0.0) {
                 continue;
             }
@@ -319,12 +364,14 @@ impl Spread {
                     let lanes = DoseLanes {
                         nodes: &plan.nodes,
                         footprint: k,
-                        on: &sweep.on[(first + k) % slot.width..],
+                        on: &sweep.on[slot.place(first + k).1..],
                         step: slot.width,
                     };
                     match &self.sources[source].origin {
                         Origin::Roots(doses) => {
-                            doses.backward(&lanes, theta, self.f, &x.ratios, &x.factors, &mut into);
+                            doses.backward(
+                                &lanes, theta, self.f, &x.ratios, &x.factors, kept, &mut into,
+                            );
                         }
                         Origin::Link => lanes.generic_backward(self.s, &x.factors, &mut into),
                     }

@@ -39,6 +39,13 @@ struct Case {
 
 const F: usize = 0;
 
+/// What happened, and how probable it and the data are together.
+struct Outcome {
+    weight: f64,
+    hit: Vec<bool>,
+    live: Vec<bool>,
+}
+
 impl Case {
     fn new(seed: u64) -> Self {
         let mut r = Random(seed);
@@ -227,16 +234,23 @@ impl Case {
     }
 
     fn sum_over_sets(&self, r: &Ratios, roots: &[usize], own: bool, k: usize) -> f64 {
-        let (a, rho) = (self.theta.base_rate[F], self.theta.transmission[F]);
+        let outcomes = self.outcomes(r, roots, own, k);
+        outcomes.iter().map(|o| o.weight).sum()
+    }
+
+    /// Edges between components that are roots or reached.
+    fn inside(&self, roots: &[usize]) -> Vec<(usize, usize)> {
         let inside = |i: usize| roots.iter().any(|&r| self.reach(r)[i]);
-        let nodes: Vec<usize> = (0..self.n)
-            .filter(|i| inside(*i) && !roots.contains(i))
-            .collect();
-        let edges: Vec<_> = self
-            .edges()
-            .iter()
-            .filter(|e| inside(e.0) && inside(e.1))
-            .collect();
+        let edges = self.edges().iter().copied();
+        edges.filter(|e| inside(e.0) && inside(e.1)).collect()
+    }
+
+    /// Every combination of live edges and spontaneous components.
+    fn outcomes(&self, r: &Ratios, roots: &[usize], own: bool, k: usize) -> Vec<Outcome> {
+        let (a, rho) = (self.theta.base_rate[F], self.theta.transmission[F]);
+        let reached = |i: &usize| !roots.contains(i) && roots.iter().any(|&r| self.reach(r)[*i]);
+        let nodes: Vec<usize> = (0..self.n).filter(reached).collect();
+        let edges = self.inside(roots);
         let w: Vec<f64> = (0..self.n)
             .map(|i| {
                 if own {
@@ -246,40 +260,40 @@ impl Case {
                 }
             })
             .collect();
-        let (mut total, mut with_target, mut prior) = (0.0, 0.0, 0.0);
+        let target = self.alarm.filter(|t| nodes.contains(t));
+        let (mut outcomes, mut prior) = (Vec::new(), 0.0);
         for switches in 0..1u32 << (edges.len() + nodes.len()) {
             let on = |bit: usize| switches >> bit & 1 == 1;
-            let mut p = 1.0;
+            let live: Vec<bool> = (0..edges.len()).map(|j| on(nodes.len() + j)).collect();
+            let mut weight = 1.0;
             let mut hit: Vec<bool> = (0..self.n).map(|i| roots.contains(&i)).collect();
             for (j, &i) in nodes.iter().enumerate() {
-                p *= if on(j) { a } else { 1.0 - a };
+                weight *= if on(j) { a } else { 1.0 - a };
                 hit[i] |= on(j);
             }
-            for j in 0..edges.len() {
-                p *= if on(nodes.len() + j) { rho } else { 1.0 - rho };
+            for &live in &live {
+                weight *= if live { rho } else { 1.0 - rho };
             }
             for _ in 0..self.n {
-                for (j, &&(from, to)) in edges.iter().enumerate() {
-                    hit[to] |= hit[from] && on(nodes.len() + j);
+                for (&(from, to), &live) in edges.iter().zip(&live) {
+                    hit[to] |= hit[from] && live;
                 }
             }
-            let term: f64 = nodes
-                .iter()
-                .map(|&i| {
-                    let h = 1.0 - a + a * r.affected[i * self.s + k];
-                    if hit[i] { w[i] / h } else { 1.0 / h }
-                })
-                .product();
-            total += p * term;
-            if self.alarm.is_some_and(|t| hit[t]) {
-                with_target += p * term;
-                prior += p;
+            if target.is_some_and(|t| hit[t]) {
+                prior += weight;
+            }
+            for &i in &nodes {
+                let h = 1.0 - a + a * r.affected[i * self.s + k];
+                weight *= if hit[i] { w[i] / h } else { 1.0 / h };
+            }
+            outcomes.push(Outcome { weight, hit, live });
+        }
+        for o in &mut outcomes {
+            if let Some(t) = target {
+                o.weight *= 0.1 + if o.hit[t] { 0.9 / prior } else { 0.0 };
             }
         }
-        match self.alarm {
-            Some(t) if nodes.contains(&t) => 0.9 * with_target / prior + 0.1 * total,
-            _ => total,
-        }
+        outcomes
     }
 
     /// Every source with its roots and whether they show: singles, links, then some sets of two and three.
@@ -354,48 +368,156 @@ fn every_source_matches_enumeration() {
     }
 }
 
+/// Composite quiet density and `sum g ln G` over all sources, and the gradient of that.
+fn weighted(
+    case: &Case,
+    spread: &Spread,
+    unconstrained: &[f64; N_PARAMETERS],
+    g: &[f64],
+    x: &mut SpreadScratch,
+) -> (f64, [f64; N_PARAMETERS]) {
+    let theta = &Natural::from_unconstrained(unconstrained);
+    let mut gradient = Natural::default();
+    let mut total = spread.start(theta, x, &mut vec![0.0; case.s]);
+    let mut out = vec![0.0; case.s];
+    for (source, g) in g.chunks(case.s).enumerate() {
+        let common = spread.forward(theta, source, x, &mut out);
+        let logs = out.iter().map(|o| o.ln() + common);
+        total += logs.zip(g).map(|(l, g)| l * g).sum::<f64>();
+    }
+    for (source, g) in g.chunks(case.s).enumerate() {
+        spread.backward(theta, source, g, x, &mut gradient);
+    }
+    spread.finish(theta, x, &mut gradient);
+    (total, gradient.chain(theta))
+}
+
+/// Compare the gradient with finite differences, at random adjoints, a third of them zero.
+fn check_gradient(case: &Case, spread: &Spread, n_sources: usize, r: &mut Random) {
+    let adjoint = |_| if r.next() < 0.3 { 0.0 } else { r.next() };
+    let g: Vec<f64> = (0..n_sources * case.s).map(adjoint).collect();
+    let mut x = SpreadScratch::default();
+    let (_, gradient) = weighted(case, spread, &case.unconstrained, &g, &mut x);
+    for j in 0..N_PARAMETERS {
+        let mut moved = |d: f64| {
+            let mut at = case.unconstrained;
+            at[j] += d;
+            weighted(case, spread, &at, &g, &mut x).0
+        };
+        let fd = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+        assert!(
+            (gradient[j] - fd).abs() < 1e-6 * (1.0 + fd.abs()),
+            "theta[{j}]: {} against {fd}",
+            gradient[j]
+        );
+    }
+}
+
 #[test]
 fn gradients_match_finite_differences() {
+    let mut knots = 0;
     for seed in 0..40 {
         let case = Case::new(seed);
         let mut r = Random(seed ^ 99);
-        let (spread, sources) = case.sources(&mut r);
-        let g: Vec<f64> = (0..sources.len() * case.s)
-            .map(|_| if r.next() < 0.3 { 0.0 } else { r.next() })
-            .collect();
-        let mut x = SpreadScratch::default();
-        let mut value = |theta: &Natural, gradient: Option<&mut Natural>| {
-            let mut background = vec![0.0; case.s];
-            let mut total = spread.start(theta, &mut x, &mut background);
-            let mut out = vec![0.0; case.s];
-            for (source, g) in g.chunks(case.s).enumerate() {
-                let common = spread.forward(theta, source, &mut x, &mut out);
-                let logs = out.iter().map(|o| o.ln() + common);
-                total += logs.zip(g).map(|(l, g)| l * g).sum::<f64>();
-            }
-            if let Some(gradient) = gradient {
-                for (source, g) in g.chunks(case.s).enumerate() {
-                    spread.backward(theta, source, g, &mut x, gradient);
-                }
-                spread.finish(theta, &mut x, gradient);
-            }
-            total
+        let (mut spread, sources) = case.sources(&mut r);
+        knots += spread.plans.iter().map(|p| p.knots.len()).sum::<usize>();
+        check_gradient(&case, &spread, sources.len(), &mut r);
+        // Tables that do not fit are computed again.
+        spread.arrange(100);
+        check_gradient(&case, &spread, sources.len(), &mut r);
+    }
+    assert!(knots > 10, "{knots}");
+}
+
+#[test]
+fn long_sums_stay_in_range() {
+    // A chain of components that all but exclude being quiet, then all but exclude being affected.
+    let (n, s) = (60, 2);
+    let mut e = FamilyEvidence::silent(n, s, (1..n).map(|i| (i - 1, i)).collect());
+    for at in 0..n * s {
+        let (quiet, affected) = if at < n * s / 2 {
+            (-300.0, -1.0)
+        } else {
+            (-1.0, -300.0)
         };
-        let mut gradient = Natural::default();
-        value(&case.theta, Some(&mut gradient));
-        let gradient = gradient.chain(&case.theta);
-        for j in 0..N_PARAMETERS {
-            let mut moved = |d: f64| {
-                let mut theta = case.unconstrained;
-                theta[j] += d;
-                value(&Natural::from_unconstrained(&theta), None)
-            };
-            let fd = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!(
-                (gradient[j] - fd).abs() < 1e-6 * (1.0 + fd.abs()),
-                "seed {seed}, theta[{j}]: {} against {fd}",
-                gradient[j]
+        (e.log_quiet[at], e.log_wide[at], e.log_affected[at]) = (quiet, quiet - 1.0, affected);
+    }
+    let case = Case {
+        n,
+        s,
+        e,
+        alarm: None,
+        target: None,
+        unconstrained: [-1.0; N_PARAMETERS],
+        theta: Natural::from_unconstrained(&[-1.0; N_PARAMETERS]),
+    };
+    let spread = case.spread(&[]);
+    let mut x = SpreadScratch::default();
+    spread.start(&case.theta, &mut x, &mut vec![0.0; s]);
+    let mut out = vec![0.0; s];
+    let common = spread.forward(&case.theta, 0, &mut x, &mut out);
+    let (a, rho, r) = (
+        case.theta.base_rate[F],
+        case.theta.transmission[F],
+        &x.ratios.affected,
+    );
+    for k in 0..s {
+        // Logarithms of the sums that end in a quiet and in an affected component.
+        let (mut off, mut on) = (f64::NEG_INFINITY, 0.0f64);
+        for i in 1..n {
+            let (w, miss) = (r[i * s + k], (1.0 - a) * (1.0 - rho));
+            let h = (1.0 - a + a * w).ln();
+            let add = |x: f64, y: f64| x.max(y) + (-(x - y).abs()).exp().ln_1p();
+            (off, on) = (
+                add(off + (1.0 - a).ln(), on + miss.ln()) - h,
+                add(off + a.ln(), on + (1.0 - miss).ln()) + w.ln() - h,
             );
+        }
+        let own = 1.0 - case.theta.own_visible + case.theta.own_visible * x.ratios.root[k];
+        let total = off.max(on) + (-(off - on).abs()).exp().ln_1p();
+        let want = total + own.ln() - (1.0 - a + a * r[k]).ln();
+        let got = out[k].ln() + common;
+        assert!(
+            (got - want).abs() < 1e-9 * want.abs(),
+            "{got} against {want}"
+        );
+    }
+    check_gradient(&case, &spread, 2 * n, &mut Random(5));
+}
+
+#[test]
+fn paths_match_enumeration() {
+    for seed in 0..80 {
+        let case = Case::new(seed);
+        let (spread, sources) = case.sources(&mut Random(seed ^ 55));
+        let mut x = SpreadScratch::default();
+        let k = seed as usize % case.s;
+        spread.start(&case.theta, &mut x, &mut vec![0.0; case.s]);
+        for (source, (roots, own)) in sources.iter().enumerate() {
+            let got = spread.path_probabilities(&case.theta, source, k, &mut x);
+            let outcomes = case.outcomes(&x.ratios, roots, *own, k);
+            let total: f64 = outcomes.iter().map(|o| o.weight).sum();
+            let share = |happened: &dyn Fn(&Outcome) -> bool| {
+                let of = outcomes.iter().filter(|o| happened(o));
+                of.map(|o| o.weight).sum::<f64>() / total
+            };
+            for (i, p) in got.nodes.iter().zip(&got.affected) {
+                let want = share(&|o| o.hit[*i]);
+                assert!(
+                    (p - want).abs() < 1e-7,
+                    "seed {seed}, {roots:?}, {i}: {p} {want}"
+                );
+            }
+            let edges = case.inside(roots);
+            assert_eq!(got.edges.len(), edges.len());
+            for (e, p) in got.edges.iter().zip(&got.carried) {
+                let j = edges.iter().position(|x| x == e).unwrap();
+                let want = share(&|o| o.hit[e.0] && o.live[j]);
+                assert!(
+                    (p - want).abs() < 1e-7,
+                    "seed {seed}, {roots:?}, {e:?}: {p} {want}"
+                );
+            }
         }
     }
 }
