@@ -189,6 +189,11 @@ impl Vitals {
                 self.component(theta, x, i, k);
                 if self.first[i] < self.first[i + 1] {
                     background[k] += self.fill_classes(theta, x, i, k);
+                } else {
+                    // The prior holds what is not reported, too.
+                    let at = i * s + k;
+                    x.log.resource[at] = x.fault[at].ln();
+                    x.log.load[at] = x.load_fault[at].ln();
                 }
             }
         }
