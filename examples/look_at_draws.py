@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import arviz as az
 import matplotlib as mpl
@@ -19,6 +20,7 @@ from bayesrca.evaluation.predictive import estimate_predictive
 
 HERE = Path(__file__).parent
 PARAMETERS = ["noise_scale", "transmission", "dose_spread", "full_dose_target"]
+LARGE: Any = {"figure_kwargs": {"figsize": (12, 7)}}
 
 
 def main(folder: Path) -> None:
@@ -37,7 +39,7 @@ def look_at_chains(analysis: bayesrca.Analysis, folder: Path) -> None:
     tree = analysis.to_datatree()
     print(az.summary(tree, var_names=PARAMETERS))
     az.plot_trace_dist(tree, var_names=PARAMETERS).savefig(folder / "trace.png")
-    az.plot_rank(tree, var_names=PARAMETERS).savefig(folder / "rank.png")
+    az.plot_rank(tree, var_names=PARAMETERS, **LARGE).savefig(folder / "rank.png")
     az.plot_energy(tree).savefig(folder / "energy.png")
 
 
@@ -54,8 +56,8 @@ def check_predictions(analysis: bayesrca.Analysis, folder: Path) -> None:
     for part in ("prior", "posterior"):
         plot = az.plot_ppc_dist(tree, group=f"{part}_predictive", kind="ecdf", num_samples=60)
         plot.savefig(folder / f"{part}_predictive.png")
-    names = {"var_names": PARAMETERS}
-    az.plot_prior_posterior(tree, **names).savefig(folder / "prior_posterior.png")
+    plot = az.plot_prior_posterior(tree, var_names=PARAMETERS, **LARGE)
+    plot.savefig(folder / "prior_posterior.png")
 
 
 def tell_what_it_rests_on(analysis: bayesrca.Analysis) -> None:
