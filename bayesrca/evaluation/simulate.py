@@ -18,7 +18,6 @@ from bayesrca.evaluation.simulate_faults import Cells, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import draw_topology
 from bayesrca.evaluation.simulate_vitals import SimulatedVitals
 from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
-from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.incident import Topology
 from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.parameters import natural_values, unconstrained_prior
@@ -122,6 +121,7 @@ def _draw(
         spread.draw_family(family, f, [fault for fault in faults if fault.shows[f]])
         tables.append(_tabulate(family, spread.edges[f]))
     n = len(names)
+    vitals, states = spread.draw_vitals(faults)
     return Evidence(
         components=names,
         footprints=np.array([[0.0, 1.0]]),
@@ -129,13 +129,14 @@ def _draw(
         target=spread.target,
         alarm_family=spread.alarm,
         families=(tables[0], tables[1]),
-        vitals=spread.draw_vitals(faults),
+        vitals=vitals,
+        states=states,
         root_log_factor=np.zeros((n, 1)),
-        root_log_prior=np.zeros(n),
+        root_log_prior=spread.log_prior,
+        unconnected=spread.unconnected,
         crash_log_ratio=spread.draw_silence(faults),
         demand=spread.demand,
         request_rate=np.full((n, 1), np.nan),
-        onsets=OnsetTable.empty(n),
         notes=(),
     )
 

@@ -14,6 +14,7 @@ from scipy.special import ndtri_exp
 from bayesrca.evaluation.simulate_cells import LARGE, Continuous, Count
 from bayesrca.evaluation.simulate_vitals import Disturbance, SimulatedVitals
 from bayesrca.evidence import FAMILIES, VitalTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.incident import Family, Topology
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,8 @@ DEPENDENCY = 0.1
 """Rate at which a root's own dependencies are affected, in base rates (eq. 6)."""
 UNSEEN = 0.35
 """Prior weight of a kind at a component that could not show it, against one that would."""
+UNCONNECTED = 0.05
+"""The same of a root that the graph does not join with the target."""
 CALLED = 0.1
 """The same of a load fault at a component whose callers would have passed it on."""
 AT_ROOT, WAITS, LOAD_PASSED = 0.5, 0.7, 0.6
@@ -101,6 +104,8 @@ class FaultSpread:
         target: the component that raised the alarm, or None.
         alarm: its family, or None.
         hears: [n] whether a component's silence would be noticed.
+        log_prior: [n] log prior weight of each component as a root.
+        unconnected: [n] whether the graph joins the target with others but not with a component.
     """
 
     def __init__(
@@ -123,6 +128,8 @@ class FaultSpread:
         self.target = int(rng.integers(self.n)) if has_target else None
         self.alarm = int(rng.integers(len(FAMILIES))) if has_target else None
         self.hears = rng.random(self.n) < 0.7
+        self.log_prior = np.where(rng.random(self.n) < 0.1, np.log(0.35), 0.0)
+        self.unconnected = self._find_unconnected()
         self._reports = reports
 
     def draw_causes(self, n: int) -> list[Fault]:
@@ -180,8 +187,8 @@ class FaultSpread:
                 if not link:
                     self._trace(cell, _sum([cells[root] for root in roots]))
 
-    def draw_vitals(self, faults: Sequence[Fault]) -> VitalTable:
-        """Draw the vitals of all components (eq. 11 to 14)."""
+    def draw_vitals(self, faults: Sequence[Fault]) -> tuple[VitalTable, StateTable]:
+        """Draw the vitals and states of all components (eq. 11 to 14)."""
         roots = [fault.root for fault in faults]
         slow = _steps(self._up, [f.root for f in faults if f.shows[0]])
         up, down = _steps(self._up, roots), _steps(self._down, roots)
@@ -227,7 +234,15 @@ class FaultSpread:
             seen = bool(self.hears[i])
         else:
             seen = self._reports[list(LAWS).index(kind)][i]
+        weight *= np.exp(self.log_prior[i]) * (UNCONNECTED if self.unconnected[i] else 1.0)
         return float(weight * (1.0 if seen else UNSEEN))
+
+    def _find_unconnected(self) -> NDArray[np.bool_]:
+        ways = [*self._up, *((b, a) for a, b in self._up)]
+        around = set() if self.target is None else _reachable(ways, self.target)
+        return np.array(
+            [bool(around) and i not in around and i != self.target for i in range(self.n)]
+        )
 
     def _draw_modes(self, root: int, kind: str) -> Fault:
         shows = LAWS[kind].shows(self.theta)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesrca.evidence import VITALS, VitalTable
+from bayesrca.evidence.states import StateTable
 from bayesrca.incident import Family
 
 Floats = NDArray[np.float64]
@@ -107,10 +108,14 @@ class SimulatedVitals:
         """Prior weight of a load fault at component i, by what it reports."""
         return 1.0 if not self.load_known or self.load in self.series[i] else UNREPORTED
 
-    def draw(self, theta: Theta, disturbances: Mapping[int, Disturbance]) -> VitalTable:
-        """Draw all series, given what the causes do to some components."""
+    def draw(
+        self, theta: Theta, disturbances: Mapping[int, Disturbance]
+    ) -> tuple[VitalTable, StateTable]:
+        """Draw all series and states, given what the causes do to some components."""
         places: list[tuple[int, int]] = []
-        rows: list[tuple[float, float, float]] = []
+        z: list[float] = []
+        owners: list[int] = []
+        states: list[tuple[float, float]] = []
         for i in range(self.n):
             by = disturbances.get(i, Disturbance())
             state = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.rate
@@ -118,14 +123,14 @@ class SimulatedVitals:
             state = state or by.resource or by.load
             waiting = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.waits
             for v, count in self.series[i].items():
-                places += [(i, v)] * count
                 shown = waiting if VITALS[v] is Family.EGRESS else self._is_shown(v, state)
                 if VITALS[v] is Family.STATE:
-                    rows += self._states(theta, count, shown, v == family)
+                    owners += [i] * count
+                    states += self._states(theta, count, shown, v == family)
                 else:
-                    z = self._cell(theta, v, count, shown, v == family)
-                    rows += [(float(value), np.nan, np.nan) for value in z]
-        return _make_table(places, np.array(rows).reshape(-1, 3))
+                    places += [(i, v)] * count
+                    z += self._cell(theta, v, count, shown, v == family).tolist()
+        return _tabulate(places, z), _tabulate_states(owners, states)
 
     def _is_shown(self, v: int, disturbed: bool) -> bool:
         return disturbed and bool(self.rng.random() < LAWS[VITALS[v]].shows)
@@ -151,8 +156,8 @@ class SimulatedVitals:
 
     def _states(
         self, theta: Theta, count: int, shown: bool, at_fault: bool
-    ) -> list[tuple[float, float, float]]:
-        """Rows of a cell of discrete states: no contrast, the two log ratios of what was seen."""
+    ) -> list[tuple[float, float]]:
+        """Log ratios "at fault" and "disturbed" of each series of discrete states of a cell."""
         p = np.full(count, STATE_VISITED["quiet"])
         if at_fault:
             if self.rng.random() < theta["own_visible"]:
@@ -163,7 +168,7 @@ class SimulatedVitals:
         for visited in self.rng.random(count) < p:
             of = {name: q if visited else 1.0 - q for name, q in STATE_VISITED.items()}
             fault, disturbed = (of[name] / of["quiet"] for name in ("at_fault", "disturbed"))
-            rows.append((np.nan, float(np.log(fault)), float(np.log(disturbed))))
+            rows.append((float(np.log(fault)), float(np.log(disturbed))))
         return rows
 
     def _quiet(self, count: int, scale: float, index: float) -> Floats:
@@ -180,16 +185,29 @@ class SimulatedVitals:
         return float(size if self.rng.random() < up else -size)
 
 
-def _make_table(places: list[tuple[int, int]], rows: Floats) -> VitalTable:
+def _tabulate(places: list[tuple[int, int]], z: list[float]) -> VitalTable:
     index = np.array(places, dtype=np.int64).reshape(-1, 2)
-    z, fault, disturbed = (rows[:, [k]] for k in range(3))
+    values = np.array(z).reshape(-1, 1)
     return VitalTable(
         component=index[:, 0].copy(),
         family=index[:, 1].copy(),
-        z=z,
-        contrast=0.1 * z,
-        scale=np.where(np.isnan(z), np.nan, 0.1),
-        log_fault=fault,
-        log_disturbed=disturbed,
+        z=values,
+        contrast=0.1 * values,
+        scale=np.full(values.shape, 0.1),
         signal=tuple(f"{VITALS[v].value}_{row}" for row, (_, v) in enumerate(places)),
+    )
+
+
+def _tabulate_states(owners: list[int], ratios: list[tuple[float, float]]) -> StateTable:
+    m = len(owners)
+    log_fault, log_disturbed = np.array(ratios).reshape(-1, 2).T
+    return StateTable(
+        component=np.array(owners, dtype=np.int64),
+        signal=tuple(f"state_{row}" for row in range(m)),
+        log_fault=log_fault[:, None],
+        log_disturbed=log_disturbed[:, None],
+        state=np.ones((m, 1)),
+        visits=np.ones((m, 1)),
+        units=np.full(m, 20, dtype=np.int64),
+        onset=np.full(m, np.nan),
     )

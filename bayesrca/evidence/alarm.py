@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from bayesrca.evidence.evidence import FAMILIES, FamilyTable
-from bayesrca.incident import Incident
+from bayesrca.incident import Family, Incident
 
 
 def place_alarm(
     incident: Incident, tables: tuple[FamilyTable, FamilyTable], notes: list[str]
-) -> tuple[int | None, int | None]:
-    """Return the target's index and the alarm's index into `FAMILIES`; both None without a target.
+) -> tuple[int | None, int | None, bool]:
+    """Return the target's index, the alarm's index into `FAMILIES`, and whether it is in a vital.
+
+    Both are None without a target. An alarm is in a vital, or a state, when the series it names is
+    one, or when it names none and the target has neither latency nor errors.
 
     The family is that of the series the target names, else the one in which the target moved most.
     A target without a usable series still has its place in the graph: its family is then the one
@@ -24,23 +27,24 @@ def place_alarm(
     """
     if incident.target is None:
         notes.append("No target was given: any component may have been noticed first.")
-        return None, None
+        return None, None, False
     name = incident.target.component
     index = incident.topology.index(name)
     if not any(index in edge for table in tables for edge in table.edges):
         notes.append(f"The declared graph does not connect the target {name!r} with anything.")
-    how = "was not named"
+    how, in_vitals = "was not named", not any(table.observed[index] for table in tables)
     if incident.target.signal is not None:
         signals = incident.signals_of(name)
         family = next(s.family for s in signals if s.name == incident.target.signal)
         if family in FAMILIES:
-            return index, FAMILIES.index(family)
-        how = f"is in {family.value}, where no alarm can be placed yet"
+            return index, FAMILIES.index(family), False
+        how = f"is in {family.value}"
+        in_vitals = family is not Family.EGRESS
     if any(table.observed[index] for table in tables):
         chosen = int(np.argmax([_strength(t, index) for t in tables]))
         notes.append(
-            f"The alarm's series {how}: it was taken to be in {FAMILIES[chosen].value}, "
-            "where the target moved most."
+            f"The alarm's series {how}: the fault was taken to have reached the target in "
+            f"{FAMILIES[chosen].value}, where it moved most."
         )
     else:
         sums = [sum(max(_strength(t, i), 0.0) for i in _reaching(t, index)) for t in tables]
@@ -55,7 +59,7 @@ def place_alarm(
             f"place in the graph was used, and it was taken to be in {FAMILIES[chosen].value}, "
             f"{why}."
         )
-    return index, chosen
+    return index, chosen, in_vitals
 
 
 def _strength(table: FamilyTable, i: int) -> float:

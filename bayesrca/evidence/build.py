@@ -89,7 +89,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     _note_unobserved(incident, observed, notes)
     note_seasonal(seasonal, notes)
     notes.extend(sources.remarks.sentences())
-    target, alarm = place_alarm(incident, tables, notes)
+    target, alarm, in_vitals = place_alarm(incident, tables, notes)
     n_footprints = len(frame.first)
     requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
@@ -98,6 +98,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         footprint_log_prior=np.full(n_footprints, -np.log(n_footprints)),
         target=target,
         alarm_family=alarm,
+        alarm_in_vitals=in_vitals,
         families=tables,
         vitals=vitals,
         states=states,

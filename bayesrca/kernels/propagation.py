@@ -131,6 +131,7 @@ class PreparedLikelihood:
                 footprint_log_prior=_floats(evidence.footprint_log_prior, "footprint_log_prior"),
                 target=evidence.target,
                 alarm_family=evidence.alarm_family,
+                alarm_in_vitals=evidence.alarm_in_vitals,
                 root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
                 root_log_prior=_floats(
                     evidence.root_log_prior + _UNCONNECTED * evidence.unconnected, "root_log_prior"
@@ -200,6 +201,23 @@ class PreparedLikelihood:
         """Probability [n, v, s] of each vital family, given theta [p] and a resource fault."""
         out: Floats = _core.families_at_fault(self.handle, _floats(theta, "theta"))
         return out
+
+    def compute_path_probabilities(
+        self, theta: Floats, component: int, family: int, footprint: int
+    ) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]:
+        """Whom a fault at a component has affected, and which edges carried it.
+
+        Given theta [p], that the fault began at the component and shows in the family (0 latency,
+        1 errors), and the footprint; the alarm counts as in eq. 9.
+
+        Returns:
+            Components the root can reach, [m]; the probability that each is affected, [m]; edges
+            (from, to) among them and the root, [e, 2]; the probability that each is live with an
+            affected tail, [e].
+        """
+        return _core.path_probabilities(
+            self.handle, _floats(theta, "theta"), component, family, footprint
+        )
 
     def estimate_screen(
         self,

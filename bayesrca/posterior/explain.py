@@ -224,11 +224,10 @@ class Explainer:
         self, i: int, s: int, kind: int
     ) -> tuple[tuple[PathEdge, ...], tuple[Affected, ...]]:
         """Return the most probable path to the target and who else was probably affected."""
-        compute = getattr(self._likelihood, "compute_path_probabilities", None)
-        if compute is None:
-            return (), ()
         f = self._family if self._target is not None or kind >= len(FAMILIES) else kind
-        nodes, p_affected, pairs, p_edge = compute(self._theta, i, f, s)
+        nodes, p_affected, pairs, p_edge = self._likelihood.compute_path_probabilities(
+            self._theta, i, f, s
+        )
         names = self._evidence.components
         path = None
         if self._target is not None:

@@ -52,6 +52,7 @@ def make_evidence(
         footprint_log_prior=np.full(s, -np.log(s)),
         target=target,
         alarm_family=alarm_family,
+        alarm_in_vitals=False,
         families=tables,
         vitals=VitalTable.empty(s) if vitals is None else vitals,
         states=StateTable.empty(s),

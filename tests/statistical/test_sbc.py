@@ -54,6 +54,17 @@ def test_the_screen_is_calibrated_over_many_incidents() -> None:
 
 
 @pytest.mark.slow
+def test_the_screen_is_calibrated_on_larger_systems() -> None:
+    check(run(seed=20_254, n=600, points=64, sizes=(8, 60)))
+
+
+@pytest.mark.slow
+def test_the_screen_is_calibrated_where_there_may_be_two_causes() -> None:
+    """On systems so small that all pairs are weighed; larger ones weigh the best only."""
+    check(run(seed=20_255, n=1000, points=64, sizes=(5, 7), causes=(0.8 / 0.95, 0.15 / 0.95)))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
 def test_answers_hold_where_vitals_have_many_series(correlation: float) -> None:
     """Up to twelve series in a cell, whose quiet density is a composite: theta's ranks may lean,
@@ -70,6 +81,18 @@ def test_the_test_can_fail() -> None:
     prior = [_prior(log_p) for log_p in replicates.log_probability]
     observed, expected = reliability(_replace(replicates, prior))
     assert two_sided(observed, expected).min() < LEVEL / observed.size
+
+
+def test_ranks_that_lean_are_found_out() -> None:
+    """The band holds uniform ranks, and neither a shifted nor a narrow posterior's."""
+    rng = np.random.default_rng(3)
+    draws = rng.standard_normal((200, 63, 4))
+    truth = np.column_stack(
+        [rng.standard_normal((200, 2)), rng.normal(0.4, 1.0, 200), rng.normal(0.0, 1.6, 200)]
+    )
+    p = uniformity((draws < truth[:, None, :]).sum(axis=1))
+    assert (p[:2] > LEVEL).all()
+    assert (p[2:] < LEVEL / 30).all()
 
 
 def _replace(replicates: Replicates, log_probability: list[np.ndarray]) -> Replicates:

@@ -114,6 +114,8 @@ pub struct Evidence {
     pub target: Option<usize>,
     /// Family in which the target raised the alarm; required with a target.
     pub alarm_family: Option<usize>,
+    /// Whether the alarm was raised on the target's vitals, `alarm_family` then being where it would show in the graph.
+    pub alarm_in_vitals: bool,
     /// Log factor on a component being the root in a footprint, length `n * s`, at most 0.
     pub root_log_factor: Vec<f64>,
     /// Log prior weight of each component as a root against the others, length `n`; empty for equal weights.

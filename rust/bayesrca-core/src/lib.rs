@@ -17,6 +17,7 @@
 //!     footprint_log_prior: vec![0.0],
 //!     target: Some(1),
 //!     alarm_family: Some(0),
+//!     alarm_in_vitals: false,
 //!     root_log_factor: vec![0.0; 2],
 //!     root_log_prior: Vec::new(),
 //!     crash_log_ratio: Vec::new(),
@@ -49,4 +50,4 @@ pub use params::{
     CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL, N_FAMILIES,
     N_KINDS, N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
 };
-pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, Workspace};
+pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, PathProbabilities, Workspace};

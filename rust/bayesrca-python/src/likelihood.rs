@@ -19,6 +19,7 @@ use crate::handles;
 ///     footprint_log_prior: float64 [s], log prior of each footprint.
 ///     target: index of the component that raised the alarm, or None.
 ///     alarm_family: family of the alarm (0 latency, 1 errors); given exactly when the target is.
+///     alarm_in_vitals: whether the alarm was raised on the target's vitals.
 ///     root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
 ///     families: evidence of latency and errors, in this order.
 ///     vitals: evidence of the components' own resource telemetry.
@@ -35,7 +36,7 @@ use crate::handles;
 ///     GraphTooWideError: the exact sum would exceed `max_width`.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, none_prior, max_width, max_causes, set_candidates, centre))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, none_prior, max_width, max_causes, set_candidates, centre))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -43,6 +44,7 @@ pub(crate) fn prepare(
     footprint_log_prior: PyReadonlyArray1<'_, f64>,
     target: Option<usize>,
     alarm_family: Option<usize>,
+    alarm_in_vitals: bool,
     root_log_factor: PyReadonlyArray2<'_, f64>,
     root_log_prior: PyReadonlyArray1<'_, f64>,
     crash_log_ratio: PyReadonlyArray2<'_, f64>,
@@ -65,6 +67,7 @@ pub(crate) fn prepare(
         footprint_log_prior: footprint_log_prior.as_array().to_vec(),
         target,
         alarm_family,
+        alarm_in_vitals,
         root_log_factor: root_log_factor.as_array().iter().copied().collect(),
         root_log_prior: root_log_prior.as_array().to_vec(),
         crash_log_ratio: crash_log_ratio.as_array().iter().copied().collect(),
@@ -250,6 +253,64 @@ pub(crate) fn families_at_fault<'py>(
     Ok(Array3::from_shape_vec(shape, values)
         .expect("n x v x s values")
         .into_pyarray(py))
+}
+
+type Path<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray1<f64>>,
+);
+
+/// Whom a fault at a component has affected in a family, and which edges carried it, given theta and the footprint.
+///
+/// Args:
+///     theta: float64 [p].
+///     component: index of the root.
+///     family: 0 latency, 1 errors.
+///     footprint: index of the footprint.
+///
+/// Returns:
+///     int64 [m] components the root can reach, float64 [m] the probability that each is affected, int64 [e, 2] edges
+///     (from, to) among them and the root, float64 [e] the probability that each carried the fault.
+///
+/// Raises:
+///     InvalidEvidenceError: an index is out of range.
+#[pyfunction]
+pub(crate) fn path_probabilities<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+    component: usize,
+    family: usize,
+    footprint: usize,
+) -> PyResult<Path<'py>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let found = py.detach(|| {
+        with(handle, |l| {
+            let fits =
+                component < l.n_components() && family < N_FAMILIES && footprint < l.n_footprints();
+            fits.then(|| {
+                let place = (component, family, footprint);
+                l.path_probabilities(&theta, place, &mut Workspace::default())
+            })
+        })
+    })?;
+    let found = found.ok_or_else(|| invalid("no such component, family or footprint".into()))?;
+    let signed = |i: usize| i.cast_signed() as i64;
+    let nodes: Vec<i64> = found.nodes.into_iter().map(signed).collect();
+    let flat: Vec<i64> = found
+        .edges
+        .iter()
+        .flat_map(|&(a, b)| [signed(a), signed(b)])
+        .collect();
+    let edges = Array2::from_shape_vec((found.edges.len(), 2), flat).expect("e x 2 values");
+    Ok((
+        nodes.into_pyarray(py),
+        found.affected.into_pyarray(py),
+        edges.into_pyarray(py),
+        found.carried.into_pyarray(py),
+    ))
 }
 
 /// Name, length and transform (`log` or `logit`) of each parameter, in the order of theta.

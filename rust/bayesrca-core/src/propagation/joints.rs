@@ -64,11 +64,14 @@ impl Likelihood {
         }
         self.fill_sets(theta, log_some + highest, w);
         let none = w.joint.len();
+        let alone = &w.vitals.log.alone;
+        let most = alone.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         for k in 0..s {
+            let vital = (alone[k] - most).exp();
             w.by_footprint
-                .push(w.alarm[0][k] * w.alarm[1][k] * w.background[k]);
+                .push(w.alarm[0][k] * w.alarm[1][k] * vital * w.background[k]);
         }
-        self.close(none, self.none_prior.ln() + highest, w);
+        self.close(none, self.none_prior.ln() + highest + most, w);
     }
 
     /// Sum a hypothesis over its footprints.
@@ -162,6 +165,7 @@ impl Likelihood {
             w.footprint_weight[k] += r;
             w.alarm_alone[0][k] += r;
             w.alarm_alone[1][k] += r;
+            w.vitals.adjoint.alone[k] += r;
         }
     }
 

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::hypotheses::Modes;
 use super::range::log_sum_exp;
 use super::sets::Sets;
-use super::spread::{Spread, SpreadScratch};
+use super::spread::{PathProbabilities, Spread, SpreadScratch};
 use super::vitals::{VitalScratch, Vitals};
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
@@ -103,7 +103,10 @@ impl Likelihood {
                 .map(|i| x.get(i).map_or(1.0, |l| l.exp()))
                 .collect()
         };
-        let vitals = Vitals::new(&evidence.vitals, n, s, &edges);
+        let vitals = {
+            let alarm = evidence.target.filter(|_| evidence.alarm_in_vitals);
+            Vitals::new(&evidence.vitals, (n, s), &edges, alarm)
+        };
         let (prior_weight, joint_weight) = prior_weights(evidence, &families, &vitals);
         Ok(Self {
             n,
@@ -246,6 +249,21 @@ impl Likelihood {
     pub fn families_at_fault(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
         let theta = Natural::from_unconstrained(theta);
         self.vitals.families_at_fault(&theta, &mut w.vitals)
+    }
+
+    /// Whom a fault at `root` has affected in a family and which edges carried it, given theta and the footprint
+    /// (eq. 9 included).
+    pub fn path_probabilities(
+        &self,
+        theta: &[f64; N_PARAMETERS],
+        (root, family, footprint): (usize, usize, usize),
+        w: &mut Workspace,
+    ) -> PathProbabilities {
+        let theta = Natural::from_unconstrained(theta);
+        let x = &mut w.families[family];
+        let mut background = vec![0.0; self.s];
+        self.families[family].start(&theta, x, &mut background);
+        self.families[family].path_probabilities(&theta, root, footprint, x)
     }
 
     /// Fill the joints; return the composite log quiet density.

@@ -21,3 +21,4 @@ mod vitals;
 pub use likelihood::{Likelihood, Workspace};
 pub use plan::MAX_BLOCK;
 pub use sets::MAX_CAUSES;
+pub use spread::PathProbabilities;

@@ -16,6 +16,7 @@ use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
 
 mod path;
+pub use path::PathProbabilities;
 mod sums;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::propagation::plan::{Knot, Plan};
 
 /// Probabilities of one source in one footprint.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PathProbabilities {
+pub struct PathProbabilities {
     /// Components that the source's roots can reach, ascending, and the probability that each is affected.
     pub nodes: Vec<usize>,
     pub affected: Vec<f64>,

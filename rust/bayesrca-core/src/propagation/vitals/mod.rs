@@ -11,6 +11,7 @@ mod reach;
 use cells::{Cells, Ratios};
 use reach::{Directions, N_CLASSES, Reached, steps};
 
+use super::alarm::ALARM_TRUE;
 use crate::evidence::VitalEvidence;
 use crate::params::{EGRESS, LOAD_VITAL, N_VITALS, Natural};
 
@@ -46,6 +47,9 @@ pub(crate) struct Vitals {
     unreported: Vec<f64>,
     /// Whether any component reports load.
     load_known: bool,
+    /// The target, when its alarm is in its vitals, and whether each source has it among its roots or in reach.
+    alarm: Option<usize>,
+    alarm_met: Vec<bool>,
 }
 
 /// Scratch of one theta: logarithms `[source * s + footprint]` over the background, and their adjoints.
@@ -81,10 +85,14 @@ pub(crate) struct Logs {
     pub load_path: Vec<f64>,
     /// Everybody who waits for a slow callee, by source.
     pub egress: Vec<f64>,
+    /// An alarm that no fault explains, by footprint; part of `path` and `load_path` where it applies.
+    pub alone: Vec<f64>,
 }
 
 impl Logs {
-    fn reset(&mut self, roots: usize, sources: usize) {
+    fn reset(&mut self, footprints: usize, roots: usize, sources: usize) {
+        self.alone.clear();
+        self.alone.resize(footprints, 0.0);
         let by_root = [
             &mut self.disturbed,
             &mut self.resource,
@@ -103,8 +111,13 @@ impl Logs {
 }
 
 impl Vitals {
-    /// `edges`: those along which latency or errors travel.
-    pub fn new(e: &VitalEvidence, n: usize, s: usize, edges: &[(usize, usize)]) -> Self {
+    /// `edges`: those along which latency or errors travel; `alarm`: the target, when its alarm is in its vitals.
+    pub fn new(
+        e: &VitalEvidence,
+        (n, s): (usize, usize),
+        edges: &[(usize, usize)],
+        alarm: Option<usize>,
+    ) -> Self {
         let cells = Cells::new(e, s);
         let first: Vec<usize> = (0..=n)
             .map(|i| cells.list.partition_point(|c| c.component < i))
@@ -139,6 +152,8 @@ impl Vitals {
             classes: vec![0; n],
             at_fault,
             unreported,
+            alarm,
+            alarm_met: Vec::new(),
         };
         for root in 0..n {
             out.add_source(&[root]);
@@ -158,12 +173,15 @@ impl Vitals {
         for r in &reached {
             self.classes[r.component] |= 1 << r.class;
         }
+        let met = |t| roots.contains(&t) || reached.iter().any(|r| r.component == t);
+        self.alarm_met.push(self.alarm.is_none_or(met));
         self.reach.push(reached);
     }
 
     /// Forget the sources added since.
     pub fn drop_sets(&mut self) {
         self.reach.truncate(self.n);
+        self.alarm_met.truncate(self.n);
     }
 
     /// Evaluate everything; add the background's log ratio per footprint; return the composite log quiet density.
@@ -174,7 +192,7 @@ impl Vitals {
             v.clear();
             v.resize(n * s, 1.0);
         }
-        x.log.reset(n * s, self.reach.len() * s);
+        x.log.reset(s, n * s, self.reach.len() * s);
         let known = if self.cells.list.is_empty() { 0 } else { n * s };
         for (v, width) in [
             (&mut x.in_class, N_CLASSES),
@@ -205,6 +223,16 @@ impl Vitals {
     fn add_up(&self, x: &mut VitalScratch) {
         let s = self.s;
         for (source, reached) in self.reach.iter().enumerate() {
+            if !self.alarm_met[source] {
+                for k in 0..s {
+                    x.log.path[source * s + k] += x.log.alone[k];
+                }
+            }
+            if source < self.n && !self.meets_by_load(source) {
+                for k in 0..s {
+                    x.log.load_path[source * s + k] += x.log.alone[k];
+                }
+            }
             for r in reached {
                 let (up, down) = (r.class / 3, r.class % 3);
                 for k in 0..s {
@@ -217,6 +245,32 @@ impl Vitals {
                 }
             }
         }
+    }
+
+    /// Whether a load fault at a component has the alarm's target as its root or passes load to it.
+    fn meets_by_load(&self, root: usize) -> bool {
+        self.alarm.is_none_or(|t| {
+            t == root
+                || self.reach[root]
+                    .iter()
+                    .any(|r| r.component == t && r.class % 3 > 0)
+        })
+    }
+
+    /// Probability ratio of a component that is disturbed at rate `r`, over quiet; of the alarm's target given that it
+    /// is disturbed with probability `ALARM_TRUE` (eq. 9), and its derivative with respect to p and r.
+    fn mixed(&self, i: usize, r: f64, p: f64) -> (f64, f64, f64) {
+        let truth = if self.alarm == Some(i) {
+            ALARM_TRUE
+        } else {
+            0.0
+        };
+        let plain = 1.0 - r + r * p;
+        (
+            truth * p + (1.0 - truth) * plain,
+            truth + (1.0 - truth) * r,
+            (1.0 - truth) * (p - 1.0),
+        )
     }
 
     /// `prod_v c_v`, `sum_v pi_v r_v / c_v` and the latter of load alone, of a component.
@@ -264,11 +318,14 @@ impl Vitals {
         x.log.disturbed[at] = ((1.0 - AT_ROOT) + AT_ROOT * p / h).ln();
         for class in (1..N_CLASSES).filter(|c| self.classes[i] >> c & 1 == 1) {
             let r = Reach::new(theta, class).rate;
-            x.in_class[at * N_CLASSES + class] = ((1.0 - r + r * p) / h).ln();
+            x.in_class[at * N_CLASSES + class] = (self.mixed(i, r, p).0 / h).ln();
         }
         for down in 1..3 {
             let r = load_rate(a, down);
-            x.in_load_class[at * 3 + down] = ((1.0 - r + r * p) / h).ln();
+            x.in_load_class[at * 3 + down] = (self.mixed(i, r, p).0 / h).ln();
+        }
+        if self.alarm == Some(i) {
+            x.log.alone[k] = (self.mixed(i, a, p).0 / h).ln();
         }
         let Some(wait) = self.egress(&x.ratios, i, k) else {
             return h.ln();
@@ -331,7 +388,8 @@ impl Vitals {
 
     /// Make room for the adjoints the caller fills.
     pub fn reset_adjoints(&self, x: &mut VitalScratch) {
-        x.adjoint.reset(self.n * self.s, self.reach.len() * self.s);
+        x.adjoint
+            .reset(self.s, self.n * self.s, self.reach.len() * self.s);
     }
 
     /// Add the gradient: `by_footprint` is the adjoint of each footprint's background; those of the logs are in `x`.
@@ -352,7 +410,16 @@ impl Vitals {
             vec![0.0; known * 3],
             vec![0.0; known * 3],
         );
+        let mut alone = x.adjoint.alone.clone();
         for (source, reached) in self.reach.iter().enumerate() {
+            for (k, d) in alone.iter_mut().enumerate() {
+                if !self.alarm_met[source] {
+                    *d += x.adjoint.path[source * s + k];
+                }
+                if source < self.n && !self.meets_by_load(source) {
+                    *d += x.adjoint.load_path[source * s + k];
+                }
+            }
             for r in reached {
                 let (up, down) = (r.class / 3, r.class % 3);
                 for k in 0..s {
@@ -372,6 +439,7 @@ impl Vitals {
                 let at = i * s + k;
                 let classes = ByClass {
                     background: by_footprint[k],
+                    alone: if self.alarm == Some(i) { alone[k] } else { 0.0 },
                     path: &in_class[at * N_CLASSES..(at + 1) * N_CLASSES],
                     load: &in_load[at * 3..(at + 1) * 3],
                     waits: &waits[at * 3..(at + 1) * 3],
@@ -405,19 +473,23 @@ impl Vitals {
         for class in 1..N_CLASSES {
             if d.path[class] != 0.0 {
                 let reach = Reach::new(theta, class);
-                let f = 1.0 - reach.rate + reach.rate * p;
+                let (f, by_p, by_rate) = self.mixed(i, reach.rate, p);
                 d_log_h -= d.path[class];
-                d_p += d.path[class] * reach.rate / f;
-                reach.backward(d.path[class] * (p - 1.0) / f, gradient);
+                d_p += d.path[class] * by_p / f;
+                reach.backward(d.path[class] * by_rate / f, gradient);
             }
         }
         for down in 1..3 {
             let r = load_rate(a, down);
-            let f = 1.0 - r + r * p;
+            let (f, by_p, by_rate) = self.mixed(i, r, p);
             d_log_h -= d.load[down];
-            d_p += d.load[down] * r / f;
-            gradient.vital_rate += d.load[down] * (p - 1.0) / f * (1.0 - r) / (1.0 - a);
+            d_p += d.load[down] * by_p / f;
+            gradient.vital_rate += d.load[down] * by_rate / f * (1.0 - r) / (1.0 - a);
         }
+        let (f, by_p, by_rate) = self.mixed(i, a, p);
+        d_log_h -= d.alone;
+        d_p += d.alone * by_p / f;
+        gradient.vital_rate += d.alone * by_rate / f;
         gradient.vital_rate += d_log_h * (p - 1.0) / h;
         d_p += d_log_h * a / h;
         let (d_q, d_load) = (x.adjoint.resource[at] / q, x.adjoint.load[at] / load);
@@ -445,6 +517,7 @@ impl Vitals {
 /// Adjoints of a component's logarithms in one footprint.
 struct ByClass<'a> {
     background: f64,
+    alone: f64,
     path: &'a [f64],
     load: &'a [f64],
     waits: &'a [f64],
