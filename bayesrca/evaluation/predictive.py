@@ -204,7 +204,8 @@ class _Generator:
                     cell.prepare(self.spread.theta, f)
             self.spread.draw_family(cells, f, [x for x in faults if x.shows[f]])
             out[group] = np.concatenate([np.zeros(0), *(_values(c) for c in cells if c)])
-        out[GROUPS[-1]] = self.spread.draw_vitals(faults).z[self.vital_rows, 0]
+        vitals, _ = self.spread.draw_vitals(faults)
+        out[GROUPS[-1]] = vitals.z[self.vital_rows, 0]
         return out
 
     def _draw_faults(self, column: int, sets: Sequence[tuple[int, ...]]) -> list[Fault]:

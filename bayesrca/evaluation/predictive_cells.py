@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,8 @@ from scipy.special import expit, logit
 from bayesrca.evaluation.simulate_cells import Continuous, Count, Theta
 from bayesrca.evaluation.simulate_faults import LAWS as FAULT_LAWS
 from bayesrca.evaluation.simulate_faults import Fault, FaultSpread
-from bayesrca.evaluation.simulate_vitals import LAWS, Disturbance, SimulatedVitals
-from bayesrca.evidence import VITALS, Evidence, FamilyTable, VitalTable
+from bayesrca.evaluation.simulate_vitals import LAWS, SimulatedVitals
+from bayesrca.evidence import VITALS, Evidence, FamilyTable
 from bayesrca.evidence.counts import (
     EFFECT_LOG_MEDIAN,
     EFFECT_LOG_SD,
@@ -123,9 +122,8 @@ class GivenVitals(SimulatedVitals):
 
     def __init__(self, rng: np.random.Generator, evidence: Evidence) -> None:
         self.rng, self.n, self.correlation = rng, len(evidence.components), 0.0
-        self.table = evidence.vitals
         counts = np.zeros((self.n, len(VITALS)), dtype=np.int64)
-        np.add.at(counts, (self.table.component, self.table.family), 1)
+        np.add.at(counts, (evidence.vitals.component, evidence.vitals.family), 1)
         counts[evidence.states.component, VITALS.index(Family.STATE)] = 1
         self.series = [{v: int(c) for v, c in enumerate(row) if c} for row in counts]
         reported = counts.any(axis=0)
@@ -133,24 +131,6 @@ class GivenVitals(SimulatedVitals):
         self.at_fault = prior / max(prior.sum(), 1e-300)
         self.load = VITALS.index(Family.LOAD)
         self.load_known = bool(reported[self.load])
-
-    def draw(self, theta: Theta, disturbances: Mapping[int, Disturbance]) -> VitalTable:
-        """Draw every contrast, in the order of the evidence; states are not drawn.
-
-        Only ``z`` of the table is of this draw.
-        """
-        z: list[Floats] = [np.zeros(0)]
-        rng, usual = self.rng, theta["vital_rate"]
-        for i, series in enumerate(self.series):
-            by = disturbances.get(i, Disturbance())
-            family = self._family_at_fault(i) if by.resource else self.load if by.load else None
-            state = rng.random() < usual or rng.random() < by.rate or by.resource or by.load
-            waiting = rng.random() < usual or rng.random() < by.waits
-            for v, count in series.items():
-                shown = waiting if VITALS[v] is Family.EGRESS else self._is_shown(v, state)
-                if VITALS[v] is not Family.STATE:
-                    z.append(self._cell(theta, v, count, shown, v == family))
-        return replace(self.table, z=np.concatenate(z)[:, None])
 
 
 class GivenSpread(FaultSpread):
@@ -161,8 +141,11 @@ class GivenSpread(FaultSpread):
     ) -> None:
         reports = [_has_cell(table).tolist() for table in evidence.families]
         super().__init__(rng, topology, theta, GivenVitals(rng, evidence), reports)
-        self.target, self.alarm = evidence.target, evidence.alarm_family
+        self.target = evidence.target
+        # An alarm raised on a vital says nothing of the cells of a family.
+        self.alarm = None if evidence.alarm_in_vitals else evidence.alarm_family
         self.hears = (evidence.crash_log_ratio != 0.0).any(axis=1)
+        self.log_prior, self.unconnected = evidence.root_log_prior, evidence.unconnected
 
     def draw_single(self, root: int, kind: str) -> list[Fault]:
         """A fault of this kind; where it shows from the prior given it (eq. 2)."""

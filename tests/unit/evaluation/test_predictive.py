@@ -99,7 +99,7 @@ class TestCells:
         vitals.at_fault = np.ones(len(vitals.at_fault)) / len(vitals.at_fault)
         at = int(table.component[-1])
         for _ in range(30):
-            drawn = vitals.draw(theta, {at: Disturbance(resource=True)}).z[:, 0]
+            drawn = vitals.draw(theta, {at: Disturbance(resource=True)})[0].z[:, 0]
             assert len(drawn) == len(table.component)
             order = np.argsort(np.abs(drawn))
             if np.abs(drawn[order[-1]]) > 1e2 * np.abs(drawn[order[-2]]):
