@@ -150,7 +150,7 @@ _ARRAYS = (
 
 def _tabulate(cells: Sequence[Continuous | Count | None], edges: NDArray[np.int64]) -> FamilyTable:
     n = len(cells)
-    arrays = {name: np.full((n, 1), np.nan) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: np.full((n, 1), np.nan) for name in _ARRAYS}
     for i, cell in enumerate(cells):
         if cell is not None:
             for name, value in cell.row().items():

@@ -145,6 +145,7 @@ class _Table:
         self.signal = [""] * n
         self.measure = [""] * n
         self.units: set[str] = set()
+        self.counts: dict[int, CountLaws] = {}
 
     def fill(self, one: Callable[[_Table, int, str], None]) -> FamilyTable:
         for i, name in enumerate(self.incident.topology.names):
@@ -160,6 +161,7 @@ class _Table:
             signal=tuple(self.signal),
             measure=tuple(self.measure),
             unit=unit,
+            counts=self.counts,
             **self.arrays,
         )
 
@@ -268,6 +270,7 @@ def _fill_errors(table: _Table, i: int, name: str) -> None:
 def _add_counts(table: _Table, i: int, signal: Signal, laws: CountLaws, samples: Floats) -> None:
     table.signal[i] = signal.name
     table.measure[i] = SHARES
+    table.counts[i] = laws
     table.arrays["log_quiet"][i] = laws.log_quiet
     table.arrays["log_wide"][i] = laws.log_wide
     table.arrays["log_affected"][i] = laws.log_affected

@@ -43,6 +43,7 @@ class CountLaws:
         failed: failed requests in the footprint.
         requests: requests in the footprint.
         reference: share that fails when quiet, in (0, 1).
+        usual: [3, j, s] weights and Beta parameters a, b of the usual quiet law's mixture.
     """
 
     log_quiet: Floats
@@ -51,6 +52,7 @@ class CountLaws:
     failed: Floats
     requests: Floats
     reference: Floats
+    usual: Floats
 
 
 def compute_count_laws(
@@ -94,6 +96,7 @@ def compute_count_laws(
         failed=k1 + none,
         requests=n1 + none,
         reference=share,
+        usual=np.stack(np.broadcast_arrays(np.exp(log_w), a + k0, b + n0 - k0)),
     )
 
 

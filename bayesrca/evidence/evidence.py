@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
+from bayesrca.evidence.counts import CountLaws
 from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.seasonal import SeasonShare
 from bayesrca.evidence.states import StateTable
@@ -48,6 +49,7 @@ class FamilyTable:
         signal: per component the name of the series read, empty where there is none.
         measure: per component what its contrast is (`OwnEvidence.measure`), empty where none is.
         unit: unit of ``excess``.
+        counts: laws of the count cells, by component.
         samples: [n, s] samples in the footprint of the series read; None where none were read.
     """
 
@@ -68,6 +70,7 @@ class FamilyTable:
     signal: tuple[str, ...]
     measure: tuple[str, ...]
     unit: str
+    counts: Mapping[int, CountLaws] = field(default_factory=dict)
     samples: Floats | None = None
 
     @property

@@ -28,7 +28,7 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
         components: [n] whose telemetry to leave out.
     """
     first, second = (_blank_table(table, components) for table in evidence.families)
-    vitals = evidence.vitals
+    vitals, states = evidence.vitals, evidence.states
     gone = components[vitals.component]
     return replace(
         evidence,
@@ -38,8 +38,11 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
             z=_blank(vitals.z, gone),
             contrast=_blank(vitals.contrast, gone),
             scale=_blank(vitals.scale, gone),
-            log_fault=_blank(vitals.log_fault, gone),
-            log_disturbed=_blank(vitals.log_disturbed, gone),
+        ),
+        states=replace(
+            states,
+            log_fault=_blank(states.log_fault, components[states.component]),
+            log_disturbed=_blank(states.log_disturbed, components[states.component]),
         ),
         root_log_factor=np.where(components[:, None], 0.0, evidence.root_log_factor),
         crash_log_ratio=np.where(components[:, None], 0.0, evidence.crash_log_ratio),
@@ -60,8 +63,9 @@ def has_telemetry(evidence: Evidence) -> NDArray[np.bool_]:
     for table in evidence.families:
         seen[table.series_component[~np.isnan(table.z).all(axis=1)]] = True
         seen |= ~np.isnan(table.log_quiet).all(axis=1)
-    for values in (vitals.z, vitals.log_fault):
-        seen[vitals.component[~np.isnan(values).all(axis=1)]] = True
+    seen[vitals.component[~np.isnan(vitals.z).all(axis=1)]] = True
+    states = evidence.states
+    seen[states.component[~np.isnan(states.log_fault).all(axis=1)]] = True
     return seen
 
 

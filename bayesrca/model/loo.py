@@ -66,7 +66,7 @@ def _reason(evidence: Evidence, i: int) -> str:
         (np.bincount(vitals.family[own]).max(initial=0) > 1, _SEVERAL),
         (bool((evidence.root_log_factor[i] != 0.0).any()), _SILENT),
         (bool((evidence.crash_log_ratio[i] != 0.0).any()), _SILENT),
-        (bool((~np.isnan(vitals.log_fault[own])).any()), _STATES),
+        (bool((evidence.states.component == i).any()), _STATES),
     ]
     for table in evidence.families:
         rows = table.series_component == i

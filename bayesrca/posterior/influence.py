@@ -32,8 +32,8 @@ class LeftOut:
 
     Attributes:
         component: whose telemetry is left out.
-        distance: total variation distance from the answer, in [0, 1]: the probability that moves.
-        probabilities: [n + 1] p(component is the cause) without it, "none of these" last.
+        change: largest change of a probability, in [0, 1].
+        probabilities: [n + 1] p(component is a cause) without it, "none of these" last.
         mcse: [n + 1] their Monte Carlo standard errors.
         pareto_k: Pareto shape of the weights behind them; of a new screen where ``refitted``.
         refitted: whether reweighting the draws failed (k-hat above .7), so that the screen ran
@@ -41,7 +41,7 @@ class LeftOut:
     """
 
     component: str
-    distance: float
+    change: float
     probabilities: Floats
     mcse: Floats
     pareto_k: float
@@ -55,7 +55,7 @@ class Influence:
     Attributes:
         components: names of the n components.
         base: [n + 1] the answer, "none of these" last.
-        left_out: one entry for each component asked for that reports anything, by falling distance.
+        left_out: one entry for each component asked for that reports anything, by falling change.
     """
 
     components: tuple[str, ...]
@@ -117,7 +117,7 @@ def estimate_influence(
     return Influence(
         components=evidence.components,
         base=root.values,
-        left_out=tuple(sorted(rows, key=lambda row: -row.distance)),
+        left_out=tuple(sorted(rows, key=lambda row: -row.change)),
     )
 
 
@@ -157,7 +157,7 @@ def _left_out(
         without = compute_root_probabilities(draws, settings.interval_mass, likelihood.sets)
     return LeftOut(
         component=evidence.components[i],
-        distance=0.5 * float(np.abs(without.values - root.values).sum()),
+        change=float(np.abs(without.values - root.values).max()),
         probabilities=without.values,
         mcse=without.mcse,
         pareto_k=float(draws.pareto_k if draws.pareto_k is not None else np.inf),

@@ -71,7 +71,7 @@ class ScaledAnswer:
         part: ``prior`` or ``likelihood``: which of the two was raised.
         alpha: to which power; above 1 is narrower. A prior's standard deviations on the
             unconstrained scale are divided by sqrt(alpha).
-        probabilities: [n + 1] p(component is the cause), "none of these" last.
+        probabilities: [n + 1] p(component is a cause), "none of these" last.
         shift_mcse: [n + 1] Monte Carlo standard error of their differences from the answer's own.
         pareto_k: Pareto shape of the weights behind it; believe it below 0.7.
     """

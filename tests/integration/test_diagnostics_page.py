@@ -46,7 +46,7 @@ def test_every_snippet_runs_in_order(
     else:
         import_module("matplotlib").use("agg")
     names: dict[str, Any] = {}
-    assert len(SNIPPETS) == 6
+    assert len(SNIPPETS) == 7
     for code in SNIPPETS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # plotting libraries' own
@@ -56,6 +56,7 @@ def test_every_snippet_runs_in_order(
     assert "p_cause[PetSearch_AWS::ECS::Fargate]" in printed
     assert "screen 0." in printed
     assert "Without the telemetry of PetSearch_AWS::ECS::Fargate, " in printed
+    assert "latency largest" in printed
     assert "largest change under another prior: 0.0" in printed
     (where,) = re.findall(r'`(tree\["posterior"\].*diverging.*?)`', PAGE)
     assert set(eval(where, names).data_vars) == set(PRIORS)

@@ -57,6 +57,7 @@ def make_evidence(
         vitals=VitalTable.empty(s) if vitals is None else vitals,
         states=StateTable.empty(s),
         root_log_factor=np.zeros((n, s)) if root_log_factor is None else root_log_factor,
+        demand=np.zeros((0, 2), dtype=np.int64),
         crash_log_ratio=np.zeros((n, s)),
         root_log_prior=np.zeros(n),
         unconnected=np.zeros(n, dtype=bool),

@@ -14,7 +14,7 @@ from bayesrca.config import Settings
 from bayesrca.errors import NotSupportedError
 from bayesrca.evaluation.simulate import simulate_evidence
 from bayesrca.evaluation.simulate_cells import Continuous
-from bayesrca.evidence import Evidence, VitalTable
+from bayesrca.evidence import Evidence, StateTable, VitalTable
 from bayesrca.evidence.left_out import has_telemetry, without_components
 from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model import loo
@@ -156,6 +156,8 @@ def test_it_is_the_ratio_of_marginal_likelihoods(
 
 def test_simulated_incidents_have_lawful_components() -> None:
     evidence, _ = simulate_evidence(seed=5, components=12)
+    assert len(find_unlawful(evidence)) == has_telemetry(evidence).sum()  # silence, states
+    evidence = replace(evidence, crash_log_ratio=np.zeros((12, 1)), states=StateTable.empty(1))
     unlawful = find_unlawful(evidence)
     lawful = set(np.flatnonzero(has_telemetry(evidence)).tolist()) - set(unlawful)
     assert lawful

@@ -15,11 +15,13 @@ use crate::propagation::plan::{Knot, OpenKnot, Plan};
 /// Probabilities of one source in one footprint.
 #[derive(Debug, Clone, Default)]
 pub struct PathProbabilities {
-    /// Components that the source's roots can reach, ascending, and the probability that each is affected.
+    /// Components that the source's roots can reach, ascending.
     pub nodes: Vec<usize>,
+    /// Probability that each of them is affected.
     pub affected: Vec<f64>,
-    /// Edges among them and the roots, and the probability that the first end is affected or a root and the edge live.
+    /// Edges among them and the roots: one carries the fault when its first end is affected or a root, and it is live.
     pub edges: Vec<(usize, usize)>,
+    /// Probability that each of them carried the fault.
     pub carried: Vec<f64>,
 }
 
