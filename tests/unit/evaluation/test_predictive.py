@@ -225,6 +225,7 @@ def simulated(seed: int) -> Analysis:
     )
 
 
+@pytest.mark.slow
 def test_prior_predictive_p_values_are_uniform_and_posterior_ones_conservative() -> None:
     """Evidence drawn from the model itself: ranks among its prior replicates are uniform."""
     p: dict[tuple[str, str, str], list[float]] = {}
