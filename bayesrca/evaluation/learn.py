@@ -14,6 +14,7 @@ from bayesrca.config import Settings
 from bayesrca.errors import InvalidSettingsError, NoEvidenceError
 from bayesrca.evaluation.cases import DataSet
 from bayesrca.evaluation.learn_fit import (
+    LARGEST_STEP,
     Fleet,
     HyperPrior,
     Slopes,
@@ -200,11 +201,15 @@ class _Learning:
         fleet = Fleet.unlearned(HyperPrior.split(mean, sd))
         steps: list[float] = []
         fine = done = False
+        longest, before = LARGEST_STEP, fleet.x
         while not done:
             points = POINTS if fine else self.settings.screen_points
             at = fleet
             slopes = self._slopes(at, points, f"round {len(steps) + 1}")
-            fleet, step = climb(at, slopes, self._shares())
+            fleet, step = climb(at, slopes, self._shares(), longest)
+            if (fleet.x - at.x) @ (at.x - before) < 0.0:
+                longest *= 0.5  # it went too far: the next one is to go half as far at most
+            before = at.x
             steps.append(step)
             done = fine and (step < SMALL_STEP or len(steps) >= MOST_ROUNDS)
             fine = fine or step < NEAR or len(steps) >= MOST_ROUNDS - 2

@@ -22,7 +22,7 @@ one."""
 LOG_SIGMA_SD = 0.5
 """Standard deviation of log sigma's prior."""
 LARGEST_STEP = 1.0
-"""Most that one step may move a coordinate, in standard deviations of its prior."""
+"""Most that the first step may move a coordinate, in standard deviations of its prior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,12 @@ def compute_slopes(fleet: Fleet, thetas: Floats, weights: Floats) -> Slopes:
     return Slopes(gradient, hessian)
 
 
-def climb(fleet: Fleet, slopes: Sequence[Slopes], shares: Sequence[float]) -> tuple[Fleet, float]:
+def climb(
+    fleet: Fleet,
+    slopes: Sequence[Slopes],
+    shares: Sequence[float],
+    longest: float = LARGEST_STEP,
+) -> tuple[Fleet, float]:
     """One Newton step of the log posterior of (mu, log sigma), and its covariance there.
 
     Where draws say that the likelihood curves upwards, which they may by chance or because a
@@ -141,9 +146,10 @@ def climb(fleet: Fleet, slopes: Sequence[Slopes], shares: Sequence[float]) -> tu
         fleet: where the derivatives were taken.
         slopes: one for each incident.
         shares: what each counts.
+        longest: most that the step may move a coordinate, in prior standard deviations.
 
     Returns:
-        The fleet after the step, and the step's largest coordinate in prior standard deviations.
+        The fleet after the step, and the largest coordinate of the step that was wanted.
     """
     prior = fleet.prior
     scale = np.concatenate([prior.tau / fleet.sigma, np.full(len(prior.tau), LOG_SIGMA_SD)])
@@ -156,5 +162,5 @@ def climb(fleet: Fleet, slopes: Sequence[Slopes], shares: Sequence[float]) -> tu
     covariance = (vectors / (1.0 + np.maximum(values, 0.0))) @ vectors.T
     step = covariance @ gradient
     largest = float(np.abs(step).max())
-    step *= min(1.0, LARGEST_STEP / max(largest, LARGEST_STEP))
+    step *= longest / max(largest, longest)
     return Fleet(prior, fleet.x + step, covariance), largest
