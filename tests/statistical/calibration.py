@@ -131,7 +131,8 @@ def uniformity(ranks: NDArray[np.int64], simulations: int = 30_000) -> Floats:
     null = np.sort(smallest(np.random.default_rng(0).multinomial(n, uniform, size=simulations)))
     found = smallest(np.stack([np.bincount(c, minlength=N_DRAWS + 1) for c in ranks.T]))
     # Equal up to rounding counts as reached.
-    return (np.searchsorted(null, found * (1 + 1e-9), side="right") + 1.0) / (simulations + 1.0)
+    reached = np.searchsorted(null, found * (1 + 1e-9), side="right")
+    return np.asarray((reached + 1.0) / (simulations + 1.0), dtype=np.float64)
 
 
 def reliability(replicates: Replicates, n_sets: int = 4000) -> tuple[Floats, Floats]:
