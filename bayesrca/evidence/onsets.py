@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family, Signal, Statistic
 
@@ -69,6 +70,7 @@ def find_onsets(
     frame: Frame,
     tables: tuple[FamilyTable, ...],
     vitals: VitalTable,
+    states: StateTable,
 ) -> OnsetTable:
     """Place the onset of every component whose telemetry changed in the window.
 
@@ -82,16 +84,16 @@ def find_onsets(
         frame: the incident's time.
         tables: what its latency and errors say.
         vitals: what its other series say.
+        states: what its states say, and when their rarest value was first seen.
     """
     named = {(s.component, s.name): s for s in signals}
     found: dict[int, tuple[Floats, str]] = {}
-    index = {name: i for i, name in enumerate(names)}
-    for signal in signals:
-        if signal.family is Family.STATE and signal.component is not None:
-            i = index[signal.component]
-            place = _first_new_value(frame, signal)
-            if place is not None and (i not in found or place[0] < found[i][0][0]):
-                found[i] = (place, signal.name)
+    for i, name, time in zip(states.component, states.signal, states.onset, strict=True):
+        signal = named.get((names[i], name))
+        if signal is not None and np.isfinite(time):
+            place = _first_seen(signal, float(time))
+            if i not in found or place[0] < found[i][0][0]:
+                found[int(i)] = (place, name)
     for i, signal in _strongest(names, named, frame, tables, vitals):
         place = place_onset(frame, signal)
         if place is not None:
@@ -254,20 +256,10 @@ def _summary(edges: Floats, weight: Floats) -> Floats:
     return np.append(np.interp(at, cumulative, edges), np.sqrt(spread))
 
 
-def _first_new_value(frame: Frame, signal: Signal) -> Floats | None:
-    """First time in the window at which a discrete series shows what its baseline never did."""
-    good = ~np.isnan(signal.values)
-    time, values = signal.timestamps[good], signal.values[good]
-    normal = frame.baseline_mask(signal)[good]
-    inside = frame.window.contains(time)
-    before = np.flatnonzero(normal if frame.baseline is not None else inside)
-    if before.size == 0:
-        return None
-    usual = values[normal] if frame.baseline is not None else values[before[:1]]
-    new = np.flatnonzero(inside & ~np.isin(values, usual))
-    if new.size == 0:
-        return None
-    at = int(new[0])
-    step = float(np.median(np.diff(time))) if len(time) > 1 else 1.0
-    previous = float(time[at - 1]) if at and inside[at - 1] else float(time[at]) - step
-    return _summary(np.array([previous, float(time[at])]), np.ones(1))
+def _first_seen(signal: Signal, time: float) -> Floats:
+    """Onset of a discrete change that was first seen at a time: since the sample before it."""
+    times = signal.timestamps[~np.isnan(signal.values)]
+    at = int(np.searchsorted(times, time))
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    previous = max(float(times[at - 1]), time - step) if at else time - step
+    return _summary(np.array([previous, time]), np.ones(1))

@@ -286,7 +286,9 @@ def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]
         log_disturbed=joined("log_disturbed", unfixed, states.log_disturbed),
         demand=np.ascontiguousarray(evidence.demand, dtype=np.int64).reshape(-1, 2),
         onset=_floats(np.array([] if onsets is None else onsets.time), "onsets.time"),
-        onset_error=_floats(np.array([] if onsets is None else onsets.error), "onsets.error"),
+        onset_error=_floats(
+            np.array([] if onsets is None else onsets.upper - onsets.lower), "onsets.upper"
+        ),
         window=float(np.ptp(evidence.footprints)),
     )
     return vitals, row[: len(table.component)]
