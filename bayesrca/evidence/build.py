@@ -113,7 +113,12 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         reference=frame.reference,
         seasons=seasonal.shares,
         onsets=find_onsets(
-            incident.topology.names, seasonal.of(incident.signals), frame, tables, vitals, states
+            incident.topology.names,
+            seasonal.of(incident.signals),
+            frame,
+            tables=tables,
+            vitals=vitals,
+            states=states,
         ),
     )
 

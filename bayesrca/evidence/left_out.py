@@ -28,7 +28,7 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
         components: [n] whose telemetry to leave out.
     """
     first, second = (_blank_table(table, components) for table in evidence.families)
-    vitals, states = evidence.vitals, evidence.states
+    vitals, states, onsets = evidence.vitals, evidence.states, evidence.onsets
     gone = components[vitals.component]
     return replace(
         evidence,
@@ -47,6 +47,7 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
         root_log_factor=np.where(components[:, None], 0.0, evidence.root_log_factor),
         crash_log_ratio=np.where(components[:, None], 0.0, evidence.crash_log_ratio),
         request_rate=_blank(evidence.request_rate, components),
+        onsets=None if onsets is None else onsets.without(components),
     )
 
 

@@ -57,6 +57,18 @@ class OnsetTable:
         none = np.full(n, np.nan)
         return cls(time=none, lower=none, upper=none, error=none, signal=("",) * n)
 
+    def without(self, components: NDArray[np.bool_]) -> OnsetTable:
+        """Return the table in which the given components, bool [n], have no onset."""
+        return OnsetTable(
+            time=np.where(components, np.nan, self.time),
+            lower=np.where(components, np.nan, self.lower),
+            upper=np.where(components, np.nan, self.upper),
+            error=np.where(components, np.nan, self.error),
+            signal=tuple(
+                "" if gone else s for gone, s in zip(components, self.signal, strict=True)
+            ),
+        )
+
     @property
     def order(self) -> NDArray[np.int64]:
         """Components that have an onset, the earliest first."""
@@ -68,6 +80,7 @@ def find_onsets(
     names: tuple[str, ...],
     signals: Sequence[Signal],
     frame: Frame,
+    *,
     tables: tuple[FamilyTable, ...],
     vitals: VitalTable,
     states: StateTable,
