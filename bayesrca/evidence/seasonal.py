@@ -196,6 +196,9 @@ def _peak_excess(time: Floats, values: Floats, *, near: bool) -> Floats:
     step = (time[-1] - time[0]) / (n - 1)
     x = np.arange(n) - (n - 1) / 2
     seen = ~np.isnan(values)
+    # Shares have no unit; at most 1 in size, no value's square overflows.
+    largest = np.where(seen, np.abs(values), 0.0).max(axis=1, keepdims=True)
+    values = values / np.where(largest > 0, largest, 1.0)
     mean = np.nansum(values, axis=1, keepdims=True) / np.maximum(seen.sum(axis=1)[:, None], 1)
     y = np.where(seen, values - mean, 0.0)
     y -= (y @ x / (x @ x))[:, None] * x
