@@ -61,11 +61,15 @@ def test_a_target_nothing_reaches_is_taken_to_be_slow() -> None:
     assert any("does not connect the target 'iso'" in n for n in evidence.notes)
 
 
-def test_an_alarm_outside_latency_and_errors_is_placed_where_the_target_moved() -> None:
+def test_an_alarm_on_a_vital_is_placed_where_the_target_moved() -> None:
     evidence = reduce(
         latency("gw", noisy(1, 2)),
         series("gw", 1.0, Family.CPU, Statistic.VALUE, name="busy"),
         alarm="busy",
     )
     assert (evidence.target, evidence.alarm_family) == (0, 0)
-    assert any("is in cpu, where no alarm can be placed yet" in n for n in evidence.notes)
+    assert evidence.alarm_in_vitals
+    assert any(
+        "is in cpu: the fault was taken to have reached the target in latency" in n
+        for n in evidence.notes
+    )

@@ -29,6 +29,7 @@ def counts(k: int, n: int = 100, p: float = 0.02) -> CountLaws:
         failed=np.array([float(k)]),
         requests=np.array([float(n)]),
         reference=np.array([p]),
+        usual=np.array([[[1.0]], [[p]], [[1.0 - p]]]),
     )
 
 

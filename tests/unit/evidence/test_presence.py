@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bayesrca.evidence import build_evidence
+from bayesrca.evidence.presence import LEAST_SILENCE
 from bayesrca.incident import Incident, Signal
 from tests.unit.evidence.kit import (
     INSIDE,
@@ -36,7 +37,7 @@ def test_silence_while_others_report(how: str) -> None:
     quiet = np.where(INSIDE, np.nan if how == "no sample" else 0.0, 9.0)
     case = (STEADY, requests("back", quiet))
     n = N_NORMAL - lengths(incident(*case)) + 1  # stretches of the baseline, none of them silent
-    p = 0.5 / (n + 1)
+    p = np.maximum(0.5 / (n + 1), LEAST_SILENCE)
     found = ratios(*case)
     assert found[BACK] == pytest.approx((0.9 + 0.1 * p) / p)
     assert found[FRONT] == pytest.approx(0.1)

@@ -85,12 +85,12 @@ def test_plain_form(name: str, plain: str) -> None:
         ("pod_restart_total", "availability", "count", ""),
         ("job_status", "state", "value", ""),
         # What must not be taken for something of the component's own
-        ("ClientLatencyP95(s)", "generic", "quantile", "s"),
+        ("ClientLatencyP95(s)", "egress", "quantile", "s"),
         ("upstream_call_error_ratio", "generic", "value", "1"),
         ("rpc_client_error_rate", "generic", "rate", ""),
-        ("p50_to_payments", "generic", "quantile", ""),
-        ("egress_latency", "generic", "value", ""),
-        ("NodeCpuUsageRate(%)", "generic", "value", "%"),
+        ("p50_to_payments", "egress", "quantile", ""),
+        ("egress_latency", "egress", "value", ""),
+        ("NodeCpuUsageRate(%)", "host", "value", "%"),
         ("memory_limit_mb", "generic", "value", "MB"),
         ("request_queue_depth", "generic", "value", ""),
         ("db_pool_max_conns", "generic", "value", ""),
@@ -109,7 +109,7 @@ def test_default_table(name: str, family: str, statistic: str, unit: str | None)
 
 def test_a_hosts_own_numbers_are_its_own() -> None:
     name = "node_cpu_utilization_ratio"
-    assert DEFAULTS.classify(name, ComponentKind.SERVICE).family is Family.GENERIC
+    assert DEFAULTS.classify(name, ComponentKind.SERVICE).family is Family.HOST
     assert DEFAULTS.classify(name, ComponentKind.HOST).family is Family.CPU
 
 
