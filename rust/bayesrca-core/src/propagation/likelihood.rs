@@ -391,8 +391,7 @@ fn prior_weights(
         let entry = if vitals.has_callers(i) { CALLED } else { 1.0 };
         for kind in 0..N_KINDS {
             let seen = match kind {
-                RESOURCE => true,
-                LOAD => true,
+                RESOURCE | LOAD => true,
                 LINK => families[LATENCY].reaches_anybody(i),
                 CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)),
                 f => families[f].cells.reports(i),

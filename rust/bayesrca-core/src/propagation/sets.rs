@@ -349,14 +349,13 @@ impl Likelihood {
                 }
             }
             for (j, &i) in set.iter().enumerate() {
-                self.member_backward(theta, i * s + k, &terms.members[j], &d_mode[j], w, gradient);
+                Self::member_backward(theta, i * s + k, &terms.members[j], &d_mode[j], w, gradient);
             }
         }
     }
 
     /// Adjoints of one root's weights, given those of its ways of showing.
     fn member_backward(
-        &self,
         theta: &Natural,
         at: usize,
         member: &Member,

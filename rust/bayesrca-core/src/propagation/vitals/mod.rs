@@ -132,7 +132,9 @@ impl Vitals {
         }
         let total: f64 = at_fault.iter().sum();
         if total > 0.0 {
-            at_fault.iter_mut().for_each(|p| *p /= total);
+            for p in &mut at_fault {
+                *p /= total;
+            }
         }
         let unreported = (0..n)
             .map(|i| {

@@ -1,6 +1,6 @@
 //! How likely a component is disturbed, by the way from the fault to it.
 
-use super::reach::steps;
+use super::reach::{exponent, steps};
 use crate::params::Natural;
 
 /// Probability that a load fault shows one step further down.
@@ -10,12 +10,12 @@ const WAITS: f64 = 0.7;
 
 /// Probability that a component `down` steps below a load fault is disturbed.
 pub(super) fn load_rate(a: f64, down: usize) -> f64 {
-    1.0 - (1.0 - a) * (1.0 - LOAD_PASSED.powi(down as i32))
+    1.0 - (1.0 - a) * (1.0 - LOAD_PASSED.powi(exponent(down)))
 }
 
 /// Probability that a component `up` steps above a slow one waits for it.
 pub(super) fn wait_rate(a: f64, up: usize) -> f64 {
-    1.0 - (1.0 - a) * (1.0 - WAITS.powi(up as i32))
+    1.0 - (1.0 - a) * (1.0 - WAITS.powi(exponent(up)))
 }
 
 /// Probability that a component of a class is disturbed by the fault or for no traceable reason.

@@ -50,7 +50,12 @@ impl Onsets {
 
 /// Steps of a class, `(up, down)`.
 pub(super) fn steps(class: usize) -> (i32, i32) {
-    ((class / 3) as i32, (class % 3) as i32)
+    (exponent(class / 3), exponent(class % 3))
+}
+
+/// A number of steps as the exponent of a probability to pass each.
+pub(super) fn exponent(steps: usize) -> i32 {
+    i32::try_from(steps).unwrap_or(i32::MAX)
 }
 
 /// The two directions in which a disturbance travels.
