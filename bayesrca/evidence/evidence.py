@@ -89,8 +89,8 @@ class Evidence:
         footprint_log_prior: [s] log prior of each, uniform over onset and length.
         target: index of the component that raised the alarm, or None.
         alarm_family: index into `FAMILIES` of the alarm, None exactly when the target is.
-        alarm_in_vitals: whether the alarm was raised on a vital or a state of the target; the family
-            is then that in which the fault would have reached it.
+        alarm_in_vitals: whether the alarm was raised on a vital or a state of the target; the
+            family is then that in which the fault would have reached it.
         families: one table per entry of `FAMILIES`.
         vitals: contrasts of load, saturation and generic series; it may hold none.
         states: novelty of states and of readings outside their range; it may hold none.

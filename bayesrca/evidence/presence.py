@@ -31,7 +31,8 @@ def compute_crash_ratio(
     footprint in sample times of the whole system, with half a count each way, and at least
     `LEAST_SILENCE`; without any it is 1/2. A baseline recorded at another time may know a busier
     system: p is then at least the share of silent times of the window outside the footprint, with
-    half a count each way. Of a component without a sample in the window and the baseline nothing is known: 0.
+    half a count each way. Of a component without a sample in the window and the baseline nothing is
+    known: 0.
 
     Args:
         incident: whose series.

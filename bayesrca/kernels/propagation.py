@@ -40,7 +40,7 @@ _ARRAYS = (
 
 _STATE = VITALS.index(Family.STATE)
 _UNCONNECTED = float(np.log(0.05))
-"""Log prior weight of a root that the graph does not join with the target, though it joins others."""
+"""Log prior weight of a root that the graph does not join with the target, as it does others."""
 _MAX_BLOCK = 8
 """The core's limit of components in one knot of cycles (``MAX_BLOCK`` in plan.rs)."""
 

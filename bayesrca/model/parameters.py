@@ -60,7 +60,9 @@ PRIORS: dict[str, Prior] = {
     "vital_index": Prior((2.5,), 0.4, "tail index of the quiet law of vitals"),
     "vital_effect_size": Prior((4.0,), 0.6, "median effect on disturbed vitals, in their scale"),
     "vital_rate": Prior((0.1,), 1.0, "rate of vitals disturbed for no traceable reason"),
-    "unrelated_delay": Prior((0.2,), 0.7, "probability that what a fault disturbs begins at any time"),
+    "unrelated_delay": Prior(
+        (0.2,), 0.7, "probability that what a fault disturbs begins at any time"
+    ),
 }
 """Prior of every parameter, in the order of theta."""
 

@@ -36,7 +36,7 @@ def chain(requests: tuple[float, ...] = (50.0, 200.0, 100.0)) -> Incident:
     rng = np.random.default_rng(0)
     signals = []
     for name, n in zip(names, requests, strict=True):
-        latency = 0.1 * np.exp(0.02 * rng.standard_normal(120))
+        latency = np.asarray(0.1 * np.exp(0.02 * rng.standard_normal(120)))
         kinds = (
             ("requests", Family.LOAD, Statistic.COUNT, "", np.full(120, n)),
             ("latency", Family.LATENCY, Statistic.MEAN, "s", latency),
@@ -178,6 +178,7 @@ def test_another_day_lies_further_off_than_the_normal_period_is_long(system: Inc
     moved = move_to_another_day(quiet, np.random.default_rng(0))
     assert quiet.baseline is not None
     assert moved.baseline is not None
+    assert quiet.window is not None
     assert moved.window is not None
     assert moved.window.start - moved.baseline.end > moved.baseline.duration
     assert moved.baseline.duration == quiet.baseline.duration
