@@ -23,6 +23,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "screen_scrambles": (4, 1024),
     "screen_points": (8, 1 << 16),
     "cores": (1, 1024),
+    "max_causes": (1, 3),
+    "set_candidates": (2, 24),
     "max_bins": (2, 12),
     "max_width": (1, 20),
 }

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bayesrca import analysis
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.errors import CancelledError
 from bayesrca.kernels.propagation import PreparedLikelihood
+from bayesrca.model import prepare
 from tests.unit.posterior.synthetic import make_shop
 from tests.unit.test_analysis import SCREEN, check_sane, example, screen, without_timings
 
@@ -77,7 +77,7 @@ class TestStopping:
             time.sleep(0.6)
             return whole(*args, **options)
 
-        monkeypatch.setattr(analysis, "PreparedLikelihood", slow)
+        monkeypatch.setattr(prepare, "PreparedLikelihood", slow)
         steps: list[str] = []
         settings = dataclasses.replace(SCREEN, deadline=0.5)
         with pytest.raises(CancelledError, match="deadline"):
