@@ -199,11 +199,14 @@ class VitalEvidence:
         log_fault: float64 [m, s], log density ratio "at fault" to quiet of states, NaN elsewhere.
         log_disturbed: float64 [m, s], the same for "disturbed".
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
+        onset: float64 [n], when each component began to change, in seconds, NaN where that is not known.
+        onset_error: float64 [n], standard deviation of each onset in seconds.
+        window: length of the incident window in seconds.
 
     Raises:
         InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
     """
-    def __new__(cls, /, *, component: Incomplete, family: Incomplete, z: Incomplete, log_fault: Incomplete, log_disturbed: Incomplete, demand: Incomplete) -> VitalEvidence: ...
+    def __new__(cls, /, *, component: Incomplete, family: Incomplete, z: Incomplete, log_fault: Incomplete, log_disturbed: Incomplete, demand: Incomplete, onset: Incomplete, onset_error: Incomplete, window: float) -> VitalEvidence: ...
 
 def call_tree_game(*, parent: "numpy.typing.NDArray[numpy.int64]", stage: "numpy.typing.NDArray[numpy.int64]", baseline: "numpy.typing.NDArray[numpy.float64]", observed: "numpy.typing.NDArray[numpy.float64]") -> "NativeGame":
     """

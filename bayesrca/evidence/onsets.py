@@ -104,9 +104,9 @@ def find_onsets(
     for i, name, time in zip(states.component, states.signal, states.onset, strict=True):
         signal = named.get((names[i], name))
         if signal is not None and np.isfinite(time):
-            place = _first_seen(signal, float(time))
-            if i not in found or place[0] < found[i][0][0]:
-                found[int(i)] = (place, name)
+            first_seen = _first_seen(signal, float(time))
+            if i not in found or first_seen[0] < found[i][0][0]:
+                found[int(i)] = (first_seen, name)
     for i, signal in _strongest(names, named, frame, tables, vitals):
         place = place_onset(frame, signal)
         if place is not None:

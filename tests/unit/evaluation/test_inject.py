@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.evaluation.inject import NO_CULPRIT, VISIBLE, Part, inject
@@ -36,8 +37,8 @@ def chain(requests: tuple[float, ...] = (50.0, 200.0, 100.0)) -> Incident:
     rng = np.random.default_rng(0)
     signals = []
     for name, n in zip(names, requests, strict=True):
-        latency = np.asarray(0.1 * np.exp(0.02 * rng.standard_normal(120)))
-        kinds = (
+        latency = 0.1 * np.exp(0.02 * rng.standard_normal(120))
+        kinds: tuple[tuple[str, Family, Statistic, str, NDArray[np.float64]], ...] = (
             ("requests", Family.LOAD, Statistic.COUNT, "", np.full(120, n)),
             ("latency", Family.LATENCY, Statistic.MEAN, "s", latency),
             ("success", Family.ERRORS, Statistic.SUCCESS_RATIO, "%", np.full(120, 100.0)),

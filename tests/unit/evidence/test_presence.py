@@ -66,7 +66,7 @@ def test_the_mean_ratio_under_the_quiet_law_is_one() -> None:
     busy = ratios(STEADY, requests("back", np.where(INSIDE, 9.0, normal)), max_bins=12)[BACK]
     size = lengths(incident(STEADY), 12)
     for length in np.unique(size[size <= 4]):
-        stretches = [on[i : i + length].any() for i in range(N_NORMAL - length + 1)]
+        stretches = [bool(on[i : i + length].any()) for i in range(N_NORMAL - length + 1)]
         p = (stretches.count(False) + 0.5) / (len(stretches) + 1)
         at = size == length
         assert p * silent[at] + (1 - p) * busy[at] == pytest.approx(1.0)
