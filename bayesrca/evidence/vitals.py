@@ -34,9 +34,8 @@ VITALS: tuple[Family, ...] = (
     Family.EGRESS,
 )
 """Families of a `VitalTable`, in the order of its ``family``."""
-_PLACE: dict[Family, int] = {
-    family: i for i, family in enumerate(VITALS) if family is not Family.STATE
-} | {Family.AVAILABILITY: VITALS.index(Family.GENERIC)}
+_PLACE: dict[Family, int] = {f: i for i, f in enumerate(VITALS) if f is not Family.STATE}
+_PLACE[Family.AVAILABILITY] = VITALS.index(Family.GENERIC)
 _ARRAYS = ("z", "contrast", "scale", "samples")
 LARGEST_Z = 3000.0
 """Size at which a standardised contrast is cut: beyond it no density tells two apart."""

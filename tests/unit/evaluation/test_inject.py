@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.evaluation.inject import NO_CULPRIT, VISIBLE, Part, inject
@@ -38,12 +37,15 @@ def chain(requests: tuple[float, ...] = (50.0, 200.0, 100.0)) -> Incident:
     signals = []
     for name, n in zip(names, requests, strict=True):
         latency = 0.1 * np.exp(0.02 * rng.standard_normal(120))
-        kinds: tuple[tuple[str, Family, Statistic, str, NDArray[np.float64]], ...] = (
+        kinds = (
             ("requests", Family.LOAD, Statistic.COUNT, "", np.full(120, n)),
             ("latency", Family.LATENCY, Statistic.MEAN, "s", latency),
             ("success", Family.ERRORS, Statistic.SUCCESS_RATIO, "%", np.full(120, 100.0)),
         )
-        signals += [Signal(name, k, f, s, time, v, unit) for k, f, s, unit, v in kinds]
+        signals += [
+            Signal(name, k, f, s, time, np.asarray(v, dtype=np.float64), unit)
+            for k, f, s, unit, v in kinds
+        ]
     return Incident(
         name="chain",
         topology=Topology(
