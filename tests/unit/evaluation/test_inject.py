@@ -32,7 +32,7 @@ def system() -> Incident:
 def chain(requests: tuple[float, ...] = (50.0, 200.0, 100.0)) -> Incident:
     """front calls shop calls store; a normal period of 100 samples and a window of 20."""
     names = ("front", "shop", "store")
-    time = 60.0 * np.arange(120)
+    time = np.arange(0.0, 60.0 * 120, 60.0)
     rng = np.random.default_rng(0)
     signals = []
     for name, n in zip(names, requests, strict=True):
@@ -42,10 +42,7 @@ def chain(requests: tuple[float, ...] = (50.0, 200.0, 100.0)) -> Incident:
             ("latency", Family.LATENCY, Statistic.MEAN, "s", latency),
             ("success", Family.ERRORS, Statistic.SUCCESS_RATIO, "%", np.full(120, 100.0)),
         )
-        signals += [
-            Signal(name, k, f, s, time, np.asarray(v, dtype=np.float64), unit)
-            for k, f, s, unit, v in kinds
-        ]
+        signals += [Signal(name, k, f, s, time, v, unit) for k, f, s, unit, v in kinds]
     return Incident(
         name="chain",
         topology=Topology(
