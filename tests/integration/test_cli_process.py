@@ -83,8 +83,8 @@ class TestAnswers:
         assert done.stderr == ""
         document = json.loads(done.stdout)
         keys = (
-            "incident method healthy interval_mass none causes attribution diagnostics notes seed "
-            "versions timings"
+            "schema incident method healthy may_act alarm interval_mass ambiguity none causes sets "
+            "levels onsets attribution diagnostics notes seed versions timings"
         )
         assert " ".join(document) == keys
         assert document["seed"] == 7
