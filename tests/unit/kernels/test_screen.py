@@ -12,7 +12,12 @@ from scipy import stats
 
 from bayesrca.errors import CancelledError, InvalidEvidenceError, KernelError
 from bayesrca.evidence import Evidence
-from bayesrca.kernels.propagation import PreparedLikelihood, ScreenDraws, compute_pareto_k
+from bayesrca.kernels.propagation import (
+    KINDS,
+    PreparedLikelihood,
+    ScreenDraws,
+    compute_pareto_k,
+)
 from bayesrca.model.parameters import unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence, random_evidence
 
@@ -67,7 +72,7 @@ def test_same_seed_same_bits_for_any_number_of_threads(seed: int) -> None:
 def test_shapes_and_rows() -> None:
     draws = screen(tiny(), scrambles=4, points=8)
     assert draws.thetas.shape == (32, len(MEAN))
-    assert draws.log_root.shape == (32, 10)
+    assert draws.log_root.shape == (32, 3 * len(KINDS) + 1)
     assert draws.log_weights.shape == draws.log_likelihood.shape == (32,)
     np.testing.assert_allclose(np.logaddexp.reduce(draws.log_root, axis=1), 0.0, atol=1e-12)
 
