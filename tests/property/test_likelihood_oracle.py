@@ -140,6 +140,29 @@ def test_the_order_of_components_is_a_name(seed: int) -> None:
 
 @few
 @given(seed=SEEDS)
+def test_weighing_sets_moves_all_single_causes_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence, theta = random_evidence(rng, max_components=5), random_theta(rng)
+    n = len(evidence.components)
+    with prepare(evidence, max_causes=2) as likelihood:
+        pairs, sets = evaluate(likelihood, theta), likelihood.sets
+    alone = run(evidence, theta)
+    singles = n * len(KINDS)
+    change = pairs.log_joint[:singles] - alone.log_joint[:singles]
+    np.testing.assert_allclose(change, np.log(SIZES[0] / sum(SIZES[:2])), rtol=1e-10)
+    np.testing.assert_allclose(pairs.log_joint[-1], alone.log_joint[-1], rtol=1e-12)
+    order = rng.permutation(n)
+    with prepare(permute(evidence, order), max_causes=2) as likelihood:
+        other, renamed = evaluate(likelihood, theta), likelihood.sets
+    old = [tuple(sorted(order[list(members)].tolist())) for members in renamed]
+    assert sorted(old) == sorted(sets)
+    at = [singles + sets.index(members) for members in old]
+    found = other.log_root[singles : singles + len(sets)]
+    np.testing.assert_allclose(found, pairs.log_root[at], rtol=1e-8, atol=1e-8)
+
+
+@few
+@given(seed=SEEDS)
 def test_an_isolated_unobserved_component_takes_only_its_prior_share(seed: int) -> None:
     rng = np.random.default_rng(seed)
     evidence, theta = random_evidence(rng), random_theta(rng)
