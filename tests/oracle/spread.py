@@ -138,12 +138,16 @@ class Spread:
     def gain(self, roots: Roots, k: int, *, link: bool = False) -> float:
         """G_f(roots, footprint k) of eq. 8, with the alarm of eq. 9.
 
-        A link fault lies on the way to its root, which is quiet; the dose it sends is not known.
+        A link fault lies on the way to its root, which is quiet, or affected without a trace when
+        it is the target of a true alarm; the dose it sends is not known.
         """
         h, b, v = self.background[:, k], self.affected[:, k], self.theta["own_visible"]
         out = 1.0
         for root in roots:
-            out *= (1.0 if link else 1 - v + v * self.root[root, k]) / h[root]
+            own = 1.0 if link else 1 - v + v * self.root[root, k]
+            if link and root == self.alarm:
+                own = ALARM_TRUE * b[root] + (1 - ALARM_TRUE)
+            out *= own / h[root]
         touched = self._touched(roots)
         out *= self._sum_over_sets(roots, touched - set(roots), k, link=link)
         dependencies = set[int]().union(*(self.parents[r] for r in roots)) - touched

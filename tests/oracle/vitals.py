@@ -141,7 +141,7 @@ class Vitals:
 
     def log_others(self, roots: Roots, k: int, kind: int | None) -> float:
         """Log of what a fault changes in everybody else's vitals, over their background."""
-        out, met = 0.0, self.alarm in roots
+        out, met = 0.0, self.alarm in roots and kind != LINK
         for i, (up, down) in self.reached(roots).items():
             if not self.cells[i] or (kind == LOAD and down == 0):
                 continue
