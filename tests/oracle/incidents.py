@@ -103,7 +103,7 @@ def _with_more(rng: np.random.Generator, evidence: Evidence) -> Evidence:
         states=_random_states(rng, n, s) if rng.random() < 0.5 else evidence.states,
         onsets=_random_onsets(rng, n, s) if rng.random() < 0.6 else None,
         crash_log_ratio=crashed * (rng.random((n, 1)) < 0.5),
-        root_log_prior=rng.normal(0.0, float(rng.integers(2)), n),
+        root_log_prior=np.asarray(rng.integers(2) * rng.standard_normal(n)),
         unconnected=np.asarray(rng.random(n) < 0.2),
         alarm_in_vitals=evidence.target is not None and bool(rng.random() < 0.4),
     )

@@ -113,14 +113,16 @@ def arviz_k_hat(log_weights: Floats) -> float:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_k_hat_is_arvizs(seed: int) -> None:
-    log_weights = screen(random_evidence(np.random.default_rng(seed)), seed=seed).log_weights
-    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=0.05)
+    # ArviZ rounds the tail of 3 sqrt(draws) down, the paper up: take draws that leave no choice.
+    evidence = random_evidence(np.random.default_rng(seed))
+    log_weights = screen(evidence, points=64, seed=seed).log_weights
+    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [0.1, 0.4, 0.7, 1.2])
 def test_k_hat_is_arvizs_on_pareto_samples(shape: float) -> None:
-    log_weights = np.log1p(stats.genpareto.rvs(shape, size=2000, random_state=3))
-    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=0.05)
+    log_weights = np.log1p(stats.genpareto.rvs(shape, size=2500, random_state=3))
+    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=1e-6)
 
 
 def test_cancelled_stops() -> None:
