@@ -40,7 +40,7 @@ _ARRAYS = (
 
 _STATE = VITALS.index(Family.STATE)
 _UNCONNECTED = float(np.log(0.05))
-"""Log prior weight of a root that the graph does not join with the target, as it does others."""
+"""Log prior weight of a root that the graph joins with others, but not with the target."""
 _MAX_BLOCK = 8
 """The core's limit of components in one knot of cycles (``MAX_BLOCK`` in plan.rs)."""
 
@@ -267,7 +267,11 @@ class PreparedLikelihood:
 def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]:
     """Return the vitals and states as the core reads them, and the row of each vital among them."""
     table, states, onsets = evidence.vitals, evidence.states, evidence.onsets
-    missing = np.full((len(states.component), len(evidence.footprint_log_prior)), np.nan)
+    m, s = len(table.component), len(evidence.footprint_log_prior)
+    if table.family.shape != (m,) or table.z.shape != (m, s):
+        msg = f"vitals need a family and {s} contrasts for each of {m} series"
+        raise InvalidEvidenceError(msg, field="vitals")
+    missing = np.full((len(states.component), s), np.nan)
     component = np.concatenate([table.component, states.component])
     family = np.concatenate([table.family, np.full(len(missing), _STATE)])
     order = np.lexsort((family, component))

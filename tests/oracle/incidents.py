@@ -1,4 +1,4 @@
-"""Random small evidence: every kind of cell, cyclic graphs, gaps, alarms, vitals."""
+"""Random small evidence: all kinds of cells, cyclic graphs, gaps, alarms, vitals, onsets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import VITALS, Evidence, FamilyTable, StateTable, VitalTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable, OnsetTable, StateTable, VitalTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
+from tests.oracle.constants import STATE
 
 ARRAYS = (
     *("log_quiet", "log_wide", "log_affected", "contrast", "scale", "excess"),
@@ -81,12 +82,63 @@ def random_evidence(
     if target is not None and rng.random() < 0.2:  # nothing leads to the target, or from it
         tables = (_isolate(tables[0], target), _isolate(tables[1], target))
     silent = rng.random((n, s)) < 0.2
-    return make_evidence(
+    evidence = make_evidence(
         tables,
         target=target,
         alarm_family=None if target is None else int(rng.integers(2)),
         root_log_factor=np.where(silent, -rng.uniform(0.0, 3.0, (n, s)), 0.0),
         vitals=_random_vitals(rng, n, s, extreme) if rng.random() < 0.8 else None,
+    )
+    return _with_more(rng, evidence)
+
+
+def _with_more(rng: np.random.Generator, evidence: Evidence) -> Evidence:
+    """States, onsets, demand, crashes, priors of roots, alarms in vitals: each now and then."""
+    n, s = evidence.root_log_factor.shape
+    demand = evidence.families[0].edges[:, ::-1] if rng.random() < 0.5 else _random_edges(rng, n)
+    crashed = np.where(rng.random((n, s)) < 0.3, rng.uniform(-3.0, 3.0, (n, s)), 0.0)
+    return replace(
+        evidence,
+        demand=demand if rng.random() < 0.8 else demand[:0],
+        states=_random_states(rng, n, s) if rng.random() < 0.5 else evidence.states,
+        onsets=_random_onsets(rng, n, s) if rng.random() < 0.6 else None,
+        crash_log_ratio=crashed * (rng.random((n, 1)) < 0.5),
+        root_log_prior=np.asarray(rng.integers(2) * rng.standard_normal(n)),
+        unconnected=np.asarray(rng.random(n) < 0.2),
+        alarm_in_vitals=evidence.target is not None and bool(rng.random() < 0.4),
+    )
+
+
+def _random_states(rng: np.random.Generator, n: int, s: int) -> StateTable:
+    owners = np.sort(rng.choice(n, int(rng.integers(1, n + 3)))).astype(np.int64)
+    shape = (len(owners), s)
+    missing = np.where(rng.random(shape) < 0.2, np.nan, 0.0)
+    fixed = {
+        "log_fault": missing + rng.uniform(-2.0, 4.0, shape),
+        "log_disturbed": missing + rng.uniform(-1.0, 2.0, shape),
+    }
+    return _states(owners, **fixed)
+
+
+def _states(owners: NDArray[np.int64], **fixed: NDArray[np.float64]) -> StateTable:
+    unread = np.full((len(owners), fixed["log_fault"].shape[1]), np.nan)
+    return StateTable(
+        component=owners,
+        signal=tuple(f"state_{row}" for row in range(len(owners))),
+        state=unread,
+        visits=unread,
+        units=np.ones(len(owners), dtype=np.int64),
+        onset=unread[:, 0],
+        **fixed,
+    )
+
+
+def _random_onsets(rng: np.random.Generator, n: int, s: int) -> OnsetTable:
+    """Onsets of most components; footprints are one second apart."""
+    time = np.where(rng.random(n) < 0.75, rng.uniform(0.0, s, n), np.nan)
+    half = rng.uniform(0.01, 0.3, n)
+    return OnsetTable(
+        time=time, lower=time - half, upper=time + half, error=half, signal=("x",) * n
     )
 
 
@@ -127,7 +179,13 @@ def permute(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         target=None if evidence.target is None else int(new[evidence.target]),
         families=(table(evidence.families[0]), table(evidence.families[1])),
         root_log_factor=evidence.root_log_factor[order],
+        root_log_prior=evidence.root_log_prior[order],
+        crash_log_ratio=evidence.crash_log_ratio[order],
+        unconnected=evidence.unconnected[order],
+        demand=new[evidence.demand].reshape(-1, 2),
         vitals=_permute_vitals(evidence.vitals, new),
+        states=_permute_states(evidence.states, new),
+        onsets=None if evidence.onsets is None else _permute_onsets(evidence.onsets, order),
     )
 
 
@@ -147,13 +205,25 @@ def _permute_vitals(vitals: VitalTable, new: NDArray[np.int64]) -> VitalTable:
     return make_vitals(places, vitals.z[rows])
 
 
+def _permute_states(states: StateTable, new: NDArray[np.int64]) -> StateTable:
+    component = new[states.component]
+    rows = np.argsort(component, kind="stable")
+    fixed = {name: getattr(states, name)[rows] for name in ("log_fault", "log_disturbed")}
+    return _states(component[rows], **fixed)
+
+
+def _permute_onsets(onsets: OnsetTable, order: NDArray[np.int64]) -> OnsetTable:
+    arrays = {name: getattr(onsets, name)[order] for name in ("time", "lower", "upper", "error")}
+    return replace(onsets, **arrays)
+
+
 def _random_vitals(rng: np.random.Generator, n: int, s: int, extreme: bool) -> VitalTable:
     """Cells of one to three series with gaps; some components report nothing, some everything."""
     places = []
     for i in range(n):
         reported = rng.choice([0.0, 0.4, 1.0], p=[0.25, 0.6, 0.15])
         for v in range(len(VITALS)):
-            if rng.random() < reported:
+            if v != STATE and rng.random() < reported:
                 places += [(i, v)] * int(rng.choice([1, 2, 3], p=[0.6, 0.2, 0.2]))
     shape = (len(places), s)
     z = np.where(rng.random(shape) < 0.7, rng.standard_t(3, shape), rng.uniform(-25.0, 40.0, shape))

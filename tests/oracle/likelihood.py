@@ -1,43 +1,46 @@
 """The likelihood of docs/concepts.md by brute force, sharing no code with the core.
 
-Every configuration of live edges and spontaneous components is enumerated, densities come from
-SciPy, dose integrals from quadrature. Only for graphs with a handful of components and edges.
+Families are summed over every configuration of live edges (`tests.oracle.spread`), densities come
+from SciPy, dose integrals from quadrature, and sets of causes are summed over all their kinds and
+ways of showing, their prior over all sets there could be. Only for a handful of components.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
+from functools import cache
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from bayesrca.evidence import Evidence, FamilyTable
-from tests.oracle.densities import (
-    UP,
-    effect,
-    held_against,
-    interval,
-    partial_density,
-    partial_density_beyond,
-    partial_probability,
+from bayesrca.evidence import Evidence
+from tests.oracle.constants import (
+    CALLED,
+    CRASH,
+    ERRORS,
+    KIND_NUMBERS,
+    KIND_PRIOR,
+    KIND_SHOWS,
+    LATENCY,
+    LINK,
+    LOAD,
+    LOG_UNCONNECTED,
+    RESOURCE,
+    SET_KINDS,
+    SIZES,
+    UNSEEN,
 )
+from tests.oracle.spread import Roots, Spread
 from tests.oracle.vitals import Vitals
 
 Floats = NDArray[np.float64]
 Theta = Mapping[str, Any]
+Shows = tuple[int, int]
 
-ALARM_TRUE = 0.9  # eq. 9
-DEPENDENCY = 0.1  # eq. 6
-LARGE = 2.0  # eq. 8
-MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
-RESOURCE = 0.4  # eq. 13: prior of the kind, and how often it shows in latency and in errors
-RESOURCE_SHOWS = (0.6, 0.25)
-MAX_SWITCHES = 16  # live edges and spontaneous components enumerated
+MODES: tuple[Shows, ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True)
@@ -49,234 +52,182 @@ class Answer:
     log_joint: Floats
 
 
-def solve(evidence: Evidence, theta: Theta, none_prior: float) -> Answer:
-    """Evaluate eq. 2 to 13 at natural-scale parameters, exactly as written."""
-    families = [_Family(evidence, f, theta) for f in range(2)]
-    n, s = len(evidence.components), len(evidence.footprint_log_prior)
-    gain = np.array([[[m.gain(r, k) for k in range(s)] for r in range(n)] for m in families])
-    alarm = np.array([[m.alarm_alone(k) for k in range(s)] for m in families])
-    vitals = Vitals(evidence, theta)
-    prior = np.zeros((n, 3, 2, 2))  # root, kind, shows in latency, shows in errors
-    log_joint = np.full((3 * n + 1, s), -np.inf)
+def solve(
+    evidence: Evidence,
+    theta: Theta,
+    none_prior: float,
+    sets: Sequence[Roots] = (),
+    max_causes: int = 1,
+) -> Answer:
+    """Evaluate eq. 2 to 16 at natural-scale parameters, exactly as written."""
+    model = _Model(evidence, theta)
+    sizes = np.array(SIZES[: min(max_causes, model.n)])
+    log_sizes = np.log(sizes / sizes.sum()) + np.log1p(-none_prior)
+    rows = []
     with np.errstate(divide="ignore"):
-        for root, kind in product(range(n), range(3)):
-            joint = np.zeros(s)
-            for shows in product((0, 1), repeat=2):
-                explains = evidence.alarm_family is None or (
-                    shows[evidence.alarm_family] == 1
-                    and families[evidence.alarm_family].explains(root)
-                )
-                weight = _mode_weight(theta, kind, shows)
-                weight *= 1.0 if explains else theta["unexplained_alarm"]
-                prior[root, kind][shows] = weight * (vitals.weight(root) if kind == 2 else 1.0)
-                joint += weight * np.prod(
-                    [gain[f, root] if shows[f] else alarm[f] for f in range(2)], axis=0
-                )
-            log_joint[3 * root + kind] = (
-                np.log(joint)
-                + evidence.root_log_factor[root]
-                + [vitals.log_factor(root, k, at_fault=kind == 2) for k in range(s)]
-            )
-        log_joint[:-1] += np.log1p(-none_prior) - np.log(prior.sum())
-        log_joint[-1] = np.log(none_prior * alarm[0] * alarm[1])
-        for ratios in (*(m.background for m in families), vitals.background):
-            log_joint += np.log(ratios).sum(axis=0)
-        log_joint += evidence.footprint_log_prior
+        total = sum(model.prior(root, kind) for root in range(model.n) for kind in KIND_NUMBERS)
+        for root, kind in product(range(model.n), KIND_NUMBERS):
+            rows.append(log_sizes[0] - np.log(total) + model.log_single(root, kind))
+        set_totals = {m: model.set_total(m) for m in {len(members) for members in sets}}
+        for members in sets:
+            m = len(members)
+            log_prior = log_sizes[m - 1] - np.log(set_totals[m])
+            rows.append(log_prior + model.log_set(members))
+        rows.append(np.log(none_prior) + model.log_none())
+        log_joint = np.array(rows) + model.log_background() + evidence.footprint_log_prior
         total = np.logaddexp.reduce(log_joint, axis=None)
         log_root = np.logaddexp.reduce(log_joint, axis=1) - total
-    quiet = sum(m.log_quiet.sum() for m in families) / s + vitals.log_quiet
-    return Answer(float(total + quiet), log_root, log_joint)
+    return Answer(float(total + model.log_quiet()), log_root, log_joint)
 
 
-def _mode_weight(theta: Theta, kind: int, shows: tuple[int, ...]) -> float:
-    """Prior weight of a fault of this kind that shows in these families (eq. 2 and 13)."""
-    if kind == 2:
-        each = [p if on else 1 - p for p, on in zip(RESOURCE_SHOWS, shows, strict=True)]
-        return RESOURCE * each[0] * each[1]
-    if not shows[kind]:
-        return 0.0
-    p_kind = (1 - RESOURCE) * (theta["error_kind"] if kind else 1 - theta["error_kind"])
-    cross = theta["cross_family"][kind]
-    return float(p_kind * (cross if shows[1 - kind] else 1 - cross))
+def kind_prior(theta: Theta, kind: int) -> float:
+    """Prior probability of a kind of fault."""
+    if kind in KIND_PRIOR:
+        return KIND_PRIOR[kind]
+    share = theta["error_kind"] if kind == ERRORS else 1 - theta["error_kind"]
+    return float((1 - sum(KIND_PRIOR.values())) * share)
 
 
-class _Family:
-    """One family at one theta: [n, s] ratios and what is built of them."""
+def mode_prior(theta: Theta, kind: int, shows: Shows) -> float:
+    """Probability that a fault of this kind shows in exactly these families (eq. 2)."""
+    cross = theta["cross_family"]
+    own = {LATENCY: (1.0, cross[LATENCY]), ERRORS: (cross[ERRORS], 1.0)}
+    chances = (own | KIND_SHOWS)[kind]
+    return float(np.prod([p if on else 1 - p for p, on in zip(chances, shows, strict=True)]))
 
-    def __init__(self, evidence: Evidence, f: int, theta: Theta) -> None:
-        self.table: FamilyTable = evidence.families[f]
-        self.f, self.theta = f, theta
-        self.target = evidence.target
-        self.alarm = evidence.target if evidence.alarm_family == f else None
-        n, s = len(evidence.components), len(evidence.footprint_log_prior)
-        self.n = n
-        self.edges = sorted({(int(a), int(b)) for a, b in self.table.edges})
-        self.rate = float(theta["base_rate"][f])
-        self.affected, self.root = np.ones((n, s)), np.ones((n, s))
-        self.quiet = np.ones((n, s))  # of cells with one law
-        self.log_quiet = np.zeros((n, s))  # composite term
-        for i in range(n):
-            for k in range(s):
-                self._cell(i, k)
-        self.background = 1 - self.rate + self.rate * self.affected
-        self.reach = [self._reachable(r) for r in range(n)]
-        self.sets = [self._affected_sets(r) for r in range(n)]
 
-    def _cell(self, i: int, k: int) -> None:
-        table, theta, f = self.table, self.theta, self.f
-        if not np.isnan(table.log_quiet[i, k]):
-            usual, wide = table.log_quiet[i], table.log_wide[i]
-            q, mean = held_against(
-                lambda tail, _: np.logaddexp(np.log1p(-tail) + usual, np.log(tail) + wide),
-                theta["tail_weight"][f],
-                theta["noise_scale"][f],
-            )
-            self.quiet[i, k] = q[k]
-            self.affected[i, k] = self.root[i, k] = np.exp(table.log_affected[i, k]) / q[k]
-            self.log_quiet[i] = mean
-            return
-        rows = np.flatnonzero(table.series_component == i)
-        if rows.size == 0:
-            return
-        b, b_root = [], []
-        self.log_quiet[i] = 0.0
-        for row in rows:
-            z = table.z[row]
-            q, mean = held_against(
-                partial(_log_quiet, z), theta["tail_weight"][f], theta["noise_scale"][f]
-            )
-            self.log_quiet[i] += mean / rows.size
-            if np.isnan(z[k]):  # a missing series of a present cell says nothing: ratio one
-                b.append(1.0)
-                b_root.append(1.0)
-                continue
-            b.append(effect(z[k], theta["effect_size"][f]) / q[k])
-            b_root.append(effect(z[k], theta["root_effect_size"][f]) / q[k])
-            self.quiet[i, k] = q[k]
-        self.affected[i, k], self.root[i, k] = np.mean(b), np.mean(b_root)
+class _Model:
+    """The incident at one theta; logarithms are [s] arrays over the background."""
 
-    def _reachable(self, root: int) -> set[int]:
-        seen = {root}
-        while True:
-            more = {b for a, b in self.edges if a in seen} - seen
-            if not more:
-                return seen - {root}
-            seen |= more
+    def __init__(self, evidence: Evidence, theta: Theta) -> None:
+        self.e, self.theta = evidence, theta
+        self.n, self.s = evidence.root_log_factor.shape
+        self.families = [Spread(evidence, f, theta) for f in range(2)]
+        self.vitals = Vitals(evidence, theta)
+        self.shown = cache(self._shown)
 
-    def explains(self, root: int) -> bool:
-        return self.alarm is not None and (root == self.alarm or self.alarm in self.reach[root])
+    def log_quiet(self) -> float:
+        """Composite log density of everything if nobody were disturbed."""
+        return float(sum(m.log_quiet.sum() for m in self.families) / self.s + self.vitals.log_quiet)
 
-    def _affected_sets(self, root: int) -> list[tuple[set[int], float]]:
-        """P(A) of every set A within U_R, by enumerating live edges and spontaneous components."""
-        nodes = sorted(self.reach[root])
-        inside = {root, *nodes}
-        edges = [(a, b) for a, b in self.edges if a in inside and b in inside]
-        switches = len(edges) + len(nodes)
-        assert switches <= MAX_SWITCHES, "too large for brute force"
-        state = np.arange(1 << switches)
-        live = [(state >> e) & 1 for e in range(len(edges))]
-        leak = [(state >> (len(edges) + j)) & 1 for j in range(len(nodes))]
-        rho = self.theta["transmission"][self.f]
-        p = np.ones(state.size)
-        for on in live:
-            p *= np.where(on, rho, 1 - rho)
-        reached = np.full(state.size, 1 << root)
-        for i, on in zip(nodes, leak, strict=True):
-            p *= np.where(on, self.rate, 1 - self.rate)
-            reached |= on << i
-        for _ in range(self.n):
-            for (a, b), on in zip(edges, live, strict=True):
-                reached |= (on & (reached >> a)) << b
-        total = np.bincount(reached, weights=p, minlength=1 << self.n)
-        return [
-            ({i for i in nodes if mask >> i & 1}, float(total[mask]))
-            for mask in np.flatnonzero(total).tolist()
+    def log_background(self) -> Floats:
+        """Log ratio of "everybody at the base rates" to that."""
+        ratios = (*(m.background for m in self.families), *self.vitals.backgrounds)
+        return np.asarray(sum(np.log(ratio).sum(axis=0) for ratio in ratios))
+
+    def _shown(self, f: int, roots: Roots, link: bool = False) -> Floats:
+        """Factor of family f in which the fault spreads from these roots, from none if empty."""
+        family = self.families[f]
+        if not roots:
+            return np.array([family.alarm_alone(k) for k in range(self.s)])
+        gain = [family.gain(roots, k, link=link) for k in range(self.s)]
+        waiting = [self.vitals.waiting(roots, k) if f == LATENCY else 1.0 for k in range(self.s)]
+        return np.array(gain) * waiting
+
+    def _explains(self, root: int, kind: int, shows: Shows) -> bool:
+        """Whether a fault that shows so explains the alarm."""
+        f = self.e.alarm_family
+        if f is None:
+            return True
+        slow_way_to_it = kind == LINK and f == LATENCY and root == self.e.target
+        return shows[f] == 1 and self.families[f].explains((root,)) and not slow_way_to_it
+
+    def _weight(self, root: int, kind: int) -> float:
+        """Prior weight of a root and kind, but for the vitals' part and how it shows."""
+        own = self.e.root_log_prior[root] + LOG_UNCONNECTED * self.e.unconnected[root]
+        out = kind_prior(self.theta, kind) * float(np.exp(own))
+        unseen = {
+            LATENCY: not self.families[LATENCY].reports(root),
+            ERRORS: not self.families[ERRORS].reports(root),
+            LINK: not self.families[LATENCY].reach[root],
+            CRASH: not self.e.crash_log_ratio[root].any(),
+        }
+        if unseen.get(kind):
+            out *= UNSEEN
+        if kind == LOAD and self.vitals.has_callers(root):
+            out *= CALLED
+        return out
+
+    def _with_vitals(self, root: int, kind: int) -> float:
+        return self._weight(root, kind) * self.vitals.weight(root, kind)
+
+    def prior(self, root: int, kind: int) -> float:
+        """Unnormalised prior probability of a single cause, a kind and all its ways of showing."""
+        miss = self.theta["unexplained_alarm"]
+        modes = [
+            mode_prior(self.theta, kind, shows)
+            * (1.0 if self._explains(root, kind, shows) else miss)
+            for shows in MODES
         ]
+        return self._with_vitals(root, kind) * sum(modes)
 
-    def gain(self, root: int, k: int) -> float:
-        """G_f(root, footprint k) of eq. 8, with the alarm of eq. 9."""
-        h, b, theta = self.background[:, k], self.affected[:, k], self.theta
-        v = theta["own_visible"]
-        out = (1 - v + v * self.root[root, k]) / h[root]
-        out *= self._sum_over_sets(root, k)
-        reach = self.reach[root]
-        dependencies = {a for a, to in self.edges if to == root} - reach - {root}
-        for i in set(range(self.n)) - reach - {root}:
-            rate = DEPENDENCY * self.rate if i in dependencies else self.rate
-            ratio = b[i] if i in dependencies else self._untraced(i, root, k)
-            factor = 1 - rate + rate * ratio
-            if i == self.alarm:
-                factor = ALARM_TRUE * ratio + (1 - ALARM_TRUE) * factor
-            out *= factor / h[i]
-        return float(out)
+    def _presence(self, root: int, kind: int) -> Floats:
+        """Log factor of whether the root's telemetry is there."""
+        table = self.e.crash_log_ratio if kind == CRASH else self.e.root_log_factor
+        return np.asarray(table[root])
 
-    def alarm_alone(self, k: int) -> float:
-        """Factor of the alarm in a family without a fault."""
-        if self.alarm is None:
-            return 1.0
-        h, b = self.background[self.alarm, k], self.affected[self.alarm, k]
-        return float((ALARM_TRUE * b + (1 - ALARM_TRUE) * h) / h)
+    def log_single(self, root: int, kind: int) -> Floats:
+        """One cause of one kind: its unnormalised prior times its joint density."""
+        joint = np.zeros(self.s)
+        for shows in MODES:
+            weight = mode_prior(self.theta, kind, shows)
+            if not self._explains(root, kind, shows):
+                weight *= self.theta["unexplained_alarm"]
+            latency = self.shown(LATENCY, (root,) if shows[0] else (), kind == LINK)
+            errors = self.shown(ERRORS, (root,) if shows[1] else ())
+            joint += weight * latency * errors
+        own = [self.vitals.log_at_root(root, kind, k) for k in range(self.s)]
+        others = [self.vitals.log_others((root,), k, kind) for k in range(self.s)]
+        weight = np.log(self._weight(root, kind)) + self._presence(root, kind)
+        return np.asarray(np.log(joint) + weight + own + others)
 
-    def _sum_over_sets(self, root: int, k: int) -> float:
-        reach = self.reach[root]
-        w = {i: self._path_ratio(i, root, k) for i in reach}
-        total = with_target = prior = 0.0
-        for affected, p in self.sets[root]:
-            term = p
-            for i in reach:
-                term *= (w[i] if i in affected else 1.0) / self.background[i, k]
-            total += term
-            if self.alarm in affected:
-                with_target += term
-                prior += p
-        if self.alarm not in reach:
-            return total
-        return ALARM_TRUE * with_target / prior + (1 - ALARM_TRUE) * total
+    def log_set(self, members: Roots) -> Floats:
+        """Several causes: the sum over the kind and the way of showing of each (eq. 15)."""
+        ways = [list(self._ways(root)) for root in members]
+        joint = np.zeros(self.s)
+        for shows in product(MODES, repeat=len(members)):
+            roots = [
+                tuple(r for r, on in zip(members, shows, strict=True) if on[f]) for f in (0, 1)
+            ]
+            term = self.shown(LATENCY, roots[0]) * self.shown(ERRORS, roots[1])
+            for of_root, mode in zip(ways, shows, strict=True):
+                term = term * sum(w for w, m in of_root if m == mode)
+            joint += term * self._miss(members, shows)
+        others = [self.vitals.log_others(members, k, None) for k in range(self.s)]
+        return np.asarray(np.log(joint) + others)
 
-    def _noise_sq(self, i: int, root: int, k: int) -> float:
-        s = self.table.dose_noise
-        with np.errstate(over="ignore", divide="ignore"):
-            relative = (s[i, k] ** 2 + s[root, k] ** 2) / np.exp(2 * self.table.dose[root, k])
-        return float(min(relative, MAX_NOISE))
+    def _ways(self, root: int) -> Iterator[tuple[Floats, Shows]]:
+        """Weight, [s], of every kind and way of showing that a root of a set may have."""
+        for kind, shows in product(SET_KINDS, MODES):
+            own = [self.vitals.log_at_root(root, kind, k) for k in range(self.s)]
+            log = np.log(self._weight(root, kind)) + self._presence(root, kind) + own
+            yield mode_prior(self.theta, kind, shows) * np.exp(log), shows
 
-    def _path_ratio(self, i: int, root: int, k: int) -> float:
-        """w_i(R) of eq. 7."""
-        table, theta = self.table, self.theta
-        y, y_root = table.dose[i, k], table.dose[root, k]
-        generic = self.affected[i, k]
-        if np.isnan(y) or np.isnan(y_root):
-            return float(generic)
-        noise = self._noise_sq(i, root, k)
-        spread = np.sqrt(theta["dose_spread"][self.f] ** 2 + noise)
-        if np.isnan(table.log_quiet[i, k]):
-            scale = table.dose_jacobian[i, k]
-            full = stats.t.pdf(y - y_root, 4, scale=spread) * scale
-            part = partial_density(y - y_root, noise) * scale
-        else:
-            low, high = table.dose_low[i, k] - y_root, table.dose_high[i, k] - y_root
-            full = interval(stats.t(4, scale=spread), low, high)
-            part = partial_probability(low, high, noise)
-        phi = theta["full_dose_target" if i == self.target else "full_dose_path"]
-        u = theta["unrelated_dose"]
-        related = (phi * full + (1 - phi) * part) / self.quiet[i, k]
-        return float((1 - u) * related + u * generic)
+    def _miss(self, members: Roots, shows: Sequence[Shows]) -> float:
+        pairs = zip(members, shows, strict=True)
+        explained = any(self._explains(root, RESOURCE, mode) for root, mode in pairs)
+        return 1.0 if explained else float(self.theta["unexplained_alarm"])
 
-    def _untraced(self, j: int, root: int, k: int) -> float:
-        """u_j(R) of eq. 8; the ordinary ratio where its conditions do not hold."""
-        table, theta = self.table, self.theta
-        b = self.affected[j, k]
-        row = np.flatnonzero(table.series_component == j)
-        y, y_root = table.dose[j, k], table.dose[root, k]
-        if row.size != 1 or np.isnan(y) or np.isnan(y_root) or not table.z[row[0], k] > LARGE:
-            return float(b)
-        noise = self._noise_sq(j, root, k)
-        density = partial_density_beyond(y - y_root, table.dose_low[j, k] - y_root, noise)
-        g, m = theta["untraced_dose"], theta["effect_size"][self.f]
-        mass = UP * stats.lomax.sf(LARGE, 1, scale=m)
-        jacobian = table.dose_jacobian[j, k]
-        return float((1 - g) * b + g * mass * density * jacobian / self.quiet[j, k])
+    def set_total(self, size: int) -> float:
+        """Sum of the unnormalised priors of all sets of a size there could be."""
+        mass = [
+            {
+                shows: sum(
+                    self._with_vitals(root, kind) * mode_prior(self.theta, kind, shows)
+                    for kind in SET_KINDS
+                )
+                for shows in MODES
+            }
+            for root in range(self.n)
+        ]
+        return sum(
+            float(np.prod([mass[r][m] for r, m in zip(members, shows, strict=True)]))
+            * self._miss(members, shows)
+            for members in combinations(range(self.n), size)
+            for shows in product(MODES, repeat=size)
+        )
 
-
-def _log_quiet(z: Floats, tail: float, scale: float) -> Floats:
-    core, wide = stats.t.pdf(z, 4, scale=scale), stats.t.pdf(z, 4, scale=3 * scale)
-    return np.asarray(np.log((1 - tail) * core + tail * wide))
+    def log_none(self) -> Floats:
+        """None of these: only the alarm itself."""
+        vital = [self.vitals.log_alarm_alone(k) for k in range(self.s)]
+        return np.asarray(np.log(self.shown(LATENCY, ()) * self.shown(ERRORS, ())) + vital)

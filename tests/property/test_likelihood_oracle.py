@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bayesrca.evidence import Evidence
-from bayesrca.kernels.propagation import PreparedLikelihood
-from bayesrca.model.parameters import natural_values
+from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
+from bayesrca.model.parameters import natural_values, unconstrained_prior
+from tests.oracle.constants import (
+    ERRORS,
+    KIND_NUMBERS,
+    LATENCY,
+    RESOURCE,
+    SIZES,
+    UNREPORTED,
+    UNSEEN,
+)
 from tests.oracle.incidents import (
     ARRAYS,
     empty_table,
@@ -20,8 +29,7 @@ from tests.oracle.incidents import (
     random_theta,
     with_edges,
 )
-from tests.oracle.likelihood import RESOURCE, RESOURCE_SHOWS, Answer, solve
-from tests.oracle.vitals import UNREPORTED
+from tests.oracle.likelihood import MODES, Answer, kind_prior, mode_prior, solve
 
 Floats = NDArray[np.float64]
 NONE_PRIOR = 0.05
@@ -31,20 +39,41 @@ many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCh
 few = settings(max_examples=40, deadline=None)
 
 
-def run(evidence: Evidence, theta: Floats, none_prior: float = NONE_PRIOR) -> Answer:
-    with PreparedLikelihood(evidence, none_prior=none_prior, max_width=14) as likelihood:
-        log_root, logp = likelihood.compute_root_log_posterior(theta[None])
-        joint = likelihood.compute_footprint_log_joint(theta)
-        again, _ = likelihood.compute_logp_grad(theta)
+def prepare(
+    evidence: Evidence, none_prior: float = NONE_PRIOR, max_causes: int = 1
+) -> PreparedLikelihood:
+    return PreparedLikelihood(
+        evidence,
+        none_prior=none_prior,
+        max_width=14,
+        max_causes=max_causes,
+        centre=unconstrained_prior()[0],
+    )
+
+
+def evaluate(likelihood: PreparedLikelihood, theta: Floats) -> Answer:
+    log_root, logp = likelihood.compute_root_log_posterior(theta[None])
+    joint = likelihood.compute_footprint_log_joint(theta)
+    again, _ = likelihood.compute_logp_grad(theta)
     assert again == logp[0]
     return Answer(float(logp[0]), log_root[0], joint)
 
 
+def run(evidence: Evidence, theta: Floats, none_prior: float = NONE_PRIOR) -> Answer:
+    with prepare(evidence, none_prior) as likelihood:
+        return evaluate(likelihood, theta)
+
+
 def check(
-    evidence: Evidence, theta: Floats, none_prior: float = NONE_PRIOR, tolerance: float = 1e-8
+    evidence: Evidence,
+    theta: Floats,
+    none_prior: float = NONE_PRIOR,
+    tolerance: float = 1e-8,
+    max_causes: int = 1,
 ) -> None:
-    core = run(evidence, theta, none_prior)
-    oracle = solve(evidence, natural_values(theta), none_prior)
+    with prepare(evidence, none_prior, max_causes) as likelihood:
+        core, sets = evaluate(likelihood, theta), likelihood.sets
+    oracle = solve(evidence, natural_values(theta), none_prior, sets, max_causes)
     np.testing.assert_allclose(core.logp, oracle.logp, rtol=1e-9, atol=tolerance / 10)
     # The core takes the tail of a partial dose as a difference of two normal distribution
     # functions, good to 1e-16 of their size; conditioned on exceeding a threshold that is 1e-8.
@@ -65,6 +94,14 @@ def test_core_equals_brute_force_on_extreme_doses(seed: int) -> None:
     rng = np.random.default_rng(seed)
     # Partial doses near the limit of resolution (probability 1e-9) keep six digits.
     check(random_evidence(rng, extreme=True), random_theta(rng), tolerance=1e-5)
+
+
+@few
+@given(seed=SEEDS, max_causes=st.integers(2, 3))
+def test_core_equals_brute_force_with_sets_of_causes(seed: int, max_causes: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence = random_evidence(rng, max_components=5, extreme=bool(rng.random() < 0.3))
+    check(evidence, random_theta(rng), tolerance=1e-5, max_causes=max_causes)
 
 
 @few
@@ -94,9 +131,34 @@ def test_the_order_of_components_is_a_name(seed: int) -> None:
     evidence, theta = random_evidence(rng), random_theta(rng)
     order = rng.permutation(len(evidence.components))
     one, other = run(evidence, theta), run(permute(evidence, order), theta)
-    hypotheses = np.append((3 * order[:, None] + [0, 1, 2]).ravel(), 3 * len(order))
+    n_kinds = len(KINDS)
+    hypotheses = (n_kinds * order[:, None] + np.arange(n_kinds)).ravel()
+    hypotheses = np.append(hypotheses, n_kinds * len(order))
     np.testing.assert_allclose(other.logp, one.logp, rtol=1e-10)
     np.testing.assert_allclose(other.log_root, one.log_root[hypotheses], rtol=1e-9, atol=1e-9)
+
+
+@few
+@given(seed=SEEDS)
+def test_weighing_sets_moves_all_single_causes_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence, theta = random_evidence(rng, max_components=5), random_theta(rng)
+    n = len(evidence.components)
+    with prepare(evidence, max_causes=2) as likelihood:
+        pairs, sets = evaluate(likelihood, theta), likelihood.sets
+    alone = run(evidence, theta)
+    singles = n * len(KINDS)
+    change = pairs.log_joint[:singles] - alone.log_joint[:singles]
+    np.testing.assert_allclose(change, np.log(SIZES[0] / sum(SIZES[:2])), rtol=1e-10)
+    np.testing.assert_allclose(pairs.log_joint[-1], alone.log_joint[-1], rtol=1e-12)
+    order = rng.permutation(n)
+    with prepare(permute(evidence, order), max_causes=2) as likelihood:
+        other, renamed = evaluate(likelihood, theta), likelihood.sets
+    old = [tuple(sorted(order[list(members)].tolist())) for members in renamed]
+    assert sorted(old) == sorted(sets)
+    at = [singles + sets.index(members) for members in old]
+    found = other.log_root[singles : singles + len(sets)]
+    np.testing.assert_allclose(found, pairs.log_root[at], rtol=1e-8, atol=1e-8)
 
 
 @few
@@ -121,10 +183,15 @@ def test_an_isolated_unobserved_component_takes_only_its_prior_share(seed: int) 
         components=(*evidence.components, "isolated"),
         families=(more[0], more[1]),
         root_log_factor=np.vstack([evidence.root_log_factor, np.zeros((1, s))]),
+        crash_log_ratio=np.vstack([evidence.crash_log_ratio, np.zeros((1, s))]),
+        root_log_prior=np.append(evidence.root_log_prior, 0.0),
+        unconnected=np.append(evidence.unconnected, False),
+        onsets=None,
     )
+    evidence = replace(evidence, onsets=None)
     one, other = run(evidence, theta), run(wider, theta)
     # Every old (root, kind) loses the same factor; "none of these" keeps its joint.
-    change = other.log_joint[: 3 * n] - one.log_joint[: 3 * n]
+    change = other.log_joint[: len(KINDS) * n] - one.log_joint[: len(KINDS) * n]
     np.testing.assert_allclose(change, change[0, 0], rtol=1e-10, atol=1e-10)
     assert change[0, 0] < 0
     np.testing.assert_allclose(other.log_joint[-1], one.log_joint[-1], rtol=1e-12, atol=1e-12)
@@ -163,18 +230,20 @@ def test_without_telemetry_the_posterior_is_the_prior(seed: int, alarm: int) -> 
     # 0 reaches the target 1, 2 does not.
     tables = tuple(empty_table(3, 1, np.array([[0, 1], [1, 2]])) for _ in range(2))
     answer = run(make_evidence((tables[0], tables[1]), target=1, alarm_family=alarm), theta)
-    p = np.exp(answer.log_root[:-1]).reshape(3, 3)
+    p = np.exp(answer.log_root[:-1]).reshape(3, len(KINDS))
     np.testing.assert_allclose(np.exp(answer.log_root[-1]), NONE_PRIOR, rtol=1e-10)
-    np.testing.assert_allclose(p[0], p[1], rtol=1e-10)
     # A component that cannot reach the target pays for the alarm it leaves unexplained.
-    cross, miss = natural["cross_family"], natural["unexplained_alarm"]
-    shows = np.where(np.arange(2) == alarm, 1.0, cross)
-    shows = np.append(shows, RESOURCE_SHOWS[alarm])
-    explained = shows + (1 - shows) * miss
-    np.testing.assert_allclose(p[2] / p[0], miss / explained, rtol=1e-9)
-    kinds = np.array([1 - natural["error_kind"], natural["error_kind"]])
-    expected = np.append((1 - RESOURCE) * kinds, RESOURCE * UNREPORTED) * explained
-    np.testing.assert_allclose(p[0] / p[0].sum(), expected / expected.sum(), rtol=1e-9)
+    miss = natural["unexplained_alarm"]
+    shown = np.array(
+        [sum(mode_prior(natural, c, m) for m in MODES if m[alarm]) for c in KIND_NUMBERS]
+    )
+    explained = shown + (1 - shown) * miss
+    own = [LATENCY, ERRORS, RESOURCE]  # whose weight does not depend on who calls whom
+    np.testing.assert_allclose(p[0, own], p[1, own], rtol=1e-10)
+    np.testing.assert_allclose(p[2, own] / p[0, own], (miss / explained)[own], rtol=1e-9)
+    kinds = np.array([kind_prior(natural, c) for c in own])
+    expected = kinds * [UNSEEN, UNSEEN, UNREPORTED] * explained[own]
+    np.testing.assert_allclose(p[0, own] / p[0, own].sum(), expected / expected.sum(), rtol=1e-9)
 
 
 @few
@@ -191,8 +260,27 @@ def test_vitals_without_a_sample_leave_the_prior(seed: int) -> None:
     answer = run(evidence, random_theta(rng))
     np.testing.assert_allclose(np.exp(answer.log_root[-1]), NONE_PRIOR, rtol=1e-10)
     # A family that is reported is likelier to be known for its faults than one that is not.
-    resource = np.exp(answer.log_root[:-1]).reshape(n, 3)[:, 2]
+    resource = np.exp(answer.log_root[:-1]).reshape(n, len(KINDS))[:, RESOURCE]
     assert resource[0] > resource[1]
+
+
+@few
+@given(seed=SEEDS)
+def test_without_telemetry_a_number_of_causes_has_its_prior(seed: int) -> None:
+    """All sets are weighed here, so that those of one size add up to the prior of the size."""
+    rng = np.random.default_rng(seed)
+    table = empty_table(3, 2, np.array([[0, 1], [1, 2]]))
+    target = int(rng.integers(3))
+    evidence = make_evidence((table, table), target=target, alarm_family=int(rng.integers(2)))
+    evidence = replace(evidence, root_log_prior=rng.normal(0.0, 0.5, 3))
+    with prepare(evidence, max_causes=3) as likelihood:
+        assume(len(likelihood.sets) == 4)
+        answer = evaluate(likelihood, random_theta(rng))
+    p = np.exp(answer.log_root)
+    singles = 3 * len(KINDS)
+    by_size = [p[:singles].sum(), p[singles : singles + 3].sum(), p[singles + 3]]
+    np.testing.assert_allclose(by_size, (1 - NONE_PRIOR) * np.array(SIZES), rtol=1e-10)
+    assert abs(answer.logp) < 1e-10
 
 
 @few
@@ -208,4 +296,5 @@ def test_cutting_the_way_to_the_target_lowers_the_prior(seed: int) -> None:
     )
     before = run(silent, theta).log_root
     after = run(with_edges(silent, [], []), theta).log_root
-    assert np.logaddexp.reduce(after[:3]) < np.logaddexp.reduce(before[:3])
+    kinds = len(KINDS)
+    assert np.logaddexp.reduce(after[:kinds]) < np.logaddexp.reduce(before[:kinds])

@@ -1,7 +1,9 @@
-//! The gradient against central finite differences, on random incidents with cycles, counts, doses and gaps.
+//! The gradient against central finite differences, on random incidents with cycles, counts, doses, gaps, states, onsets
+//! and sets of several causes.
 
 use bayesrca_core::{
-    Evidence, FamilyEvidence, Likelihood, N_PARAMETERS, N_VITALS, VitalEvidence, Workspace,
+    Evidence, FamilyEvidence, Likelihood, MAX_CAUSES, N_PARAMETERS, N_VITALS, STATE, VitalEvidence,
+    Workspace,
 };
 use proptest::prelude::*;
 
@@ -68,8 +70,22 @@ fn family(r: &mut Random, n: usize, s: usize, edges: &[(usize, usize)]) -> Famil
     e
 }
 
-fn vitals(r: &mut Random, n: usize, s: usize) -> VitalEvidence {
-    let mut e = VitalEvidence::default();
+fn vitals(r: &mut Random, n: usize, s: usize, demand: Vec<(usize, usize)>) -> VitalEvidence {
+    let mut e = VitalEvidence {
+        demand,
+        window: 60.0,
+        ..VitalEvidence::default()
+    };
+    if r.next() < 0.6 {
+        for _ in 0..n {
+            e.onset.push(if r.next() < 0.7 {
+                r.between(0.0, 60.0)
+            } else {
+                f64::NAN
+            });
+            e.onset_error.push(r.between(0.5, 8.0));
+        }
+    }
     for i in 0..n {
         for v in 0..N_VITALS {
             let series = [0, 0, 1, 3][(r.next() * 4.0) as usize];
@@ -77,11 +93,17 @@ fn vitals(r: &mut Random, n: usize, s: usize) -> VitalEvidence {
                 e.component.push(i);
                 e.family.push(v);
                 for _ in 0..s {
-                    e.z.push(match (r.next() * 10.0) as u32 {
-                        0 => f64::NAN,
-                        1 => 0.0,
-                        _ => r.between(-20.0, 30.0),
-                    });
+                    let missing = r.next() < 0.1;
+                    let (mut z, mut fault, mut disturbed) = (f64::NAN, f64::NAN, f64::NAN);
+                    if v == STATE && !missing {
+                        (fault, disturbed) = (r.between(-3.0, 4.0), r.between(-2.0, 2.0));
+                    } else if !missing {
+                        let still = r.next() < 0.1;
+                        z = if still { 0.0 } else { r.between(-20.0, 30.0) };
+                    }
+                    e.z.push(z);
+                    e.log_fault.push(fault);
+                    e.log_disturbed.push(disturbed);
                 }
             }
         }
@@ -89,10 +111,7 @@ fn vitals(r: &mut Random, n: usize, s: usize) -> VitalEvidence {
     e
 }
 
-fn incident(seed: u64) -> Evidence {
-    let mut r = Random(seed);
-    let n = 2 + (r.next() * 7.0) as usize;
-    let s = 1 + (r.next() * 3.0) as usize;
+fn random_edges(r: &mut Random, n: usize) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for a in 0..n {
         for b in 0..n {
@@ -101,6 +120,15 @@ fn incident(seed: u64) -> Evidence {
             }
         }
     }
+    edges
+}
+
+fn incident(seed: u64) -> Evidence {
+    let mut r = Random(seed);
+    let n = 2 + (r.next() * 7.0) as usize;
+    let s = 1 + (r.next() * 3.0) as usize;
+    let edges = random_edges(&mut r, n);
+    let demand = random_edges(&mut r, n);
     let target = if r.next() < 0.8 {
         Some((r.next() * n as f64) as usize)
     } else {
@@ -111,6 +139,7 @@ fn incident(seed: u64) -> Evidence {
         footprint_log_prior: vec![-(s as f64).ln(); s],
         target,
         alarm_family: target.map(|_| (r.next() * 2.0) as usize),
+        alarm_in_vitals: target.is_some() && r.next() < 0.4,
         root_log_factor: (0..n * s)
             .map(|_| {
                 if r.next() < 0.2 {
@@ -120,13 +149,31 @@ fn incident(seed: u64) -> Evidence {
                 }
             })
             .collect(),
+        root_log_prior: (0..n).map(|_| r.between(-2.0, 2.0)).collect(),
+        crash_log_ratio: (0..n * s)
+            .map(|_| {
+                if r.next() < 0.3 {
+                    r.between(-3.0, 3.0)
+                } else {
+                    0.0
+                }
+            })
+            .collect(),
         families: [family(&mut r, n, s, &edges), family(&mut r, n, s, &edges)],
         vitals: if r.next() < 0.7 {
-            vitals(&mut r, n, s)
+            vitals(&mut r, n, s, demand)
         } else {
             VitalEvidence::default()
         },
     }
+}
+
+/// The pairs among the first three components, and all three.
+fn sets(n: usize) -> Vec<Vec<usize>> {
+    let all = [vec![0, 1], vec![0, 2], vec![1, 2], vec![0, 1, 2]];
+    all.into_iter()
+        .filter(|set| set.iter().all(|&i| i < n))
+        .collect()
 }
 
 proptest! {
@@ -134,7 +181,10 @@ proptest! {
     #[test]
     fn gradient_matches_finite_differences(seed in any::<u64>()) {
         let evidence = incident(seed);
-        let likelihood = Likelihood::new(&evidence, 0.05, 14).unwrap();
+        let mut likelihood = Likelihood::new(&evidence, 0.05, 14).unwrap();
+        if seed % 3 > 0 {
+            likelihood.add_sets(sets(evidence.n_components), MAX_CAUSES).unwrap();
+        }
         let mut w = Workspace::default();
         let mut r = Random(seed ^ 1);
         let mut theta = [0.0; N_PARAMETERS];

@@ -15,17 +15,23 @@ from bayesrca.model.parameters import PRIORS, natural_values, unconstrained_prio
 from tests.oracle.incidents import empty_table, make_evidence, random_evidence, random_theta
 
 
-def prepare(evidence: Evidence, max_width: int = 14) -> PreparedLikelihood:
-    return PreparedLikelihood(evidence, none_prior=0.05, max_width=max_width)
+def prepare(evidence: Evidence, max_causes: int = 1) -> PreparedLikelihood:
+    return PreparedLikelihood(
+        evidence,
+        none_prior=0.05,
+        max_width=14,
+        max_causes=max_causes,
+        centre=unconstrained_prior()[0],
+    )
 
 
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_gradient_matches_central_differences(seed: int) -> None:
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), max_causes=st.integers(1, 3))
+def test_gradient_matches_central_differences(seed: int, max_causes: int) -> None:
     rng = np.random.default_rng(seed)
     theta = random_theta(rng, width=1.0)
     step = 1e-5
-    with prepare(random_evidence(rng)) as likelihood:
+    with prepare(random_evidence(rng), max_causes) as likelihood:
         logp, gradient = likelihood.compute_logp_grad(theta)
         around = np.stack([theta + x * step * e for e in np.eye(N_PARAMETERS) for x in (1, -1)])
         values = likelihood.compute_root_log_posterior(around)[1].reshape(-1, 2)

@@ -12,7 +12,12 @@ from scipy import stats
 
 from bayesrca.errors import CancelledError, InvalidEvidenceError, KernelError
 from bayesrca.evidence import Evidence
-from bayesrca.kernels.propagation import PreparedLikelihood, ScreenDraws, compute_pareto_k
+from bayesrca.kernels.propagation import (
+    KINDS,
+    PreparedLikelihood,
+    ScreenDraws,
+    compute_pareto_k,
+)
 from bayesrca.model.parameters import unconstrained_prior
 from tests.oracle.incidents import empty_table, make_evidence, random_evidence
 
@@ -67,7 +72,7 @@ def test_same_seed_same_bits_for_any_number_of_threads(seed: int) -> None:
 def test_shapes_and_rows() -> None:
     draws = screen(tiny(), scrambles=4, points=8)
     assert draws.thetas.shape == (32, len(MEAN))
-    assert draws.log_root.shape == (32, 10)
+    assert draws.log_root.shape == (32, 3 * len(KINDS) + 1)
     assert draws.log_weights.shape == draws.log_likelihood.shape == (32,)
     np.testing.assert_allclose(np.logaddexp.reduce(draws.log_root, axis=1), 0.0, atol=1e-12)
 
@@ -108,14 +113,16 @@ def arviz_k_hat(log_weights: Floats) -> float:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_k_hat_is_arvizs(seed: int) -> None:
-    log_weights = screen(random_evidence(np.random.default_rng(seed)), seed=seed).log_weights
-    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=0.05)
+    # ArviZ rounds the tail of 3 sqrt(draws) down, the paper up: take draws that leave no choice.
+    evidence = random_evidence(np.random.default_rng(seed))
+    log_weights = screen(evidence, points=64, seed=seed).log_weights
+    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [0.1, 0.4, 0.7, 1.2])
 def test_k_hat_is_arvizs_on_pareto_samples(shape: float) -> None:
-    log_weights = np.log1p(stats.genpareto.rvs(shape, size=2000, random_state=3))
-    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=0.05)
+    log_weights = np.log1p(stats.genpareto.rvs(shape, size=2500, random_state=3))
+    assert compute_pareto_k(log_weights) == pytest.approx(arviz_k_hat(log_weights), abs=1e-6)
 
 
 def test_cancelled_stops() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bayesrca import _core
 from bayesrca.errors import InvalidEvidenceError
-from bayesrca.evidence import VITALS, Evidence, VitalTable
+from bayesrca.evidence import VITALS, Evidence, OnsetTable, VitalTable
 from bayesrca.kernels.propagation import KINDS, N_PARAMETERS, PreparedLikelihood
 from bayesrca.model.parameters import natural_values, unconstrained_prior
 from tests.oracle.incidents import (
@@ -49,14 +49,12 @@ def roots(evidence: Evidence, theta: NDArray[np.float64] = MEAN) -> NDArray[np.f
 
 GOOD = make_vitals([(0, CPU), (0, MEMORY), (2, CPU)], np.zeros((3, 2)))
 BAD: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("sorted by component", {"component": np.array([2, 0, 0])}),
-    ("sorted by component, then family", {"family": np.array([MEMORY, CPU, CPU])}),
     ("does not exist", {"component": np.array([0, 0, 3])}),
     ("does not exist", {"component": np.array([0, 0, -1])}),
     ("does not exist", {"family": np.array([CPU, len(VITALS), CPU])}),
     ("does not exist", {"family": np.array([-1, MEMORY, CPU])}),
-    ("a family and 2 contrasts for each of 3", {"family": np.array([CPU, MEMORY])}),
-    ("one row per series", {"z": np.zeros((2, 3))}),
+    ("a family and 2 contrasts for each of 3 series", {"family": np.array([CPU, MEMORY])}),
+    ("2 contrasts for each of 3 series", {"z": np.zeros((2, 2))}),
     ("2 contrasts for each of 3 series", {"z": np.zeros((3, 3))}),
     ("NaN or at most 1e9", {"z": np.array([[0, 1], [np.inf, 0], [0, 0]])}),
     ("NaN or at most 1e9", {"z": np.array([[0, 1], [0, 0], [-1e10, 0]])}),
@@ -73,14 +71,55 @@ def test_bad_vitals_are_refused(match: str, changes: dict[str, Any]) -> None:
 
 def test_the_door_wants_contiguous_numbers_of_the_right_type() -> None:
     index, z = np.zeros(3, dtype=np.int64), np.zeros((3, 2))
-    with pytest.raises(InvalidEvidenceError, match="z must be C-contiguous"):
-        _core.VitalEvidence(component=index, family=index, z=np.asfortranarray(z))
-    with pytest.raises(TypeError):
-        _core.VitalEvidence(component=index, family=index, z=z.astype(np.float32))
-    with pytest.raises(TypeError):
-        _core.VitalEvidence(component=index.astype(np.float64), family=index, z=z)
-    with pytest.raises(TypeError):
-        _core.VitalEvidence(component=index, family=index, z=z[0])
+
+    def make(**changes: Any) -> None:  # noqa: ANN401
+        good: dict[str, Any] = {
+            **{"component": index, "family": index, "z": z, "log_fault": z, "log_disturbed": z},
+            **{"demand": np.zeros((0, 2), dtype=np.int64), "window": 1.0},
+            **{"onset": np.zeros(0), "onset_error": np.zeros(0)},
+        }
+        _core.VitalEvidence(**(good | changes))
+
+    make()
+    for name in ("z", "log_fault", "log_disturbed"):
+        with pytest.raises(InvalidEvidenceError, match=f"{name} must be C-contiguous"):
+            make(**{name: np.asfortranarray(z)})
+        for bad in (z.astype(np.float32), z[0]):
+            with pytest.raises(TypeError):
+                make(**{name: bad})
+    for name in ("component", "family", "demand"):
+        with pytest.raises(TypeError):
+            make(**{name: index.astype(np.float64)})
+
+
+def test_the_order_of_series_is_none() -> None:
+    table = make_vitals([(0, CPU), (0, MEMORY), (2, CPU)], np.array([[9.0], [2.0], [0.5]]))
+    rows = np.array([2, 0, 1])
+    other = replace(
+        table, component=table.component[rows], family=table.family[rows], z=table.z[rows]
+    )
+    ratios = []
+    for vitals in (table, other):
+        with prepare(only_vitals(vitals)) as likelihood:
+            ratios.append(likelihood.compute_vital_log_ratios(MEAN))
+    np.testing.assert_array_equal(ratios[1], ratios[0][rows])
+    np.testing.assert_array_equal(roots(only_vitals(other)), roots(only_vitals(table)))
+
+
+BAD_ONSETS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("positive errors", {"lower": np.array([1.0, 1.0, 1.0])}),
+    ("needs 3 finite or missing times", {"time": np.array([1.0, 2.0])}),
+    ("needs 3 finite or missing times", {"time": np.array([1.0, np.inf, 2.0])}),
+)
+
+
+@pytest.mark.parametrize(("match", "changes"), BAD_ONSETS)
+def test_bad_onsets_are_refused(match: str, changes: dict[str, Any]) -> None:
+    one = np.ones(3)
+    good = OnsetTable(time=one, lower=0.5 * one, upper=one, error=one, signal=("",) * 3)
+    prepare(replace(only_vitals(GOOD), onsets=good)).release()
+    with pytest.raises(InvalidEvidenceError, match=match):
+        prepare(replace(only_vitals(GOOD), onsets=replace(good, **changes)))
 
 
 @pytest.mark.parametrize("size", [3.0, 3000.0, 1e9])
@@ -142,7 +181,8 @@ def test_families_at_fault_are_those_of_the_equations(seed: int) -> None:
     oracle = Vitals(evidence, natural_values(theta))
     n, s = evidence.root_log_factor.shape
     joint = np.array([[oracle.at_fault_joint(i, k) for k in range(s)] for i in range(n)])
-    expected = (joint / joint.sum(axis=-1, keepdims=True)).transpose(0, 2, 1)
+    total = joint.sum(axis=-1, keepdims=True)  # 0 where nobody reports any family
+    expected = (joint / np.where(total > 0, total, 1.0)).transpose(0, 2, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 

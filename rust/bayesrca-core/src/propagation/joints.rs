@@ -24,7 +24,7 @@ impl Workspace {
         match kind {
             RESOURCE => log.resource[at] + log.path[at],
             LOAD => log.load[at] + log.load_path[at],
-            LINK => log.path[at],
+            LINK => log.link[at] + log.path[at],
             _ => log.disturbed[at] + log.path[at],
         }
     }
@@ -38,7 +38,7 @@ impl Workspace {
                 d.load_path[at] += g;
                 return;
             }
-            LINK => {}
+            LINK => d.link[at] += g,
             _ => d.disturbed[at] += g,
         }
         d.path[at] += g;

@@ -331,15 +331,15 @@ impl Spread {
 
     /// The target whose alarm this source does not reach, and its share of the base rate.
     fn unreached_alarm(&self, source: &Source, plan: &Plan) -> Option<(usize, f64)> {
-        let t = self.ground.alarm.filter(|_| !source.explains_alarm)?;
-        Some((
-            t,
-            if plan.dependencies.contains(&t) {
-                DEPENDENCY_SHARE
-            } else {
-                1.0
-            },
-        ))
+        let t = self.ground.alarm?;
+        let share = match source.origin {
+            // Quiet but for its alarm: what is slow is the way to it.
+            Origin::Link if plan.roots.contains(&t) => 0.0,
+            _ if source.explains_alarm => return None,
+            _ if plan.dependencies.contains(&t) => DEPENDENCY_SHARE,
+            _ => 1.0,
+        };
+        Some((t, share))
     }
 
     /// Add the adjoints of `sum_k g[k] ln G(source, k)`, except what [`Self::finish`] adds for all sources together.

@@ -225,6 +225,8 @@ impl Case {
                 let v = theta.own_visible;
                 out *= if own {
                     1.0 - v + v * r.root[at(i)]
+                } else if self.alarm == Some(i) {
+                    0.9 * r.affected[at(i)] + 0.1
                 } else {
                     1.0
                 } / h(i);

@@ -31,6 +31,11 @@ impl Vitals {
             vec![0.0; known * 3],
         );
         let mut alone = x.adjoint.alone.clone();
+        if let Some(t) = self.alarm {
+            for (d, link) in alone.iter_mut().zip(&x.adjoint.link[t * s..]) {
+                *d += link;
+            }
+        }
         let mut timed = vec![[0.0; 2]; known];
         for (source, reached) in self.reach.iter().enumerate() {
             for (k, d) in alone.iter_mut().enumerate() {

@@ -81,6 +81,8 @@ pub(crate) struct Logs {
     pub resource: Vec<f64>,
     /// "The component's load is at fault", by root.
     pub load: Vec<f64>,
+    /// The way to the component is at fault, not the component: an alarm there stays unexplained, by root.
+    pub link: Vec<f64>,
     /// Everybody the fault may disturb, by source.
     pub path: Vec<f64>,
     /// Everybody a load fault passes its load to, by root.
@@ -100,6 +102,7 @@ impl Logs {
             &mut self.resource,
             &mut self.load,
             &mut self.load_path,
+            &mut self.link,
         ];
         for v in by_root {
             v.clear();
@@ -228,6 +231,9 @@ impl Vitals {
     /// Sum the log factors of everybody in reach of each source.
     fn add_up(&self, theta: &Natural, x: &mut VitalScratch) {
         let s = self.s;
+        if let Some(t) = self.alarm {
+            x.log.link[t * s..(t + 1) * s].copy_from_slice(&x.log.alone);
+        }
         for (source, reached) in self.reach.iter().enumerate() {
             if !self.alarm_met[source] {
                 for k in 0..s {

@@ -1,0 +1,43 @@
+"""The numbers that the equations of docs/concepts.md name, for all oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Kinds of fault, in the order of the hypotheses.
+LATENCY, ERRORS, RESOURCE, LOAD, LINK, CRASH = KIND_NUMBERS = range(6)
+# Families of vitals that are treated unlike the others.
+LOAD_VITAL, STATE, EGRESS = 0, 7, 8
+
+# Spread in latency and errors (eq. 6 to 9).
+ALARM_TRUE = 0.9
+DEPENDENCY = 0.1
+LARGE = 2.0
+MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
+
+# Prior of the kinds but latency and errors, and how often they show in latency and in errors.
+KIND_PRIOR = {RESOURCE: 0.33, LOAD: 0.05, LINK: 0.12, CRASH: 0.05}
+KIND_SHOWS = {RESOURCE: (0.6, 0.25), LOAD: (0.6, 0.3), LINK: (1.0, 0.15), CRASH: (0.4, 0.8)}
+UNSEEN = 0.35
+CALLED = 0.1
+LOG_UNCONNECTED = np.log(0.05)
+# Prior of one, two and three causes, and the kinds that causes of a set may have (eq. 15).
+SIZES = (0.8, 0.15, 0.05)
+SET_KINDS = (LATENCY, ERRORS, RESOURCE, CRASH)
+
+# Vitals (eq. 11 to 14, 16), by family: load, cpu, memory, disk, network, generic, host, state,
+# egress.
+AT_FAULT = (0.0, 0.25, 0.2, 0.17, 0.17, 0.15, 0.03, 0.2, 0.0)
+ROOT_UP = (0.4, 0.85, 0.85, 0.7, 0.5, 0.5, 0.7, 0.5, 0.9)
+EFFECT_UP = (0.3, 0.5, 0.5, 0.5, 0.4, 0.5, 0.5, 0.5, 0.9)
+ECHO = (0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0)
+UNREPORTED = 0.35
+ROOT_EFFECT = 12.0
+AT_ROOT = 0.5
+LOAD_PASSED = 0.6
+WAITS = 0.7
+FARTHEST = 2
+REFERENCE = (2.5, 0.9)  # index and scale
+QUIET_AT_ZERO = 2.5 / (2 * 0.9)
+EFFECT_SIZE = 4.0  # at the reference
+LARGEST_RATIO = 1e30
