@@ -69,6 +69,7 @@ __all__ = [
     "Analysis",
     "Answer",
     "BayesRcaError",
+    "BeyondWidth",
     "Cause",
     "Client",
     "Component",

@@ -112,7 +112,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
     beyond_width: Annotated[
         BeyondWidth,
         typer.Option(help="Sums that would need more: estimate them, or refuse the graph."),
-    ] = Settings().beyond_width,
+    ] = BeyondWidth.ESTIMATE,
     max_bins: Annotated[
         int, typer.Option(help="Bins of the incident window to place onset and end in.")
     ] = Settings().max_bins,

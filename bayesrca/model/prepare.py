@@ -8,9 +8,7 @@ from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.prior_file import prior_in_use
 
 
-def prepare_likelihood(
-    evidence: Evidence, settings: Settings, *, seed: int
-) -> PreparedLikelihood:
+def prepare_likelihood(evidence: Evidence, settings: Settings, *, seed: int) -> PreparedLikelihood:
     """Prepare the likelihood of one incident; to be used in a ``with`` block.
 
     Sets of several causes are chosen at the prior's centre, by this evidence.

@@ -56,7 +56,11 @@ def compute_diagnostics(
     """
     centre = unconstrained_prior() if prior is None else prior
     common = _sum_problems(sum_error) + _far_from_prior(draws, centre)
-    shared = {"max_width": max_width, "estimated_sets": estimated_sets, "sum_error": sum_error}
+    shared: dict[str, Any] = {
+        "max_width": max_width,
+        "estimated_sets": estimated_sets,
+        "sum_error": sum_error,
+    }
     if draws.is_screen:
         return _screen(draws, common, shared)
     watched = [

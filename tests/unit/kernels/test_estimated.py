@@ -36,7 +36,7 @@ def joints(likelihood: PreparedLikelihood) -> Joints:
     """Log joint of every hypothesis and its standard error, at the prior's centre."""
     theta, _ = unconstrained_prior()
     log_root, logp = likelihood.compute_root_log_posterior(theta[None])
-    singles = [(h,) for h in range((likelihood.n_hypotheses - 1 - len(likelihood.sets)))]
+    singles = [(h,) for h in range(likelihood.n_hypotheses - 1 - len(likelihood.sets))]
     # Sets are told apart from hypotheses of single causes by their length.
     names = [*singles, *likelihood.sets, ()]
     values = zip(log_root[0] + logp, likelihood.compute_sum_errors(theta), strict=True)
@@ -45,7 +45,7 @@ def joints(likelihood: PreparedLikelihood) -> Joints:
 
 def test_estimates_agree_with_the_exact_sum_within_their_errors(evidence: Evidence) -> None:
     with prepare(evidence, WIDE, None) as likelihood:
-        assert NARROW < likelihood.width
+        assert likelihood.width > NARROW
         assert likelihood.n_estimated == 0
         exact = joints(likelihood)
     assert all(error == 0.0 for _, error in exact.values())
