@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bayesrca.config import Method, Settings
+from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ __all__ = [
     "Analysis",
     "Answer",
     "BayesRcaError",
+    "BeyondWidth",
     "Cause",
     "Client",
     "Component",

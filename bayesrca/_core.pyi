@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "sets", "symbol_address", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "sets", "sum_errors", "symbol_address", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -390,6 +390,11 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
         The log likelihood and float64 [p].
     """
 
+def n_estimated(handle: int) -> int:
+    """
+    Number of sums over affected sets past `max_width`, which are estimated.
+    """
+
 def n_hypotheses(handle: int) -> int:
     """
     Number of hypotheses: every kind of every component, the sets, then "none of these".
@@ -460,7 +465,7 @@ def path_probabilities(handle: int, theta: Incomplete, component: int, family: i
         InvalidEvidenceError: an index is out of range.
     """
 
-def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
+def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
     """
     Prepare an incident's likelihood and return its handle.
 
@@ -477,13 +482,14 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
         none_prior: prior probability of "none of these", in (0, 1).
         max_width: components that may be open at once in the exact sum over affected sets.
+        estimate_seed: seed from which sums past `max_width` are estimated; None refuses them.
         max_causes: largest set of causes that is weighed (1 to 3).
         set_candidates: components among which sets are formed.
         centre: float64 [p], theta at which sets are chosen.
 
     Raises:
         InvalidEvidenceError: shapes, ranges or values are wrong.
-        GraphTooWideError: the exact sum would exceed `max_width`.
+        GraphTooWideError: the exact sum would exceed `max_width` and may not be estimated.
         KernelError: too many incidents are prepared at once.
     """
 
@@ -558,6 +564,11 @@ def screen(handle: int, *, prior_mean: Incomplete, prior_sd: Incomplete, scrambl
 def sets(handle: int) -> list[list[int]]:
     """
     Components of each set of several causes that is weighed, in the order of the hypotheses.
+    """
+
+def sum_errors(handle: int, theta: Incomplete) -> Incomplete:
+    """
+    Standard error of the log joint of every hypothesis given theta, from estimated sums: float64 [k].
     """
 
 def symbol_address(name: str) -> int:

@@ -39,7 +39,7 @@ from bayesrca.posterior.build import (
     read_alarm,
     read_onsets,
 )
-from bayesrca.posterior.diagnostics import compute_diagnostics
+from bayesrca.posterior.diagnostics import compute_diagnostics, compute_sum_error, note_sums
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.influence import Influence, estimate_influence
 from bayesrca.posterior.levels import compute_level
@@ -205,7 +205,8 @@ def analyze(
 
     Raises:
         NoEvidenceError: nothing in the incident tells one hypothesis from another.
-        GraphTooWideError: the graph is too densely connected for the exact sum.
+        GraphTooWideError: the graph is too densely connected for the exact sum, and the settings
+            refuse to estimate it or too many components call each other in a cycle.
         InvalidSettingsError: the seed is out of range.
         CancelledError: ``cancelled`` returned True, or the deadline passed before there was an
             answer: before the screen finished, or before NUTS did when `Method.NUTS` was asked for.
@@ -218,7 +219,7 @@ def analyze(
         evidence = build_evidence(incident, max_bins=settings.max_bins)
     run.n_components = len(evidence.components)
     run.stop_if_asked()
-    likelihood = prepare_likelihood(evidence, settings)
+    likelihood = prepare_likelihood(evidence, settings, seed=run.sum_seed)
     target = None
     if incident.target is not None:
         target = incident.topology.index(incident.target.component)
@@ -246,7 +247,7 @@ def analyze(
         attribution=attribution,
         alarm=read_alarm(evidence),
         onsets=read_onsets(evidence),
-        notes=(*evidence.notes, *run.notes),
+        notes=(*evidence.notes, *run.notes, *note_sums(diagnostics, settings.max_width)),
         seed=seed,
         versions=library_versions() | _prior_version(settings),
         timings=run.timings,
@@ -292,6 +293,11 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
     n_components: int = 0
 
+    @property
+    def sum_seed(self) -> int:
+        """Seed of the sums over affected sets past the width limit."""
+        return self._children()[4]
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time a step and report its beginning and end."""
@@ -335,7 +341,7 @@ class _Run:
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         """Estimate by the method the settings and the deadline allow."""
         method = self.settings.method
-        screen_seed, *nuts_seeds, _ = self._children()
+        screen_seed, *nuts_seeds = self._children()[:3]
         if method is not Method.NUTS:
             draws = self._screen(likelihood, screen_seed)
             if method is Method.SCREEN or not self._time_for_nuts(likelihood):
@@ -354,7 +360,7 @@ class _Run:
 
     def attribute(self, evidence: Evidence, footprint: int) -> ExcessAttribution | None:
         """Share the target's excess; where that cannot be done, note why."""
-        seed = self._children()[-1]
+        seed = self._children()[3]
         try:
             return estimate_excess_attribution(evidence, footprint=footprint, seed=seed)
         except (NoEvidenceError, InvalidGameError) as error:
@@ -363,7 +369,7 @@ class _Run:
 
     def _children(self) -> list[int]:
         """Seeds that follow from the seed, so that no two steps share randomness."""
-        return [int(s) for s in np.random.SeedSequence(self.seed).generate_state(4)]
+        return [int(s) for s in np.random.SeedSequence(self.seed).generate_state(5)]
 
     def _screen(self, likelihood: PreparedLikelihood, seed: int) -> Draws:
         try:
@@ -389,6 +395,8 @@ class _Run:
                 root,
                 reruns=reruns,
                 max_width=likelihood.width,
+                estimated_sets=likelihood.n_estimated,
+                sum_error=compute_sum_error(draws, likelihood),
                 prior=prior_in_use(s),
             )
         return draws, root, diagnostics

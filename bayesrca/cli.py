@@ -24,7 +24,7 @@ from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
 from bayesrca.cli_simulate import simulate
-from bayesrca.config import Method, Settings
+from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ def analyze(  # noqa: PLR0913  one parameter per option
         int,
         typer.Option(help="Components the exact sum may hold open: 2^this numbers. Server: to 16."),
     ] = Settings().max_width,
+    beyond_width: Annotated[
+        BeyondWidth,
+        typer.Option(help="Sums that would need more: estimate them, or refuse the graph."),
+    ] = BeyondWidth.ESTIMATE,
     max_bins: Annotated[
         int, typer.Option(help="Bins of the incident window to place onset and end in.")
     ] = Settings().max_bins,
@@ -127,6 +131,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
         draws=draws,
         tune=tune,
         max_width=max_width,
+        beyond_width=beyond_width,
         max_bins=max_bins,
         cores=cores or os.cpu_count() or 1,
         prior=read_prior(prior),

@@ -70,8 +70,9 @@ def _log_ratios(
     from bayesrca.model.parameters import unconstrained_prior  # noqa: PLC0415
 
     theta, _ = unconstrained_prior()
+    # Cells hold no sum over affected sets, so that the graph's width does not matter.
     with PreparedLikelihood(
-        found, none_prior=settings.none_prior, max_width=settings.max_width
+        found, none_prior=settings.none_prior, max_width=settings.max_width, estimate_seed=0
     ) as likelihood:
         return likelihood.compute_own_log_ratios(theta), likelihood.compute_vital_log_ratios(theta)
 

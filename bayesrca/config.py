@@ -27,6 +27,17 @@ class Method(StrEnum):
     NUTS = "nuts"
 
 
+class BeyondWidth(StrEnum):
+    """What becomes of a sum over affected sets that would hold open more than ``max_width``.
+
+    ``ESTIMATE``: it is estimated without bias, and the answer's diagnostics give the error.
+    ``REFUSE``: the analysis stops with `GraphTooWideError`.
+    """
+
+    ESTIMATE = "estimate"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedPrior:
     """A prior of theta learned from labelled incidents; read by `bayesrca.model.prior_file`.
@@ -79,7 +90,8 @@ class Settings:
         cores: threads one analysis may use (>= 1). Never changes a number in the answer.
         max_bins: bins into which the incident window is cut to place onset and end (2 to 12).
         max_width: largest number of components that may stay open at once in the exact sum over
-            affected sets (1 to 20); past it the analysis stops with `GraphTooWideError`.
+            affected sets (1 to 20).
+        beyond_width: what becomes of sums that would need more; see `BeyondWidth`.
         prior: a learned prior of theta (docs/learning.md), or None for the built-in one.
 
     Raises:
@@ -102,10 +114,13 @@ class Settings:
     cores: int = 2
     max_bins: int = 5
     max_width: int = 14
+    beyond_width: BeyondWidth = BeyondWidth.ESTIMATE
     prior: LearnedPrior | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "method", _method(self.method))
+        object.__setattr__(self, "method", _word(Method, "method", self.method))
+        beyond = _word(BeyondWidth, "beyond_width", self.beyond_width)
+        object.__setattr__(self, "beyond_width", beyond)
         if self.deadline is not None:
             _check("deadline", self.deadline, 0.0, math.inf, open_low=True, open_high=True)
         for name, low, high in (
@@ -129,12 +144,12 @@ class Settings:
             _check(name, getattr(self, name), 0.0, 1.0, open_low=True, open_high=True)
 
 
-def _method(value: Method | str) -> Method:
+def _word[E: StrEnum](words: type[E], name: str, value: str) -> E:
     try:
-        return Method(value)
+        return words(value)
     except ValueError:
-        msg = f"method must be one of {', '.join(Method)}, got {value!r}"
-        raise InvalidSettingsError(msg, field="method") from None
+        msg = f"{name} must be one of {', '.join(words)}, got {value!r}"
+        raise InvalidSettingsError(msg, field=name) from None
 
 
 def _check(

@@ -97,7 +97,9 @@ def prepare_incidents(
         try:
             labels = read_labels(case)
             evidence = build_evidence(load_case(case, families), max_bins=settings.max_bins)
-            likelihood = stack.enter_context(prepare_likelihood(evidence, settings))
+            # Sums past the width limit stay the same function of theta while learning.
+            prepared = prepare_likelihood(evidence, settings, seed=0)
+            likelihood = stack.enter_context(prepared)
         except BayesRcaError as error:
             left_out.append(LeftOut(name, str(error)))
             continue

@@ -117,11 +117,12 @@ def estimate_predictive(analysis: Analysis, *, seed: int, draws: int = 200) -> P
         "prior": mean + sd * rng.standard_normal((draws, len(mean))),
         "posterior": flat[rng.permutation(resample(analysis.draws, draws, rng))],
     }
-    with prepare_likelihood(evidence, analysis.settings) as likelihood:
+    with prepare_likelihood(evidence, analysis.settings, seed=seed) as likelihood:
         s = most_probable_footprint(analysis.draws, likelihood)
         joint = [likelihood.compute_footprint_log_joint(t)[:, s] for t in thetas["posterior"]]
         sets = likelihood.sets
-    with prepare_likelihood(without_telemetry(evidence), analysis.settings) as nothing:
+    silent = without_telemetry(evidence)
+    with prepare_likelihood(silent, analysis.settings, seed=seed) as nothing:
         log_prior, _ = nothing.compute_root_log_posterior(thetas["prior"])
         prior_sets = nothing.sets
     generator = _Generator(analysis, s, rng)

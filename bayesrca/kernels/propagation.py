@@ -102,6 +102,8 @@ class PreparedLikelihood:
         evidence: the incident's evidence.
         none_prior: prior probability of "none of these", in (0, 1).
         max_width: components that may stay open at once in the exact sum over affected sets.
+        estimate_seed: seed (0 to 2^64 - 1) from which sums that would need more are estimated, by
+            draws that hold for every theta; None refuses them.
         max_causes: largest set of causes that is weighed, 1 to 3.
         set_candidates: components among which sets of several causes are formed: those most
             probable as single causes at ``centre``.
@@ -109,7 +111,15 @@ class PreparedLikelihood:
 
     Raises:
         InvalidEvidenceError: arrays of the evidence disagree or hold illegal values.
-        GraphTooWideError: the graph is too densely connected for the exact sum.
+        GraphTooWideError: the graph is too densely connected for the exact sum, and the sum may
+            not be estimated or too many components call each other in a cycle.
+
+    Attributes:
+        handle: the likelihood's number in the core.
+        n_hypotheses: number of hypotheses k.
+        sets: the component indices of each set of several causes.
+        width: most components open at once in any sum.
+        n_estimated: sums over affected sets that are estimated; 0 when the likelihood is exact.
     """
 
     def __init__(
@@ -118,6 +128,7 @@ class PreparedLikelihood:
         *,
         none_prior: float,
         max_width: int,
+        estimate_seed: int | None = None,
         max_causes: int = 1,
         set_candidates: int = 10,
         centre: Floats | None = None,
@@ -141,6 +152,7 @@ class PreparedLikelihood:
                 vitals=vitals,
                 none_prior=none_prior,
                 max_width=max_width,
+                estimate_seed=estimate_seed,
                 max_causes=max_causes,
                 set_candidates=set_candidates,
                 centre=_floats(centre, "centre"),
@@ -150,6 +162,7 @@ class PreparedLikelihood:
         self.n_hypotheses: int = _core.n_hypotheses(self.handle)
         self.sets: tuple[tuple[int, ...], ...] = tuple(map(tuple, _core.sets(self.handle)))
         self.width: int = _core.width(self.handle)
+        self.n_estimated: int = _core.n_estimated(self.handle)
         self._released = False
 
     def __enter__(self) -> Self:
@@ -172,6 +185,14 @@ class PreparedLikelihood:
     def compute_logp_grad(self, theta: Floats) -> tuple[float, Floats]:
         """Log likelihood of an unconstrained theta, [p], and its gradient, [p]."""
         return compute_logp_grad(self.handle, theta)
+
+    def compute_sum_errors(self, theta: Floats) -> Floats:
+        """Standard errors [k] of the hypotheses' log joints given theta [p].
+
+        They come from estimated sums: 0 where all sums of a hypothesis are exact.
+        """
+        out: Floats = _core.sum_errors(self.handle, _floats(theta, "theta"))
+        return out
 
     def compute_root_log_posterior(
         self, thetas: Floats, *, threads: int = 1

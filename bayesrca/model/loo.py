@@ -129,8 +129,8 @@ def estimate_loo(
     rng = np.random.default_rng(seed)
     flat = draws.thetas.reshape(-1, draws.thetas.shape[-1])[resample(draws, n_draws, rng)]
     seeds = {i: int(rng.integers(2**63)) for i in lawful}
-    with prepare_likelihood(evidence, settings) as whole:
-        problem = _Problem(evidence, whole, settings, seeds)
+    with prepare_likelihood(evidence, settings, seed=seed) as whole:
+        problem = _Problem(evidence, whole, settings, seed, seeds)
         columns = [problem.compute_pointwise(i, flat) for i in lawful]
         tree = _tree(np.stack(columns, axis=-1), flat, [evidence.components[i] for i in lawful])
         stats: Any = import_module("arviz_stats")
@@ -152,17 +152,20 @@ class _Problem:
         evidence: all of it.
         whole: the same, prepared.
         settings: of the analysis.
+        seed: of estimated sums.
         seeds: of each lawful component's own screen, by index and in order.
     """
 
     evidence: Evidence
     whole: PreparedLikelihood
     settings: Settings
+    seed: int
     seeds: dict[int, int]
 
     def prepare_rest(self, i: int) -> PreparedLikelihood:
         only = np.arange(len(self.evidence.components)) == i
-        return prepare_likelihood(without_components(self.evidence, only), self.settings)
+        rest = without_components(self.evidence, only)
+        return prepare_likelihood(rest, self.settings, seed=self.seed)
 
     def compute_pointwise(self, i: int, thetas: Floats) -> Floats:
         """Log density [d] of component i's evidence given the others' and each theta [d, p]."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import parameter_names, unconstrained_prior
 from bayesrca.posterior.result import Diagnostics
@@ -21,6 +22,10 @@ ESS_LIMIT = 400.0
 PARETO_K_LIMIT = 0.7
 PRIOR_DISTANCE_LIMIT = 5.0
 """Prior standard deviations a parameter's posterior mean may lie from its prior's centre."""
+SUM_ERROR_LIMIT = 0.5
+"""Standard error a leading hypothesis' log probability may have from estimated sums."""
+LEADING_PROBABILITY = 0.01
+"""Hypotheses at least this probable lead."""
 WATCHED_PROBABILITY = 1e-3
 """Probabilities below this are not checked for convergence: nothing acts on them."""
 
@@ -31,6 +36,8 @@ def compute_diagnostics(
     *,
     reruns: int,
     max_width: int,
+    estimated_sets: int = 0,
+    sum_error: float = 0.0,
     prior: Prior | None = None,
 ) -> Diagnostics:
     """Apply the health gates (Vehtari et al. 2021 for chains, 2024 for importance weights).
@@ -43,11 +50,19 @@ def compute_diagnostics(
         root: probabilities per draw.
         reruns: times the sampler was run again.
         max_width: components open at once in the exact sum.
+        estimated_sets: sums over affected sets that are estimated.
+        sum_error: see `compute_sum_error`.
         prior: means and standard deviations [p] of the prior in use; None for the built-in one.
     """
     centre = unconstrained_prior() if prior is None else prior
+    common = _sum_problems(sum_error) + _far_from_prior(draws, centre)
+    shared: dict[str, Any] = {
+        "max_width": max_width,
+        "estimated_sets": estimated_sets,
+        "sum_error": sum_error,
+    }
     if draws.is_screen:
-        return _screen(draws, max_width, centre)
+        return _screen(draws, common, shared)
     watched = [
         root.by_draw[..., root.values > WATCHED_PROBABILITY],
         root.sets_by_draw[..., root.sets.values > WATCHED_PROBABILITY],
@@ -64,7 +79,7 @@ def compute_diagnostics(
         problems.append(f"effective sample size {ess:.0f} is not above {ESS_LIMIT:.0f}")
     if divergences:
         problems.append(f"{divergences} divergent transitions: part of the posterior was missed")
-    problems += _far_from_prior(draws, centre)
+    problems += common
     return Diagnostics(
         healthy=not problems,
         problems=tuple(problems),
@@ -76,11 +91,40 @@ def compute_diagnostics(
         e_bfmi=_e_bfmi(draws),
         pareto_k=None,
         reruns=reruns,
-        max_width=max_width,
+        **shared,
     )
 
 
-def _screen(draws: Draws, max_width: int, prior: Prior) -> Diagnostics:
+def compute_sum_error(draws: Draws, likelihood: PreparedLikelihood) -> float:
+    """Largest standard error of a leading hypothesis' log joint, from estimated sums.
+
+    Taken at the draws' mean theta, where leading hypotheses are those with at least 1 %; 0 where
+    all sums are exact. An estimated sum's logarithm is low by half its squared error besides.
+
+    Args:
+        draws: draws of either speed.
+        likelihood: what they were drawn from.
+    """
+    if likelihood.n_estimated == 0:
+        return 0.0
+    mean = _mean_theta(draws)
+    log_root, _ = likelihood.compute_root_log_posterior(mean[None])
+    leading = log_root[0] >= np.log(LEADING_PROBABILITY)
+    return float(likelihood.compute_sum_errors(mean)[leading].max(initial=0.0))
+
+
+def note_sums(found: Diagnostics, max_width: int) -> list[str]:
+    """Say in words that sums were estimated; nothing where all are exact."""
+    if found.estimated_sets == 0:
+        return []
+    return [
+        f"{found.estimated_sets} sums over the sets of components a fault may have affected would "
+        f"hold open more than {max_width} components and were estimated; the leading hypotheses' "
+        f"log probabilities are uncertain by up to {found.sum_error:.2g} for it (standard error)."
+    ]
+
+
+def _screen(draws: Draws, common: list[str], shared: dict[str, Any]) -> Diagnostics:
     k = draws.pareto_k if draws.pareto_k is not None else float("inf")
     problems = []
     if not k < PARETO_K_LIMIT:
@@ -88,7 +132,7 @@ def _screen(draws: Draws, max_width: int, prior: Prior) -> Diagnostics:
             f"Pareto k-hat {k:.2f} is not below {PARETO_K_LIMIT}: a few draws carry the answer; "
             "use NUTS (--method nuts)"
         )
-    problems += _far_from_prior(draws, prior)
+    problems += common
     w = draws.weights
     return Diagnostics(
         healthy=not problems,
@@ -101,13 +145,28 @@ def _screen(draws: Draws, max_width: int, prior: Prior) -> Diagnostics:
         e_bfmi=None,
         pareto_k=float(k),
         reruns=0,
-        max_width=max_width,
+        **shared,
     )
+
+
+def _sum_problems(sum_error: float) -> list[str]:
+    if sum_error <= SUM_ERROR_LIMIT:
+        return []
+    return [
+        f"estimated sums leave a leading hypothesis' log probability uncertain by {sum_error:.2f}, "
+        f"more than {SUM_ERROR_LIMIT}: raise max_width (--max-width), or leave out edges a fault "
+        "cannot travel"
+    ]
+
+
+def _mean_theta(draws: Draws) -> Floats:
+    mean: Floats = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
+    return mean
 
 
 def _far_from_prior(draws: Draws, prior: Prior) -> list[str]:
     """One problem for each parameter whose posterior mean lies far outside its prior."""
-    mean = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
+    mean = _mean_theta(draws)
     return [
         f"parameter {name} lies {d:.1f} prior standard deviations from anything the model was "
         "made for"

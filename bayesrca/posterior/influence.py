@@ -108,7 +108,7 @@ def estimate_influence(
     chosen = _chosen(evidence, components)
     rng = np.random.default_rng(seed)
     flat = draws.thetas.reshape(-1, draws.thetas.shape[-1])[resample(draws, n_draws, rng)]
-    with prepare_likelihood(evidence, settings) as likelihood:
+    with prepare_likelihood(evidence, settings, seed=seed) as likelihood:
         _, whole = likelihood.compute_root_log_posterior(flat, threads=settings.cores)
     rows = [
         _left_out(evidence, i, flat, whole, root, settings=settings, seed=int(rng.integers(2**63)))
@@ -145,7 +145,8 @@ def _left_out(
 ) -> LeftOut:
     array_stats: Any = import_module("arviz_stats.base").array_stats
     only = np.arange(len(evidence.components)) == i
-    with prepare_likelihood(without_components(evidence, only), settings) as likelihood:
+    others = without_components(evidence, only)
+    with prepare_likelihood(others, settings, seed=seed) as likelihood:
         log_root, rest = likelihood.compute_root_log_posterior(thetas, threads=settings.cores)
         # ArviZ takes log likelihoods and negates them.
         smooth, k = array_stats.psislw(whole - rest)

@@ -250,7 +250,7 @@ class Diagnostics:
     Attributes:
         healthy: every gate passed: for NUTS R-hat < 1.01, ESS > 400 and no divergence; for the
             screen Pareto k-hat < 0.7; for both, no parameter's posterior mean more than 5 prior
-            standard deviations from its prior's centre.
+            standard deviations from its prior's centre, and ``sum_error`` at most 0.5.
         problems: the gates that failed, in words; empty when healthy.
         n_draws: draws behind the answer, all chains together.
         n_chains: NUTS chains; 0 for the screen.
@@ -263,6 +263,11 @@ class Diagnostics:
         pareto_k: Pareto shape of the importance weights; None for NUTS.
         reruns: times the sampler was run again at a higher target acceptance.
         max_width: components open at once in the exact sum over affected sets (2^width states).
+        estimated_sets: sums over affected sets, one per family and place where the fault may have
+            begun, that were estimated because they would hold open more than the settings allow; 0
+            when the likelihood is exact.
+        sum_error: largest standard error that this leaves in the log probability of a leading
+            hypothesis (at least 1 %, at the mean theta); 0 when the likelihood is exact.
     """
 
     healthy: bool
@@ -276,6 +281,8 @@ class Diagnostics:
     pareto_k: float | None
     reruns: int
     max_width: int
+    estimated_sets: int = 0
+    sum_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,8 @@ def _encode_diagnostics(diagnostics: Diagnostics) -> answer_pb2.Diagnostics:
         pareto_k=diagnostics.pareto_k,
         reruns=diagnostics.reruns,
         max_width=diagnostics.max_width,
+        estimated_sets=diagnostics.estimated_sets,
+        sum_error=diagnostics.sum_error,
     )
 
 
@@ -137,4 +139,6 @@ def _decode_diagnostics(message: answer_pb2.Diagnostics) -> Diagnostics:
         pareto_k=message.pareto_k if message.HasField("pareto_k") else None,
         reruns=message.reruns,
         max_width=message.max_width,
+        estimated_sets=message.estimated_sets,
+        sum_error=message.sum_error,
     )

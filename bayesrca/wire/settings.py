@@ -8,7 +8,7 @@ from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Settings
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.wire.paths import located
-from bayesrca.wire.vocabulary import METHODS
+from bayesrca.wire.vocabulary import BEYOND_WIDTHS, METHODS
 
 # Everything with the same name on both sides. `cores` stays home: it changes no number, and how
 # many threads a call may use is for the server to say.
@@ -40,6 +40,7 @@ def encode_settings(settings: Settings) -> pb.AnalysisSettings:
         raise InvalidSettingsError(msg, field="prior")
     message = pb.AnalysisSettings(
         method=METHODS.number(settings.method),
+        beyond_width=BEYOND_WIDTHS.number(settings.beyond_width),
         deadline_seconds=settings.deadline,
     )
     for name in _SAME:
@@ -65,5 +66,6 @@ def decode_settings(message: pb.AnalysisSettings, *, cores: int = 1) -> Settings
     if message.HasField("deadline_seconds"):
         chosen["deadline"] = message.deadline_seconds
     method = METHODS.word(message.method, "settings.method")
+    beyond_width = BEYOND_WIDTHS.word(message.beyond_width, "settings.beyond_width")
     with located("settings"):
-        return Settings(method=method, cores=cores, **chosen)
+        return Settings(method=method, beyond_width=beyond_width, cores=cores, **chosen)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2
-from bayesrca.config import Method
+from bayesrca.config import BeyondWidth, Method
 from bayesrca.errors import BayesRcaError, InvalidIncidentError, InvalidSettingsError
 from bayesrca.incident import ComponentKind, EdgeKind, Family, Statistic
 
@@ -92,5 +92,12 @@ METHODS = Vocabulary(
     answer_pb2.Method,
     "METHOD",
     default=Method.AUTO,
+    error=InvalidSettingsError,
+)
+BEYOND_WIDTHS = Vocabulary(
+    BeyondWidth,
+    answer_pb2.BeyondWidth,
+    "BEYOND_WIDTH",
+    default=BeyondWidth.ESTIMATE,
     error=InvalidSettingsError,
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from bayesrca.analysis import Analysis, Progress, analyze, library_versions
-from bayesrca.config import LARGEST_SEED, Method, Settings
+from bayesrca.config import LARGEST_SEED, BeyondWidth, Method, Settings
 from bayesrca.errors import (
     GraphTooWideError,
     InvalidSettingsError,
@@ -29,9 +30,10 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.ingest import load_incident
+from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.result import Answer
 from tests.integration.kit import ROOT
-from tests.unit.posterior.synthetic import make_incident, make_shop
+from tests.unit.posterior.synthetic import make_dense, make_incident, make_shop
 
 SCREEN = Settings(method=Method.SCREEN)
 CULPRIT = "PetSearch_AWS::ECS::Fargate"
@@ -267,10 +269,33 @@ class TestGraphs:
         calls = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
         incident = make_incident(names, calls, slow=names[:4], target=names[0])
         with pytest.raises(GraphTooWideError, match="too densely connected") as caught:
-            screen(incident)
+            screen(incident, beyond_width=BeyondWidth.REFUSE)
         assert any(f"'{name}'" in str(caught.value) for name in names)
         assert "max_width" in str(caught.value)
         assert caught.value.field == "topology.edges"
+
+    def test_a_dense_graph_is_answered_by_estimated_sums(self) -> None:
+        incident = make_dense()
+        few: dict[str, Any] = {"screen_scrambles": 4, "screen_points": 32, "max_causes": 2}
+        exact = screen(incident, max_width=20, **few).answer
+        answer = screen(incident, max_width=8, **few).answer
+        check_sane(answer, incident)
+        whole, found = exact.diagnostics, answer.diagnostics
+        assert (whole.estimated_sets, whole.sum_error) == (0, 0.0)
+        assert whole.max_width > 8 >= found.max_width
+        assert found.estimated_sets > 0
+        assert 0.0 < found.sum_error < 0.5
+        assert answer.healthy
+        assert not any("were estimated" in note for note in exact.notes)
+        assert sum("were estimated" in note for note in answer.notes) == 1
+        document = answer_document(answer)["diagnostics"]
+        assert document["estimated_sets"] == found.estimated_sets
+        assert document["sum_error"] == found.sum_error
+        estimates = {c.component: c.probability for c in answer.posterior.causes}
+        for cause in exact.posterior.causes:
+            p, q = cause.probability, estimates[cause.component]
+            room = math.expm1(4 * found.sum_error) * p.value * (1 - p.value)
+            assert abs(p.value - q.value) < room + 4 * math.hypot(p.mcse, q.mcse) + 1e-3
 
     def test_a_chain_of_three_hundred(self) -> None:
         names = [f"s{i}" for i in range(300)]

@@ -15,7 +15,7 @@ import pytest
 
 from bayesrca import analysis
 from bayesrca.cli import main
-from bayesrca.config import Method, Settings
+from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import (
     BayesRcaError,
     CancelledError,
@@ -103,12 +103,12 @@ def test_options_become_settings(
     monkeypatch.setattr(analysis, "analyze", spy)
     arguments = (
         "--method nuts --seed 9 --deadline 7.5 --chains 3 --draws 20 --tune 30 --cores 1 "
-        "--max-width 17 --max-bins 3"
+        "--max-width 17 --beyond-width refuse --max-bins 3"
     )
     check_refused(bayesrca("analyze", shop, *arguments.split()))
     settings = Settings(
         method=Method.NUTS, deadline=7.5, chains=3, draws=20, tune=30, cores=1, max_width=17,
-        max_bins=3,
+        beyond_width=BeyondWidth.REFUSE, max_bins=3,
     )  # fmt: skip
     assert seen == [(9, settings)]
     check_refused(bayesrca("analyze", shop, "--cores", "1"))
@@ -207,7 +207,9 @@ def test_too_narrow_a_limit_names_the_option(screen: Run, tmp_path: Path) -> Non
     names = [f"s{i}" for i in range(8)]
     calls = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     save_incident(make_incident(names, calls, slow=names[:3], target="s0"), tmp_path / "dense")
-    assert "--max-width" in check_refused(screen(tmp_path / "dense", "--max-width", "3"))
+    assert "--max-width" in check_refused(
+        screen(tmp_path / "dense", *"--beyond-width refuse --max-width 3".split())
+    )
     assert screen(tmp_path / "dense", "--max-width", "9").returncode in (0, 3)
 
 
@@ -280,7 +282,9 @@ def test_a_graph_too_dense(screen: Run, tmp_path: Path) -> None:
     calls = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     incident = make_incident(names, calls, slow=names[:3], target="s0")
     save_incident(incident, tmp_path / "dense")
-    assert "too densely connected" in check_refused(screen(tmp_path / "dense"))
+    assert "too densely connected" in check_refused(
+        screen(tmp_path / "dense", "--beyond-width", "refuse")
+    )
 
 
 def test_a_cycle_is_answered(screen: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bayesrca.config import Method, Settings
+from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import InvalidSettingsError
 
 
@@ -27,13 +27,15 @@ RANGES: dict[str, tuple[int, int]] = {
     "set_candidates": (2, 24),
     "max_bins": (2, 12),
     "max_width": (1, 20),
+    "max_causes": (1, 3),
+    "set_candidates": (2, 24),
 }
 SHARES = ("target_accept", "retry_target_accept", "none_prior", "interval_mass")
 
 
 def test_every_number_has_a_checked_range() -> None:
     names = {f.name for f in dataclasses.fields(Settings)}
-    assert names == {*RANGES, *SHARES, "method", "deadline", "prior"}
+    assert names == {*RANGES, *SHARES, "method", "deadline", "prior", "beyond_width"}
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -70,6 +72,10 @@ def test_deadlines() -> None:
 
 def test_methods_by_name() -> None:
     assert make(method="nuts").method is Method.NUTS
+    assert make(beyond_width="refuse").beyond_width is BeyondWidth.REFUSE
+    with pytest.raises(InvalidSettingsError, match="estimate, refuse") as unknown:
+        make(beyond_width="guess")
+    assert unknown.value.field == "beyond_width"
     with pytest.raises(InvalidSettingsError, match="auto, screen, nuts, got 'mcmc'"):
         make(method="mcmc")
 

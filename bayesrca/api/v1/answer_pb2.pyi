@@ -48,6 +48,30 @@ METHOD_NUTS: Method.ValueType  # 3
 """The No-U-Turn sampler on the full model: seconds."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
+class _BeyondWidth:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BeyondWidthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BeyondWidth.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BEYOND_WIDTH_UNSPECIFIED: _BeyondWidth.ValueType  # 0
+    """Not set: the server's default (`BEYOND_WIDTH_ESTIMATE`)."""
+    BEYOND_WIDTH_ESTIMATE: _BeyondWidth.ValueType  # 1
+    """It is estimated without bias; `Diagnostics` say how many are, and the error that this leaves."""
+    BEYOND_WIDTH_REFUSE: _BeyondWidth.ValueType  # 2
+    """The topology is refused."""
+
+class BeyondWidth(_BeyondWidth, metaclass=_BeyondWidthEnumTypeWrapper):
+    """What becomes of a sum over affected sets that would hold open more than `max_width` components."""
+
+BEYOND_WIDTH_UNSPECIFIED: BeyondWidth.ValueType  # 0
+"""Not set: the server's default (`BEYOND_WIDTH_ESTIMATE`)."""
+BEYOND_WIDTH_ESTIMATE: BeyondWidth.ValueType  # 1
+"""It is estimated without bias; `Diagnostics` say how many are, and the error that this leaves."""
+BEYOND_WIDTH_REFUSE: BeyondWidth.ValueType  # 2
+"""The topology is refused."""
+Global___BeyondWidth: _TypeAlias = BeyondWidth  # noqa: Y015
+
 @_typing.final
 class Interval(_message.Message):
     """A credible interval."""
@@ -800,10 +824,12 @@ class Diagnostics(_message.Message):
     PARETO_K_FIELD_NUMBER: _builtins.int
     RERUNS_FIELD_NUMBER: _builtins.int
     MAX_WIDTH_FIELD_NUMBER: _builtins.int
+    ESTIMATED_SETS_FIELD_NUMBER: _builtins.int
+    SUM_ERROR_FIELD_NUMBER: _builtins.int
     healthy: _builtins.bool
     """Every gate passed: for NUTS R-hat < 1.01, ESS > 400 and no divergence; for the screen Pareto
     k-hat < 0.7; for both, no parameter's posterior mean more than 5 prior standard deviations from
-    its prior's centre. Nothing may act on an answer that is not healthy.
+    its prior's centre, and `sum_error` at most 0.5. Nothing may act on an answer that is not healthy.
     """
     n_draws: _builtins.int
     """Draws behind the answer, all chains together."""
@@ -825,6 +851,14 @@ class Diagnostics(_message.Message):
     """Times the sampler ran again at a higher target acceptance."""
     max_width: _builtins.int
     """Components open at once in the exact sum over affected sets (2^width states)."""
+    estimated_sets: _builtins.int
+    """Sums over affected sets, one per family and place where the fault may have begun, that were
+    estimated because they would hold open more than the settings allow; 0 when all are exact.
+    """
+    sum_error: _builtins.float
+    """Largest standard error that this leaves in the log probability of a leading hypothesis (at
+    least 1 %, at the mean parameters); 0 when all sums are exact.
+    """
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The gates that failed, in words; empty when healthy."""
@@ -843,10 +877,12 @@ class Diagnostics(_message.Message):
         pareto_k: _builtins.float | None = ...,
         reruns: _builtins.int = ...,
         max_width: _builtins.int = ...,
+        estimated_sets: _builtins.int = ...,
+        sum_error: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_divergences", b"_divergences", "_e_bfmi", b"_e_bfmi", "_pareto_k", b"_pareto_k", "_r_hat", b"_r_hat", "divergences", b"divergences", "e_bfmi", b"e_bfmi", "pareto_k", b"pareto_k", "r_hat", b"r_hat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_divergences", b"_divergences", "_e_bfmi", b"_e_bfmi", "_pareto_k", b"_pareto_k", "_r_hat", b"_r_hat", "divergences", b"divergences", "e_bfmi", b"e_bfmi", "ess", b"ess", "healthy", b"healthy", "max_width", b"max_width", "n_chains", b"n_chains", "n_draws", b"n_draws", "pareto_k", b"pareto_k", "problems", b"problems", "r_hat", b"r_hat", "reruns", b"reruns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_divergences", b"_divergences", "_e_bfmi", b"_e_bfmi", "_pareto_k", b"_pareto_k", "_r_hat", b"_r_hat", "divergences", b"divergences", "e_bfmi", b"e_bfmi", "ess", b"ess", "estimated_sets", b"estimated_sets", "healthy", b"healthy", "max_width", b"max_width", "n_chains", b"n_chains", "n_draws", b"n_draws", "pareto_k", b"pareto_k", "problems", b"problems", "r_hat", b"r_hat", "reruns", b"reruns", "sum_error", b"sum_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__divergences: _TypeAlias = _typing.Literal["divergences"]  # noqa: Y015
     _WhichOneofArgType__divergences: _TypeAlias = _typing.Literal["_divergences", b"_divergences"]  # noqa: Y015

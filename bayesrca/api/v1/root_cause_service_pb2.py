@@ -26,7 +26,7 @@ from bayesrca.api.v1 import answer_pb2 as bayesrca_dot_api_dot_v1_dot_answer__pb
 from bayesrca.api.v1 import incident_pb2 as bayesrca_dot_api_dot_v1_dot_incident__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(bayesrca/api/v1/root_cause_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1c\x62\x61yesrca/api/v1/answer.proto\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"\x8b\x05\n\x10\x41nalysisSettings\x12\'\n\x06method\x18\x01 \x01(\x0e\x32\x17.bayesrca.api.v1.Method\x12\x1d\n\x10\x64\x65\x61\x64line_seconds\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06\x63hains\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05\x64raws\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x11\n\x04tune\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\x1a\n\rtarget_accept\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13retry_target_accept\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10screen_scrambles\x18\x08 \x01(\x03H\x06\x88\x01\x01\x12\x1a\n\rscreen_points\x18\t \x01(\x03H\x07\x88\x01\x01\x12\x17\n\nnone_prior\x18\n \x01(\x01H\x08\x88\x01\x01\x12\x1a\n\rinterval_mass\x18\x0b \x01(\x01H\t\x88\x01\x01\x12\x15\n\x08max_bins\x18\x0c \x01(\x03H\n\x88\x01\x01\x12\x16\n\tmax_width\x18\r \x01(\x03H\x0b\x88\x01\x01\x12\x17\n\nmax_causes\x18\x0e \x01(\x03H\x0c\x88\x01\x01\x12\x1b\n\x0eset_candidates\x18\x0f \x01(\x03H\r\x88\x01\x01\x42\x13\n\x11_deadline_secondsB\t\n\x07_chainsB\x08\n\x06_drawsB\x07\n\x05_tuneB\x10\n\x0e_target_acceptB\x16\n\x14_retry_target_acceptB\x13\n\x11_screen_scramblesB\x10\n\x0e_screen_pointsB\r\n\x0b_none_priorB\x10\n\x0e_interval_massB\x0b\n\t_max_binsB\x0c\n\n_max_widthB\r\n\x0b_max_causesB\x11\n\x0f_set_candidates\"\xa0\x01\n\x0e\x41nalyzeRequest\x12+\n\x08incident\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Incident\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x38\n\x08settings\x18\x03 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisSettingsH\x01\x88\x01\x01\x42\x07\n\x05_seedB\x0b\n\t_settings\":\n\x0f\x41nalyzeResponse\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.bayesrca.api.v1.Answer2`\n\x10RootCauseService\x12L\n\x07\x41nalyze\x12\x1f.bayesrca.api.v1.AnalyzeRequest\x1a .bayesrca.api.v1.AnalyzeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(bayesrca/api/v1/root_cause_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1c\x62\x61yesrca/api/v1/answer.proto\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"\xbf\x05\n\x10\x41nalysisSettings\x12\'\n\x06method\x18\x01 \x01(\x0e\x32\x17.bayesrca.api.v1.Method\x12\x1d\n\x10\x64\x65\x61\x64line_seconds\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06\x63hains\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05\x64raws\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x11\n\x04tune\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\x1a\n\rtarget_accept\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13retry_target_accept\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10screen_scrambles\x18\x08 \x01(\x03H\x06\x88\x01\x01\x12\x1a\n\rscreen_points\x18\t \x01(\x03H\x07\x88\x01\x01\x12\x17\n\nnone_prior\x18\n \x01(\x01H\x08\x88\x01\x01\x12\x1a\n\rinterval_mass\x18\x0b \x01(\x01H\t\x88\x01\x01\x12\x15\n\x08max_bins\x18\x0c \x01(\x03H\n\x88\x01\x01\x12\x16\n\tmax_width\x18\r \x01(\x03H\x0b\x88\x01\x01\x12\x17\n\nmax_causes\x18\x0e \x01(\x03H\x0c\x88\x01\x01\x12\x1b\n\x0eset_candidates\x18\x0f \x01(\x03H\r\x88\x01\x01\x12\x32\n\x0c\x62\x65yond_width\x18\x10 \x01(\x0e\x32\x1c.bayesrca.api.v1.BeyondWidthB\x13\n\x11_deadline_secondsB\t\n\x07_chainsB\x08\n\x06_drawsB\x07\n\x05_tuneB\x10\n\x0e_target_acceptB\x16\n\x14_retry_target_acceptB\x13\n\x11_screen_scramblesB\x10\n\x0e_screen_pointsB\r\n\x0b_none_priorB\x10\n\x0e_interval_massB\x0b\n\t_max_binsB\x0c\n\n_max_widthB\r\n\x0b_max_causesB\x11\n\x0f_set_candidates\"\xa0\x01\n\x0e\x41nalyzeRequest\x12+\n\x08incident\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Incident\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x38\n\x08settings\x18\x03 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisSettingsH\x01\x88\x01\x01\x42\x07\n\x05_seedB\x0b\n\t_settings\":\n\x0f\x41nalyzeResponse\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.bayesrca.api.v1.Answer2`\n\x10RootCauseService\x12L\n\x07\x41nalyze\x12\x1f.bayesrca.api.v1.AnalyzeRequest\x1a .bayesrca.api.v1.AnalyzeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.root_cause_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ANALYSISSETTINGS']._serialized_start=124
-  _globals['_ANALYSISSETTINGS']._serialized_end=775
-  _globals['_ANALYZEREQUEST']._serialized_start=778
-  _globals['_ANALYZEREQUEST']._serialized_end=938
-  _globals['_ANALYZERESPONSE']._serialized_start=940
-  _globals['_ANALYZERESPONSE']._serialized_end=998
-  _globals['_ROOTCAUSESERVICE']._serialized_start=1000
-  _globals['_ROOTCAUSESERVICE']._serialized_end=1096
+  _globals['_ANALYSISSETTINGS']._serialized_end=827
+  _globals['_ANALYZEREQUEST']._serialized_start=830
+  _globals['_ANALYZEREQUEST']._serialized_end=990
+  _globals['_ANALYZERESPONSE']._serialized_start=992
+  _globals['_ANALYZERESPONSE']._serialized_end=1050
+  _globals['_ROOTCAUSESERVICE']._serialized_start=1052
+  _globals['_ROOTCAUSESERVICE']._serialized_end=1148
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,7 @@ class AnalysisSettings(_message.Message):
     MAX_WIDTH_FIELD_NUMBER: _builtins.int
     MAX_CAUSES_FIELD_NUMBER: _builtins.int
     SET_CANDIDATES_FIELD_NUMBER: _builtins.int
+    BEYOND_WIDTH_FIELD_NUMBER: _builtins.int
     method: _answer_pb2.Method.ValueType
     """How to compute the posterior. [`METHOD_AUTO`]"""
     deadline_seconds: _builtins.float
@@ -70,7 +71,7 @@ class AnalysisSettings(_message.Message):
     """Bins into which the incident window is cut to place onset and end, 2 to 12. [5]"""
     max_width: _builtins.int
     """Largest number of components open at once in the exact sum over affected sets, 1 to 16
-    (memory grows as 2^max_width); a topology that needs more is refused. [14]
+    (memory grows as 2^max_width). [14]
     """
     max_causes: _builtins.int
     """Largest number of components that may be causes at once, 1 to 3. [3]"""
@@ -78,6 +79,8 @@ class AnalysisSettings(_message.Message):
     """Components among which sets of several causes are formed, those most probable as single causes,
     2 to 24: pairs, and triples where `max_causes` is 3. [10]
     """
+    beyond_width: _answer_pb2.BeyondWidth.ValueType
+    """What becomes of sums that would need more than `max_width`. [BEYOND_WIDTH_ESTIMATE]"""
     def __init__(
         self,
         *,
@@ -96,10 +99,11 @@ class AnalysisSettings(_message.Message):
         max_width: _builtins.int | None = ...,
         max_causes: _builtins.int | None = ...,
         set_candidates: _builtins.int | None = ...,
+        beyond_width: _answer_pb2.BeyondWidth.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_causes", b"_max_causes", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_set_candidates", b"_set_candidates", "_target_accept", b"_target_accept", "_tune", b"_tune", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_causes", b"max_causes", "max_width", b"max_width", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "set_candidates", b"set_candidates", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_causes", b"_max_causes", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_set_candidates", b"_set_candidates", "_target_accept", b"_target_accept", "_tune", b"_tune", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_causes", b"max_causes", "max_width", b"max_width", "method", b"method", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "set_candidates", b"set_candidates", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chains", b"_chains", "_deadline_seconds", b"_deadline_seconds", "_draws", b"_draws", "_interval_mass", b"_interval_mass", "_max_bins", b"_max_bins", "_max_causes", b"_max_causes", "_max_width", b"_max_width", "_none_prior", b"_none_prior", "_retry_target_accept", b"_retry_target_accept", "_screen_points", b"_screen_points", "_screen_scrambles", b"_screen_scrambles", "_set_candidates", b"_set_candidates", "_target_accept", b"_target_accept", "_tune", b"_tune", "beyond_width", b"beyond_width", "chains", b"chains", "deadline_seconds", b"deadline_seconds", "draws", b"draws", "interval_mass", b"interval_mass", "max_bins", b"max_bins", "max_causes", b"max_causes", "max_width", b"max_width", "method", b"method", "none_prior", b"none_prior", "retry_target_accept", b"retry_target_accept", "screen_points", b"screen_points", "screen_scrambles", b"screen_scrambles", "set_candidates", b"set_candidates", "target_accept", b"target_accept", "tune", b"tune"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__chains: _TypeAlias = _typing.Literal["chains"]  # noqa: Y015
     _WhichOneofArgType__chains: _TypeAlias = _typing.Literal["_chains", b"_chains"]  # noqa: Y015

@@ -27,16 +27,17 @@ use crate::handles;
 ///     crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
 ///     none_prior: prior probability of "none of these", in (0, 1).
 ///     max_width: components that may be open at once in the exact sum over affected sets.
+///     estimate_seed: seed from which sums past `max_width` are estimated; None refuses them.
 ///     max_causes: largest set of causes that is weighed (1 to 3).
 ///     set_candidates: components among which sets are formed.
 ///     centre: float64 [p], theta at which sets are chosen.
 ///
 /// Raises:
 ///     InvalidEvidenceError: shapes, ranges or values are wrong.
-///     GraphTooWideError: the exact sum would exceed `max_width`.
+///     GraphTooWideError: the exact sum would exceed `max_width` and may not be estimated.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, none_prior, max_width, max_causes, set_candidates, centre))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, none_prior, max_width, estimate_seed, max_causes, set_candidates, centre))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -52,6 +53,7 @@ pub(crate) fn prepare(
     vitals: Py<VitalEvidence>,
     none_prior: f64,
     max_width: usize,
+    estimate_seed: Option<u64>,
     max_causes: usize,
     set_candidates: usize,
     centre: PyReadonlyArray1<'_, f64>,
@@ -76,7 +78,10 @@ pub(crate) fn prepare(
     };
     let likelihood = py
         .detach(|| {
-            let mut likelihood = Likelihood::new(&evidence, none_prior, max_width)?;
+            let mut likelihood = match estimate_seed {
+                None => Likelihood::new(&evidence, none_prior, max_width)?,
+                Some(seed) => Likelihood::estimating(&evidence, none_prior, max_width, seed)?,
+            };
             likelihood.consider_sets(&centre, max_causes, set_candidates)?;
             Ok(likelihood)
         })
@@ -122,6 +127,24 @@ pub(crate) fn n_hypotheses(handle: i64) -> PyResult<usize> {
 #[pyfunction]
 pub(crate) fn width(handle: i64) -> PyResult<usize> {
     with(handle, Likelihood::width)
+}
+
+/// Number of sums over affected sets past `max_width`, which are estimated.
+#[pyfunction]
+pub(crate) fn n_estimated(handle: i64) -> PyResult<usize> {
+    with(handle, Likelihood::n_estimated)
+}
+
+/// Standard error of the log joint of every hypothesis given theta, from estimated sums: float64 [k].
+#[pyfunction]
+pub(crate) fn sum_errors<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let errors = py.detach(|| with(handle, |l| with_workspace(|w| l.sum_errors(&theta, w))))?;
+    Ok(errors.into_pyarray(py))
 }
 
 /// Log likelihood (hypotheses summed out) and its gradient.

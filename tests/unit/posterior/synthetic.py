@@ -123,3 +123,19 @@ def make_shop() -> Incident:
         silent=("hosts/dark",),
         target="front",
     )
+
+
+def make_dense(n: int = 24, reach: int = 12) -> Incident:
+    """A system in which each component calls most of the `reach` after it; the all are slow.
+
+    The exact sum over affected sets holds open about as many components as `reach`.
+    """
+    rng = np.random.default_rng(1)
+    names = [f"c{i}" for i in range(n)]
+    calls = [
+        (names[i], names[j])
+        for i in range(n)
+        for j in range(i + 1, min(n, i + reach + 1))
+        if j == i + 1 or rng.random() < 0.8
+    ]
+    return make_incident(names, calls, slow=names, target=names[0])

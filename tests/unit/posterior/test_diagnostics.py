@@ -284,3 +284,19 @@ def test_lighter_tails_of_vitals_are_harmless_and_heavier_ones_are_not() -> None
     assert distances(4.0, 0.0)[0] > PRIOR_DISTANCE_LIMIT
     assert distances(-2.0, 2.7)[0] > PRIOR_DISTANCE_LIMIT
     assert sd[index] > 0
+
+
+def test_estimated_sums_are_a_gate() -> None:
+    draws = make_draws(1)
+    root = compute_root_probabilities(draws, 0.89)
+    for error, healthy in ((0.0, True), (0.5, True), (0.51, False), (math.inf, False)):
+        found = compute_diagnostics(
+            draws, root, reruns=0, max_width=3, estimated_sets=4, sum_error=error
+        )
+        assert (found.estimated_sets, found.sum_error) == (4, error)
+        assert found.healthy == healthy
+        assert len(found.problems) == (not healthy)
+    assert "--max-width" in found.problems[0]
+    assert not compute_diagnostics(
+        draws, root, reruns=0, max_width=3, estimated_sets=4, sum_error=math.nan
+    ).healthy

@@ -46,7 +46,8 @@ KEYS = {
     ),
     "shares": "component value value_std_err share share_std_err observed",
     "diagnostics": (
-        "healthy problems n_draws n_chains r_hat ess divergences e_bfmi pareto_k reruns max_width"
+        "healthy problems n_draws n_chains r_hat ess divergences e_bfmi pareto_k reruns max_width "
+        "estimated_sets sum_error"
     ),
     "versions": "bayesrca numpy scipy pymc pytensor nutpie arviz numba python",
     "timings": "evidence screen diagnose explain",

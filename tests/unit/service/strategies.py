@@ -215,6 +215,8 @@ DIAGNOSTICS = st.builds(
     pareto_k=st.none() | DOUBLE,
     reruns=COUNT,
     max_width=COUNT,
+    estimated_sets=COUNT,
+    sum_error=DOUBLE,
 )
 SHARE = st.builds(
     ComponentShare,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2, tensor_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.config import LARGEST_SEED, LearnedPrior, Method, Settings
+from bayesrca.config import LARGEST_SEED, BeyondWidth, LearnedPrior, Method, Settings
 from bayesrca.errors import (
     IncidentFormatError,
     InvalidIncidentError,
@@ -50,6 +50,7 @@ SETTINGS = st.builds(
     cores=st.integers(1, 1024),
     max_bins=st.integers(2, 12),
     max_width=st.integers(1, 20),
+    beyond_width=st.sampled_from(BeyondWidth),
     max_causes=st.integers(1, 3),
     set_candidates=st.integers(2, 24),
 )

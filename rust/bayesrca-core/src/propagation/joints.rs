@@ -169,7 +169,7 @@ impl Likelihood {
         }
     }
 
-    fn single_backward(
+    pub(super) fn single_backward(
         &self,
         theta: &Natural,
         h: usize,

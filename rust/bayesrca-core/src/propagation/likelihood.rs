@@ -81,6 +81,28 @@ impl Likelihood {
     /// # Errors
     /// `InvalidEvidence` for inconsistent arrays or a prior outside (0, 1); `GraphTooWide` past the width limit.
     pub fn new(evidence: &Evidence, none_prior: f64, max_width: usize) -> Result<Self> {
+        Self::prepare(evidence, none_prior, max_width, None)
+    }
+
+    /// The same, with sums past the width limit estimated from draws of `seed` instead of refused; see `sums`.
+    ///
+    /// # Errors
+    /// As `new`; `GraphTooWide` only for components that call each other in too large a cycle.
+    pub fn estimating(
+        evidence: &Evidence,
+        none_prior: f64,
+        max_width: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        Self::prepare(evidence, none_prior, max_width, Some(seed))
+    }
+
+    fn prepare(
+        evidence: &Evidence,
+        none_prior: f64,
+        max_width: usize,
+        seed: Option<u64>,
+    ) -> Result<Self> {
         evidence.validate()?;
         if !(none_prior > 0.0 && none_prior < 1.0) {
             return Err(Error::evidence("none_prior", "must be in (0, 1)"));
@@ -89,7 +111,15 @@ impl Likelihood {
         let family = |f: usize| {
             let alarm = evidence.target.filter(|_| evidence.alarm_family == Some(f));
             let family = &evidence.families[f];
-            Spread::new(family, f, (n, s), alarm, evidence.target, max_width)
+            let (shape, target) = ((n, s), evidence.target);
+            match seed {
+                None => Spread::new(family, f, shape, alarm, target, max_width),
+                // Families must not share their draws: their errors count as independent.
+                Some(seed) => {
+                    let limits = (max_width, seed.wrapping_add(f as u64));
+                    Spread::estimating(family, f, shape, alarm, target, limits)
+                }
+            }
         };
         let mut families = [family(0)?, family(1)?];
         families[LATENCY].add_links();
@@ -326,18 +356,23 @@ impl Likelihood {
         })
     }
 
-    fn backward(&self, theta: &Natural, total: f64, w: &mut Workspace) -> Natural {
-        let s = self.s;
-        let mut gradient = Natural::default();
+    /// Set the adjoints of everything below the joints to zero.
+    pub(super) fn reset_adjoints(&self, w: &mut Workspace) {
         for (f, family) in self.families.iter().enumerate() {
             w.gain_adjoint[f].clear();
-            w.gain_adjoint[f].resize(family.n_sources() * s, 0.0);
+            w.gain_adjoint[f].resize(family.n_sources() * self.s, 0.0);
         }
         for weights in w.alarm_alone.iter_mut().chain([&mut w.footprint_weight]) {
             weights.clear();
-            weights.resize(s, 0.0);
+            weights.resize(self.s, 0.0);
         }
         self.vitals.reset_adjoints(&mut w.vitals);
+    }
+
+    fn backward(&self, theta: &Natural, total: f64, w: &mut Workspace) -> Natural {
+        let s = self.s;
+        let mut gradient = Natural::default();
+        self.reset_adjoints(w);
         self.joints_backward(theta, total, w, &mut gradient);
         for source in 0..self.families[LATENCY].n_sources() {
             let waits = self.waiting(source);

@@ -16,6 +16,7 @@ mod range;
 mod sets;
 mod source;
 mod spread;
+mod sums;
 mod untraced;
 mod vitals;
 

@@ -298,7 +298,7 @@ impl Likelihood {
         self.sets_prior_backward(theta, &share, gradient);
     }
 
-    fn set_backward(
+    pub(super) fn set_backward(
         &self,
         theta: &Natural,
         p: usize,

@@ -164,6 +164,7 @@ impl Spread {
         self.sources
             .truncate(if links { 2 * self.n } else { self.n });
         self.plans.truncate(self.n);
+        self.banks.truncate(self.n);
     }
 
     /// Number of sources: every component, the links, the sets.
