@@ -30,7 +30,9 @@ impl Likelihood {
                 if w.joint[h] == f64::NEG_INFINITY {
                     return 0.0;
                 }
-                w.gain_adjoint.iter_mut().for_each(|g| g.fill(0.0));
+                for g in &mut w.gain_adjoint {
+                    g.fill(0.0);
+                }
                 if h < singles {
                     self.single_backward(&theta, h, w.joint[h], w, &mut unused);
                 } else {
