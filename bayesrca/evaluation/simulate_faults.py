@@ -31,7 +31,7 @@ UNCONNECTED = 0.05
 """The same of a root that the graph does not join with the target."""
 CALLED = 0.1
 """The same of a load fault at a component whose callers would have passed it on."""
-AT_ROOT, WAITS, LOAD_PASSED = 0.5, 0.7, 0.6
+AT_ROOT, WAITS, LOAD_PASSED = 0.8, 0.7, 0.6
 """Probabilities that a fault disturbs its component's vitals, and by step that a caller waits for a
 slow callee and that a load fault is passed on (eq. 12 to 14)."""
 SILENT = {"usual": 0.1, "crashed": 0.95}
@@ -55,7 +55,7 @@ class KindLaw:
     in_sets: bool = True
 
 
-_REST = 0.45
+_REST = 0.5
 
 LAWS: Mapping[str, KindLaw] = {
     "latency": KindLaw(
@@ -64,7 +64,7 @@ LAWS: Mapping[str, KindLaw] = {
     "errors": KindLaw(lambda t: _REST * t["error_kind"], lambda t: (t["cross_family"][1], 1.0)),
     "resource": KindLaw(lambda _: 0.33, lambda _: (0.6, 0.25)),
     "load": KindLaw(lambda _: 0.05, lambda _: (0.6, 0.3), in_sets=False),
-    "link": KindLaw(lambda _: 0.12, lambda _: (1.0, 0.15), in_sets=False),
+    "link": KindLaw(lambda _: 0.07, lambda _: (1.0, 0.15), in_sets=False),
     "crash": KindLaw(lambda _: 0.05, lambda _: (0.4, 0.8)),
 }
 """The law of each kind."""

@@ -51,6 +51,8 @@ UNREPORTED = 0.35
 """Factor on the prior of a resource that a component does not report (eq. 13)."""
 ROOT_EFFECT = 12.0
 """Median effect on the resource at fault, in quiet scales (eq. 11)."""
+EFFECT_INDEX = 1.6
+"""Tail index of the effect on a disturbed component's vitals (eq. 11)."""
 STATE_VISITED = {"quiet": 0.05, "disturbed": 0.4, "at_fault": 0.7}
 """Probability of visiting a rare state: the likelihood is told the ratios, so any will do."""
 
@@ -152,8 +154,8 @@ class SimulatedVitals:
             if rng.random() < theta["own_visible"]:
                 z[rng.integers(count)] = self._effect(scale * ROOT_EFFECT, law.root_up)
         elif shown:
-            median = scale * theta["vital_effect_size"]
-            z[rng.integers(count)] = self._effect(median, law.effect_up)
+            size = scale * theta["vital_effect_size"]
+            z[rng.integers(count)] = self._effect(size, law.effect_up, index=EFFECT_INDEX)
         return z
 
     def _states(
@@ -181,9 +183,9 @@ class SimulatedVitals:
         size = scale * np.expm1(-stats.norm.logsf(np.abs(normal)) / index - np.log(2.0) / index)
         return np.asarray(np.sign(normal) * size)
 
-    def _effect(self, median: float, up: float) -> float:
-        u = self.rng.random()
-        size = median * u / (1.0 - u)
+    def _effect(self, scale: float, up: float, *, index: float = 1.0) -> float:
+        """Draw from the two-sided Lomax law; with index 1 its median size is the scale."""
+        size = scale * np.expm1(-np.log1p(-self.rng.random()) / index)
         return float(size if self.rng.random() < up else -size)
 
 

@@ -47,7 +47,7 @@ PRIORS: dict[str, Prior] = {
         (0.15, 0.4), 0.7, "probability that a fault also shows as the other kind"
     ),
     "vital_transmission": Prior(
-        (0.15, 0.1), 1.0, "probability that a fault disturbs the vitals of a caller, of a callee"
+        (0.05, 0.05), 1.0, "probability that a fault disturbs the vitals of a caller, of a callee"
     ),
     "full_dose_target": Prior((0.7,), 0.7, "probability that the target gets the whole dose"),
     "full_dose_path": Prior((0.2,), 0.7, "the same for another component on a path"),
@@ -58,7 +58,7 @@ PRIORS: dict[str, Prior] = {
     "untraced_dose": Prior((0.7,), 0.7, "probability that an untraced effect carries the dose"),
     "vital_scale": Prior((0.9,), 0.5, "scale of the quiet law of vitals, in null scales"),
     "vital_index": Prior((2.5,), 0.4, "tail index of the quiet law of vitals"),
-    "vital_effect_size": Prior((4.0,), 0.6, "median effect on disturbed vitals, in their scale"),
+    "vital_effect_size": Prior((4.0,), 0.6, "scale of the effect on disturbed vitals, in theirs"),
     "vital_rate": Prior((0.1,), 1.0, "rate of vitals disturbed for no traceable reason"),
     "unrelated_delay": Prior(
         (0.2,), 0.7, "probability that what a fault disturbs begins at any time"

@@ -16,7 +16,7 @@ LARGE = 2.0
 MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
 
 # Prior of the kinds but latency and errors, and how often they show in latency and in errors.
-KIND_PRIOR = {RESOURCE: 0.33, LOAD: 0.05, LINK: 0.12, CRASH: 0.05}
+KIND_PRIOR = {RESOURCE: 0.33, LOAD: 0.05, LINK: 0.07, CRASH: 0.05}
 KIND_SHOWS = {RESOURCE: (0.6, 0.25), LOAD: (0.6, 0.3), LINK: (1.0, 0.15), CRASH: (0.4, 0.8)}
 UNSEEN = 0.35
 CALLED = 0.1
@@ -33,11 +33,12 @@ EFFECT_UP = (0.3, 0.5, 0.5, 0.5, 0.4, 0.5, 0.5, 0.5, 0.9)
 ECHO = (0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0)
 UNREPORTED = 0.35
 ROOT_EFFECT = 12.0
-AT_ROOT = 0.5
+AT_ROOT = 0.8
 LOAD_PASSED = 0.6
 WAITS = 0.7
 FARTHEST = 2
 REFERENCE = (2.5, 0.9)  # index and scale
 QUIET_AT_ZERO = 2.5 / (2 * 0.9)
+EFFECT_INDEX = 1.6
 EFFECT_SIZE = 4.0  # at the reference
 LARGEST_RATIO = 1e30

@@ -16,6 +16,7 @@ from tests.oracle.constants import (
     AT_FAULT,
     AT_ROOT,
     ECHO,
+    EFFECT_INDEX,
     EFFECT_SIZE,
     EFFECT_UP,
     EGRESS,
@@ -83,9 +84,10 @@ class Vitals:
         law, reference = _log_quiet(moved, index, scale), _log_quiet(moved, *REFERENCE)
         self.log_quiet += _composite(law)
         q = np.exp(reference - _composite(reference) + _composite(law))
-        shown = _ratios(moved, q, scale * self.theta["vital_effect_size"], EFFECT_UP[v])
+        effect = scale * self.theta["vital_effect_size"]
+        shown = _ratios(moved, q, effect, EFFECT_UP[v], index=EFFECT_INDEX)
         fault = _ratios(moved, q, scale * ROOT_EFFECT, ROOT_UP[v])
-        shown[still] = EFFECT_UP[v] / (EFFECT_SIZE * REFERENCE[1]) / QUIET_AT_ZERO
+        shown[still] = EFFECT_INDEX * EFFECT_UP[v] / (EFFECT_SIZE * REFERENCE[1]) / QUIET_AT_ZERO
         fault[still] = ROOT_UP[v] / (ROOT_EFFECT * REFERENCE[1]) / QUIET_AT_ZERO
         return shown.mean(axis=0), fault.mean(axis=0)
 
@@ -239,9 +241,10 @@ def _composite(log_law: Floats) -> float:
     return float(np.mean(means)) if means else 0.0
 
 
-def _ratios(z: Floats, q: Floats, median: float, up: float) -> Floats:
+def _ratios(z: Floats, q: Floats, scale: float, up: float, *, index: float = 1.0) -> Floats:
     """Effect over quiet, [m, s]; a missing contrast says nothing: ratio one."""
     side = np.where(z >= 0, up, 1 - up)
     with np.errstate(divide="ignore", over="ignore"):
-        ratio = np.minimum(side * stats.lomax.pdf(np.abs(z), 1, scale=median) / q, LARGEST_RATIO)
+        density = side * stats.lomax.pdf(np.abs(z), index, scale=scale)
+        ratio = np.minimum(density / q, LARGEST_RATIO)
     return np.where(np.isnan(z), 1.0, ratio)

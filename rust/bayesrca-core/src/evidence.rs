@@ -55,7 +55,7 @@ pub struct VitalEvidence {
     pub demand: Vec<(usize, usize)>,
     /// When each component began to change, in seconds, NaN where that is not known, length `n`; empty for none.
     pub onset: Vec<f64>,
-    /// Standard deviation of each onset in seconds, positive, laid out as `onset`.
+    /// Width in seconds of the interval in which each lies, positive, laid out as `onset`.
     pub onset_error: Vec<f64>,
     /// Length of the incident window in seconds; read only with onsets.
     pub window: f64,

@@ -17,8 +17,10 @@ const EFFECT_UP: [f64; N_VITALS] = [0.3, 0.5, 0.5, 0.5, 0.4, 0.5, 0.5, 0.5, 0.9]
 const LARGEST_RATIO: f64 = 1e30;
 /// The theta by whose quiet law series and footprints are told apart: scale and index.
 const REFERENCE: (f64, f64) = (0.9, 2.5);
-/// The reference's median effect on a disturbed vital, in units of the vital scale.
+/// Scale of the reference's effect on a disturbed vital, in units of the vital scale.
 const EFFECT_SIZE: f64 = 4.0;
+/// Tail index of the effect on a disturbed vital: large moves are rarer than on the vital at fault (index 1).
+const EFFECT_INDEX: f64 = 1.6;
 
 /// One (component, family) cell: the rows `start..end` of the series.
 #[derive(Debug, Clone)]
@@ -120,13 +122,16 @@ impl Cells {
             return (1.0, 1.0);
         }
         if !moved(z) {
-            return (unmoved(up_a, EFFECT_SIZE), unmoved(up_r, ROOT_EFFECT));
+            return (
+                EFFECT_INDEX * unmoved(up_a, EFFECT_SIZE),
+                unmoved(up_r, ROOT_EFFECT),
+            );
         }
         let quiet = self.reference[at] * level;
         let effect = theta.vital_scale * theta.vital_effect_size;
         let over_quiet = |e: f64| (e / quiet).min(LARGEST_RATIO);
         (
-            over_quiet(sided(z, effect, up_a).0),
+            over_quiet(disturbed(z, effect, up_a).0),
             over_quiet(sided(z, theta.vital_scale * ROOT_EFFECT, up_r).0),
         )
     }
@@ -212,7 +217,7 @@ impl Cells {
                     continue;
                 }
                 let quiet = self.reference[at] * level;
-                let (e, d_e) = sided(z, scale * size, EFFECT_UP[cell.family]);
+                let (e, d_e) = disturbed(z, scale * size, EFFECT_UP[cell.family]);
                 let (r, d_r) = sided(z, scale * ROOT_EFFECT, ROOT_UP[cell.family]);
                 let per_quiet = |adjoint: f64, e: f64| {
                     let inside = e / quiet < LARGEST_RATIO;
@@ -269,6 +274,16 @@ struct QuietMean {
     value: f64,
     d_scale: f64,
     d_index: f64,
+}
+
+/// Density of z under a disturbance of scale `scale` that points up with probability `up`, and its derivative with
+/// respect to the scale: Lomax with index `EFFECT_INDEX` on each side (eq. 11).
+fn disturbed(z: f64, scale: f64, up: f64) -> (f64, f64) {
+    let side = if z >= 0.0 { up } else { 1.0 - up };
+    let (u, index) = (z.abs(), EFFECT_INDEX);
+    let value = side * index / scale * (-(index + 1.0) * (u / scale).ln_1p()).exp();
+    let slope = ((index + 1.0) * u / (scale + u) - 1.0) / scale;
+    (value, value * slope)
 }
 
 /// Density of z under an effect of median size `median` that points up with probability `up`, and its derivative with

@@ -23,7 +23,7 @@ const ECHO: [f64; N_VITALS] = [0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0];
 /// Prior weight of a fault in a family that its component does not report, against one whose family is seen.
 const UNREPORTED: f64 = 0.35;
 /// Probability that a latency or errors fault disturbs its component: one in code or on the way to it need not.
-const AT_ROOT: f64 = 0.5;
+const AT_ROOT: f64 = 0.8;
 /// Prior of the family at fault of a resource fault. A family that no component reports is none.
 const AT_FAULT: [f64; N_VITALS] = [0.0, 0.25, 0.2, 0.17, 0.17, 0.15, 0.03, 0.2, 0.0];
 
