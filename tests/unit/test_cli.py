@@ -207,8 +207,9 @@ def test_too_narrow_a_limit_names_the_option(screen: Run, tmp_path: Path) -> Non
     names = [f"s{i}" for i in range(8)]
     calls = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     save_incident(make_incident(names, calls, slow=names[:3], target="s0"), tmp_path / "dense")
-    narrow = ["--beyond-width", "refuse", "--max-width", "3"]
-    assert "--max-width" in check_refused(screen(tmp_path / "dense", *narrow))
+    assert "--max-width" in check_refused(
+        screen(tmp_path / "dense", "--beyond-width", "refuse", "--max-width", "3")
+    )
     assert screen(tmp_path / "dense", "--max-width", "9").returncode in (0, 3)
 
 

@@ -27,8 +27,6 @@ RANGES: dict[str, tuple[int, int]] = {
     "set_candidates": (2, 24),
     "max_bins": (2, 12),
     "max_width": (1, 20),
-    "max_causes": (1, 3),
-    "set_candidates": (2, 24),
 }
 SHARES = ("target_accept", "retry_target_accept", "none_prior", "interval_mass")
 

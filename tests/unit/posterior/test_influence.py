@@ -42,7 +42,7 @@ def again(analysis: Analysis, name: str) -> RootProbabilities:
     only = np.array([c == name for c in analysis.components])
     left = without_components(analysis.evidence, only)
     settings = dataclasses.replace(analysis.settings, screen_points=256)
-    with prepare_likelihood(left, settings) as likelihood:
+    with prepare_likelihood(left, settings, seed=1) as likelihood:
         draws = estimate_by_screen(likelihood, seed=11, settings=settings)
     return compute_root_probabilities(draws, settings.interval_mass, likelihood.sets)
 
