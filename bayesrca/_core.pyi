@@ -200,7 +200,7 @@ class VitalEvidence:
         log_disturbed: float64 [m, s], the same for "disturbed".
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
         onset: float64 [n], when each component began to change, in seconds, NaN where that is not known.
-        onset_error: float64 [n], standard deviation of each onset in seconds.
+        onset_error: float64 [n], width in seconds of the interval in which each onset lies.
         window: length of the incident window in seconds.
 
     Raises:
