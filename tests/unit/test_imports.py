@@ -71,4 +71,5 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_the_type_checkers_names_are_the_real_ones() -> None:
     homes = {name for names in bayesrca._HOMES.values() for name in names}
-    assert homes | {"__version__", "Method", "Settings", "BayesRcaError"} == set(bayesrca.__all__)
+    loaded = {"__version__", "BayesRcaError", "BeyondWidth", "Method", "Settings"}
+    assert homes | loaded == set(bayesrca.__all__)
