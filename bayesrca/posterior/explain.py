@@ -40,6 +40,9 @@ _RESOURCES = {
     Family.DISK: "disk",
     Family.NETWORK: "network",
     Family.GENERIC: "another signal",
+    Family.HOST: "the machine under it",
+    Family.STATE: "its state",
+    Family.EGRESS: "its waiting for others",
 }
 
 

@@ -61,7 +61,8 @@ def test_the_screen_uses_it_and_the_answer_names_it(incident: Incident, tmp_path
 
 def test_gamma_flattens_the_answer(incident: Incident, tmp_path: Path) -> None:
     def largest(gamma: float) -> float:
-        settings = Settings(method=Method.SCREEN, prior=make_prior(tmp_path, gamma))
+        prior = make_prior(tmp_path, gamma)
+        settings = Settings(method=Method.SCREEN, prior=prior, max_causes=1)
         answer = analyze(incident, seed=1, settings=settings).answer
         values = [c.probability.value for c in answer.posterior.causes]
         assert sum(values) + answer.posterior.none.value == pytest.approx(1.0)

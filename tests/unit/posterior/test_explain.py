@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
-from bayesrca.evidence import build_evidence
+from bayesrca.evidence import VITALS, build_evidence
 from bayesrca.incident import Family, Incident, Signal, Statistic
 from bayesrca.ingest import load_incident
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
-from bayesrca.posterior.explain import Explainer
+from bayesrca.posterior.explain import _RESOURCES, Explainer
 from bayesrca.posterior.result import Answer, Cause
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
@@ -336,3 +336,7 @@ def test_causes_are_ranked_and_ties_keep_the_order_of_the_topology() -> None:
     assert dark[0].probability.value == pytest.approx(dark[1].probability.value, rel=1e-9)
     if dark[0].probability.value == dark[1].probability.value:
         assert [c.component for c in dark] == ["dark 1", "dark 2"]
+
+
+def test_every_family_of_a_vital_has_its_words() -> None:
+    assert set(_RESOURCES) == set(VITALS)
