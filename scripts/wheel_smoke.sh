@@ -100,7 +100,8 @@ import sys
 local, remote = (json.load(open(path, encoding="utf-8")) for path in sys.argv[1:])
 for answer in (local, remote):
     total = answer["none"]["probability"] if isinstance(answer["none"], dict) else answer["none"]
-    total += sum(cause["probability"] for cause in answer["causes"])
+    total += sum(cause["only"]["probability"] for cause in answer["causes"])
+    total += sum(s["probability"] for s in answer["sets"] if len(s["components"]) > 1)
     assert answer["causes"], "no causes"
     assert 0.0 < total < 1.0 + 1e-9, f"the probabilities sum to {total}"
 for key in ("method", "healthy", "none", "causes", "seed"):
