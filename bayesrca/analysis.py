@@ -32,7 +32,7 @@ from bayesrca.model.loo import estimate_loo
 from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
-from bayesrca.model.tempering import temper
+from bayesrca.model.tempering import temper_as_set
 from bayesrca.posterior.build import (
     build_posterior,
     most_probable_footprint,
@@ -385,9 +385,7 @@ class _Run:
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         s = self.settings
-        if s.prior is not None:
-            n = self.n_components
-            draws = temper(draws, s.prior.gamma, none_prior=s.none_prior, n_components=n)
+        draws = temper_as_set(draws, s, self.n_components)
         with self.step("diagnose"):
             root = compute_root_probabilities(draws, s.interval_mass, likelihood.sets)
             diagnostics = compute_diagnostics(
@@ -397,7 +395,6 @@ class _Run:
                 max_width=likelihood.width,
                 estimated_sets=likelihood.n_estimated,
                 sum_error=compute_sum_error(draws, likelihood),
-                prior=prior_in_use(s),
             )
         return draws, root, diagnostics
 

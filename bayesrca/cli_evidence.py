@@ -67,9 +67,9 @@ def _log_ratios(
     found: Evidence, settings: Settings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from bayesrca.kernels.propagation import PreparedLikelihood  # noqa: PLC0415
-    from bayesrca.model.parameters import unconstrained_prior  # noqa: PLC0415
+    from bayesrca.model.prior_file import prior_in_use  # noqa: PLC0415
 
-    theta, _ = unconstrained_prior()
+    theta, _ = prior_in_use(settings)
     # Cells hold no sum over affected sets, so that the graph's width does not matter.
     with PreparedLikelihood(
         found, none_prior=settings.none_prior, max_width=settings.max_width, estimate_seed=0

@@ -20,7 +20,7 @@ from bayesrca.evidence import VITALS, Evidence
 from bayesrca.evidence.left_out import without_telemetry
 from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import resample
-from bayesrca.model.parameters import natural_values, unconstrained_prior
+from bayesrca.model.parameters import natural_values
 from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.posterior.build import most_probable_footprint
 from bayesrca.posterior.predictive import build_predictive_tree
@@ -112,7 +112,7 @@ def estimate_predictive(analysis: Analysis, *, seed: int, draws: int = 200) -> P
     rng = np.random.default_rng(seed)
     evidence = analysis.evidence
     flat = analysis.draws.thetas.reshape(-1, analysis.draws.thetas.shape[-1])
-    mean, sd = unconstrained_prior()
+    mean, sd = analysis.draws.prior
     thetas = {
         "prior": mean + sd * rng.standard_normal((draws, len(mean))),
         "posterior": flat[rng.permutation(resample(analysis.draws, draws, rng))],
@@ -152,7 +152,7 @@ class _Generator:
         evidence = analysis.evidence
         self.evidence, self.s, self.rng = evidence, s, rng
         self.cells = [given_cells(table, s) for table in evidence.families]
-        mean, _ = unconstrained_prior()
+        mean, _ = analysis.draws.prior
         self.spread = GivenSpread(rng, analysis.topology, natural_values(mean), evidence)
         z = evidence.vitals.z[:, s]
         self.vital_rows = np.flatnonzero(~np.isnan(z) & (z != 0.0))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.model.parameters import unconstrained_prior
+
 Floats = NDArray[np.float64]
 Cancelled = Callable[[], bool]
 """Polled by long work; True asks it to stop."""
@@ -25,6 +27,7 @@ class Draws:
         log_weights: [c, d] log importance weights, zero for NUTS.
         log_root: [c, d, k] log posterior of every hypothesis given each draw.
         log_likelihood: [c, d] log likelihood of each draw.
+        prior: means and standard deviations, [p] each, of theta's prior behind them.
         sample_stats: NUTS statistics by name, [c, d] each; empty for the screen.
         pareto_k: Pareto shape of the weights; None for NUTS.
         divergences: divergent transitions; None for the screen.
@@ -34,6 +37,7 @@ class Draws:
     log_weights: Floats
     log_root: Floats
     log_likelihood: Floats
+    prior: tuple[Floats, Floats] = field(default_factory=unconstrained_prior)
     sample_stats: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     pareto_k: float | None = None
     divergences: int | None = None

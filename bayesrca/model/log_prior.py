@@ -7,16 +7,20 @@ from math import log, pi
 import numpy as np
 
 from bayesrca.model.draws import Floats
-from bayesrca.model.parameters import PRIORS, unconstrained_prior
+from bayesrca.model.parameters import PRIORS
 
 
-def compute_log_prior(thetas: Floats) -> Floats:
+def compute_log_prior(thetas: Floats, prior: tuple[Floats, Floats]) -> Floats:
     """Log prior density of each entry of unconstrained draws [..., p], [..., p].
 
     The density is that of the unconstrained scale, where priors are normal: raising it to the power
     alpha then keeps the centre and divides the standard deviation by sqrt(alpha).
+
+    Args:
+        thetas: the draws.
+        prior: the prior's means and standard deviations, [p] each.
     """
-    mean, sd = unconstrained_prior()
+    mean, sd = prior
     return np.asarray(-0.5 * ((thetas - mean) / sd) ** 2 - np.log(sd) - 0.5 * log(2.0 * pi))
 
 

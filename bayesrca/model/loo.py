@@ -17,6 +17,7 @@ from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws, Floats, resample
 from bayesrca.model.log_prior import compute_log_prior
 from bayesrca.model.prepare import prepare_likelihood
+from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
 
 N_DRAWS = 256
@@ -132,7 +133,11 @@ def estimate_loo(
     with prepare_likelihood(evidence, settings, seed=seed) as whole:
         problem = _Problem(evidence, whole, settings, seed, seeds)
         columns = [problem.compute_pointwise(i, flat) for i in lawful]
-        tree = _tree(np.stack(columns, axis=-1), flat, [evidence.components[i] for i in lawful])
+        tree = _tree(
+            np.stack(columns, axis=-1),
+            problem.compute_log_prior(flat),
+            [evidence.components[i] for i in lawful],
+        )
         stats: Any = import_module("arviz_stats")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about k-hats that the next line mends
@@ -167,6 +172,10 @@ class _Problem:
         rest = without_components(self.evidence, only)
         return prepare_likelihood(rest, self.settings, seed=self.seed)
 
+    def compute_log_prior(self, thetas: Floats) -> Floats:
+        """Log prior density [d] of each theta [d, p]."""
+        return np.asarray(compute_log_prior(thetas, prior_in_use(self.settings)).sum(axis=-1))
+
     def compute_pointwise(self, i: int, thetas: Floats) -> Floats:
         """Log density [d] of component i's evidence given the others' and each theta [d, p]."""
         cores = self.settings.cores
@@ -176,16 +185,15 @@ class _Problem:
         return everything - without
 
 
-def _tree(pointwise: Floats, thetas: Floats, names: list[str]) -> Any:
+def _tree(pointwise: Floats, log_prior: Floats, names: list[str]) -> Any:
     """One chain of draws: ``log_likelihood`` [chain, draw, component], and a posterior for it."""
     import xarray as xr  # noqa: PLC0415  two CPU seconds, only for those who ask
 
     likelihood = xr.Dataset(
         {_VARIABLE: (("chain", "draw", "component"), pointwise[None])},
-        coords={"chain": [0], "draw": np.arange(len(thetas)), "component": names},
+        coords={"chain": [0], "draw": np.arange(len(log_prior)), "component": names},
     )
-    log_prior = compute_log_prior(thetas).sum(axis=-1)[None]
-    posterior = xr.Dataset({"log_prior": (("chain", "draw"), log_prior)})
+    posterior = xr.Dataset({"log_prior": (("chain", "draw"), log_prior[None])})
     return xr.DataTree.from_dict({"/posterior": posterior, "/log_likelihood": likelihood})
 
 
@@ -209,7 +217,8 @@ def _refit(base: Any, tree: Any, problem: _Problem) -> Any:
             rows = resample(draws, draws.log_weights.size, rng)
             thetas = draws.thetas.reshape(-1, draws.thetas.shape[-1])[rows]
             name = problem.evidence.components[i]
-            return _tree(problem.compute_pointwise(i, thetas)[:, None], thetas, [name])
+            pointwise = problem.compute_pointwise(i, thetas)[:, None]
+            return _tree(pointwise, problem.compute_log_prior(thetas), [name])
 
         def log_likelihood__i(self, _: int, fitted: Any) -> Any:
             return fitted["log_likelihood"][_VARIABLE]

@@ -124,6 +124,7 @@ def _draws(tree: Any, likelihood: PreparedLikelihood, settings: Settings) -> Dra
         log_weights=np.zeros((chains, draws)),
         log_root=log_root.reshape(chains, draws, -1),
         log_likelihood=log_likelihood.reshape(chains, draws),
+        prior=prior_in_use(settings),
         sample_stats=kept,
         divergences=int(kept["diverging"].sum()),
     )

@@ -42,5 +42,6 @@ def estimate_by_screen(
         log_weights=raw.log_weights.reshape(shape),
         log_root=raw.log_root.reshape(*shape, -1),
         log_likelihood=raw.log_likelihood.reshape(shape),
+        prior=(mean, sd),
         pareto_k=raw.pareto_k,
     )

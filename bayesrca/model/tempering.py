@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayesrca.config import Settings
 from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
 
@@ -48,6 +49,14 @@ def temper(draws: Draws, gamma: float, *, none_prior: float, n_components: int) 
     single, rest = np.split(outcome, [n_components], axis=-1)
     kinds = (within + single[..., None]).reshape(kinds.shape)
     return replace(draws, log_root=np.concatenate([kinds, rest], axis=-1))
+
+
+def temper_as_set(draws: Draws, settings: Settings, n_components: int) -> Draws:
+    """Temper draws by the learned prior of the settings; as they are without one."""
+    if settings.prior is None:
+        return draws
+    none_prior, gamma = settings.none_prior, settings.prior.gamma
+    return temper(draws, gamma, none_prior=none_prior, n_components=n_components)
 
 
 def temper_outcomes(log_p: Floats, gamma: float, *, none_prior: float, n_components: int) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws
-from bayesrca.model.parameters import parameter_names, unconstrained_prior
+from bayesrca.model.parameters import parameter_names
 from bayesrca.posterior.result import Diagnostics
 from bayesrca.posterior.summary import RootProbabilities
 
@@ -38,7 +38,6 @@ def compute_diagnostics(
     max_width: int,
     estimated_sets: int = 0,
     sum_error: float = 0.0,
-    prior: Prior | None = None,
 ) -> Diagnostics:
     """Apply the health gates (Vehtari et al. 2021 for chains, 2024 for importance weights).
 
@@ -52,10 +51,8 @@ def compute_diagnostics(
         max_width: components open at once in the exact sum.
         estimated_sets: sums over affected sets that are estimated.
         sum_error: see `compute_sum_error`.
-        prior: means and standard deviations [p] of the prior in use; None for the built-in one.
     """
-    centre = unconstrained_prior() if prior is None else prior
-    common = _sum_problems(sum_error) + _far_from_prior(draws, centre)
+    common = _sum_problems(sum_error) + _far_from_prior(draws)
     shared: dict[str, Any] = {
         "max_width": max_width,
         "estimated_sets": estimated_sets,
@@ -164,13 +161,13 @@ def _mean_theta(draws: Draws) -> Floats:
     return mean
 
 
-def _far_from_prior(draws: Draws, prior: Prior) -> list[str]:
+def _far_from_prior(draws: Draws) -> list[str]:
     """One problem for each parameter whose posterior mean lies far outside its prior."""
     mean = _mean_theta(draws)
     return [
         f"parameter {name} lies {d:.1f} prior standard deviations from anything the model was "
         "made for"
-        for name, d in zip(parameter_names(), _prior_distances(mean, prior), strict=True)
+        for name, d in zip(parameter_names(), _prior_distances(mean, draws.prior), strict=True)
         if not d <= PRIOR_DISTANCE_LIMIT
     ]
 

@@ -17,6 +17,7 @@ from bayesrca.evidence.left_out import has_telemetry, without_components
 from bayesrca.model.draws import Draws, resample
 from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.screen import estimate_by_screen
+from bayesrca.model.tempering import temper_as_set
 from bayesrca.posterior.diagnostics import PARETO_K_LIMIT
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 
@@ -155,6 +156,7 @@ def _left_out(
             draws = estimate_by_screen(likelihood, seed=seed, settings=settings)
         else:
             draws = _batched(thetas, smooth, log_root, rest, float(k))
+        draws = temper_as_set(draws, settings, len(evidence.components))
         without = compute_root_probabilities(draws, settings.interval_mass, likelihood.sets)
     return LeftOut(
         component=evidence.components[i],

@@ -206,7 +206,7 @@ def compute_scaled_answer(
     """Reweight the draws to the prior or likelihood (``part``) of power ``alpha`` (> 0, not 1)."""
     log_part = draws.log_likelihood
     if part == "prior":
-        log_part = compute_log_prior(draws.thetas).sum(axis=-1)
+        log_part = compute_log_prior(draws.thetas, draws.prior).sum(axis=-1)
     array_stats: Any = import_module("arviz_stats.base").array_stats
     log_weights = draws.log_weights + (alpha - 1.0) * log_part
     # ArviZ smooths the weights of left-out likelihoods, whose sign is the other.

@@ -62,7 +62,7 @@ def build_tree(
             "set": ["+".join(map(str, members)) for members in root.members],
         },
     )
-    log_prior = split_by_parameter(compute_log_prior(draws.thetas))
+    log_prior = split_by_parameter(compute_log_prior(draws.thetas, draws.prior))
     groups["log_prior"] = _dataset(xr, _take(log_prior, pick))
     likelihood = _take({"theta": draws.log_likelihood}, pick)
     groups["log_likelihood"] = _dataset(xr, likelihood).drop_vars("family")

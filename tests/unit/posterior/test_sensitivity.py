@@ -64,14 +64,27 @@ def sensitivity(x: Any, log_part: Any) -> float:  # noqa: ANN401
 
 
 def test_the_log_prior_is_that_of_normals() -> None:
-    thetas = make_draws(3).thetas
-    got = compute_log_prior(thetas)
+    draws = make_draws(3)
+    thetas = draws.thetas
+    got = compute_log_prior(thetas, draws.prior)
     assert_allclose(got, log_prior(thetas), rtol=1e-12, atol=1e-12)
     parts = split_by_parameter(got)
     assert list(parts) == list(PRIORS)
     assert parts["transmission"].shape == (*thetas.shape[:2], 2)
     every = np.concatenate([v.reshape(*thetas.shape[:2], -1) for v in parts.values()], axis=-1)
     assert_array_equal(every, got)
+
+
+def test_a_prior_of_ones_own_is_the_one_that_counts() -> None:
+    draws = make_draws(3)
+    mean, sd = draws.prior
+    other = replace(draws, prior=(mean + 1.0, 0.5 * sd))
+    got = compute_log_prior(other.thetas, other.prior)
+    wanted = stats.norm.logpdf(other.thetas, mean + 1.0, 0.5 * sd)
+    assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    root = compute_root_probabilities(draws, 0.89)
+    of = [compute_scaled_answer(d, root, part="prior", alpha=0.8) for d in (draws, other)]
+    assert not np.allclose(of[0].probabilities, of[1].probabilities, rtol=1e-3)
 
 
 def test_scaled_answers_are_those_of_plain_reweighting(screened: Analysis) -> None:

@@ -95,7 +95,8 @@ def test_nuts_draws_are_kept_as_they_are() -> None:
     assert set(tree.children) == groups
     assert_array_equal(tree["log_likelihood"]["theta"].values, draws.log_likelihood)
     assert_array_equal(
-        tree["log_prior"]["noise_scale"].values, compute_log_prior(draws.thetas)[..., :2]
+        tree["log_prior"]["noise_scale"].values,
+        compute_log_prior(draws.thetas, draws.prior)[..., :2],
     )
     assert_allclose(tree["posterior"]["noise_scale"].values, np.exp(draws.thetas[..., :2]))
     assert_array_equal(tree["root_cause"]["p_cause"].values, root.by_draw[..., :-1])
