@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "sets", "sum_errors", "symbol_address", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "vital_families", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -171,11 +171,6 @@ class Screen:
         Unconstrained posterior mode, float64 [p].
         """
     @property
-    def n_gradients(self, /) -> int:
-        """
-        Gradient evaluations spent on finding the mode and its curvature.
-        """
-    @property
     def pareto_k(self, /) -> float:
         """
         Pareto shape of the importance weights.
@@ -204,7 +199,7 @@ class VitalEvidence:
         window: length of the incident window in seconds.
 
     Raises:
-        InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
+        InvalidEvidenceError: z is not contiguous or has another number of rows than there are series.
     """
     def __new__(cls, /, *, component: Incomplete, family: Incomplete, z: Incomplete, log_fault: Incomplete, log_disturbed: Incomplete, demand: Incomplete, onset: Incomplete, onset_error: Incomplete, window: float) -> VitalEvidence: ...
 
@@ -390,6 +385,11 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
         The log likelihood and float64 [p].
     """
 
+def max_block() -> int:
+    """
+    Most components in one knot of cycles that are summed as a whole.
+    """
+
 def n_estimated(handle: int) -> int:
     """
     Number of sums over affected sets past `max_width`, which are estimated.
@@ -561,6 +561,11 @@ def screen(handle: int, *, prior_mean: Incomplete, prior_sd: Incomplete, scrambl
         KernelError: unknown handle, or a posterior that is nowhere finite.
     """
 
+def set_sizes() -> list[float]:
+    """
+    Prior probability of one, two and three causes, given that there is one.
+    """
+
 def sets(handle: int) -> list[list[int]]:
     """
     Components of each set of several causes that is weighed, in the order of the hypotheses.
@@ -583,6 +588,11 @@ def symbol_address(name: str) -> int:
 
     Raises:
         KeyError: no such symbol.
+    """
+
+def vital_families() -> list[str]:
+    """
+    Names of the vital families, in the order of their indices.
     """
 
 def vital_log_ratios(handle: int, theta: Incomplete) -> Incomplete:

@@ -217,7 +217,6 @@ def analyze(
     run.note_prior()
     with run.step("evidence"):
         evidence = build_evidence(incident, max_bins=settings.max_bins)
-    run.n_components = len(evidence.components)
     run.stop_if_asked()
     likelihood = prepare_likelihood(evidence, settings, seed=run.sum_seed)
     target = None
@@ -291,7 +290,6 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    n_components: int = 0
 
     @property
     def sum_seed(self) -> int:
@@ -385,7 +383,7 @@ class _Run:
         self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         s = self.settings
-        draws = temper_as_set(draws, s, self.n_components)
+        draws = temper_as_set(draws, s, likelihood)
         with self.step("diagnose"):
             root = compute_root_probabilities(draws, s.interval_mass, likelihood.sets)
             diagnostics = compute_diagnostics(

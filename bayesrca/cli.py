@@ -1,4 +1,4 @@
-"""The command line: ``bayesrca analyze``, ``backtest``, ``calibrate``, ``learn`` and ``serve``.
+"""The command line: ``bayesrca analyze`` and the other commands.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
 healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
@@ -22,7 +22,7 @@ from bayesrca.cli_backtest import backtest
 from bayesrca.cli_calibrate import calibrate
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
-from bayesrca.cli_output import OutputError, check_file, say, silence, write_file
+from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
 from bayesrca.cli_simulate import simulate
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -301,15 +301,9 @@ def _show(answer: Answer, *, as_json: bool, top: int) -> None:
 
         say(json.dumps(answer_document(answer), indent=2, allow_nan=False) + "\n")
         return
-    from rich.console import Console  # noqa: PLC0415
-
     from bayesrca.report.terminal import render  # noqa: PLC0415
 
-    # Plain output when not on a terminal: no wrapping at an assumed 80 columns.
-    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
-    with console.capture() as text:
-        console.print(render(answer, shown=top), soft_wrap=False)
-    say(text.get())
+    show(render(answer, shown=top))
 
 
 if __name__ == "__main__":

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from bayesrca.cli_learn import Prior, read_prior
-from bayesrca.cli_output import check_file, say, write_file
+from bayesrca.cli_output import (
+    check_file,
+    counting,
+    raise_stopped,
+    show,
+    write_file,
+    write_json,
+)
 from bayesrca.config import LARGEST_SEED, Method, Settings
-from bayesrca.errors import KernelError
-
-if TYPE_CHECKING:
-    from bayesrca.evaluation.cases import DataSet
-    from bayesrca.evaluation.run import Plan, Results
 
 
 def backtest(
@@ -67,8 +67,9 @@ def backtest(
     # Late, for they load SciPy, which --help does not need.
     from bayesrca.evaluation.cases import choose_cases, find_data_sets  # noqa: PLC0415
     from bayesrca.evaluation.plot import check_plot_file, plot_reliability  # noqa: PLC0415
-    from bayesrca.evaluation.run import Mode, Plan  # noqa: PLC0415
+    from bayesrca.evaluation.run import Mode, Plan, run_backtest  # noqa: PLC0415
     from bayesrca.evaluation.summary import backtest_document  # noqa: PLC0415
+    from bayesrca.evaluation.table import render  # noqa: PLC0415
     from bayesrca.ingest import FamilyRules  # noqa: PLC0415
 
     if plot is not None:
@@ -85,41 +86,11 @@ def backtest(
         families=None if families is None else FamilyRules.from_toml(families),
         normal_windows=no_incident,
     )
-    results = _run(data_sets, plan, jobs)
-    _show(results)
-    if results.stopped == "interrupted":
-        raise KeyboardInterrupt
-    if results.stopped:
-        raise KernelError(results.stopped)
+    with counting("analysing") as tell:
+        results = run_backtest(data_sets, plan, jobs=jobs, tell=tell)
+    show(render(results))
+    raise_stopped(results.stopped)
     if as_json is not None:
-        document = backtest_document(results.data_sets)
-        write_file(as_json, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+        write_json(as_json, backtest_document(results.data_sets))
     if plot is not None:
         write_file(plot, plot_reliability(results.data_sets, plot.suffix))
-
-
-def _run(data_sets: tuple[DataSet, ...], plan: Plan, jobs: int) -> Results:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    from bayesrca.evaluation.run import run_backtest  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("analysing", total=None)
-
-        def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=f"{done} of {total}")
-
-        return run_backtest(data_sets, plan, jobs=jobs, tell=tell)
-
-
-def _show(results: Results) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    from bayesrca.evaluation.table import render  # noqa: PLC0415
-
-    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
-    with console.capture() as text:
-        console.print(render(results), soft_wrap=False)
-    say(text.get())

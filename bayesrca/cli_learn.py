@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bayesrca.cli_output import check_file, say, write_file
+from bayesrca.cli_output import check_file, progress, say, show, write_file
 from bayesrca.config import LARGEST_SEED, LearnedPrior, Settings
-
-if TYPE_CHECKING:
-    from bayesrca.evaluation.cases import DataSet
-    from bayesrca.evaluation.learn import Learned
-    from bayesrca.ingest import FamilyRules
 
 Prior = Annotated[
     Path | None,
@@ -70,15 +64,23 @@ def learn(
     # Late, for they load SciPy, which --help does not need.
     from bayesrca.analysis import library_versions  # noqa: PLC0415
     from bayesrca.evaluation.cases import choose_cases, find_data_sets  # noqa: PLC0415
-    from bayesrca.evaluation.learn_document import prior_content  # noqa: PLC0415
+    from bayesrca.evaluation.learn import learn_prior  # noqa: PLC0415
+    from bayesrca.evaluation.learn_document import prior_content, render  # noqa: PLC0415
     from bayesrca.ingest import FamilyRules  # noqa: PLC0415
     from bayesrca.model.prior_file import encode_prior  # noqa: PLC0415
 
     data_sets = choose_cases(find_data_sets(paths), case or (), limit)
     rules = None if families is None else FamilyRules.from_toml(families)
     settings = Settings(cores=cores or os.cpu_count() or 1)
-    learned = _learn(data_sets, seed, settings, rules)
-    _show(learned)
+    with progress("reading") as tell:
+        learned = learn_prior(
+            data_sets,
+            seed=seed,
+            settings=settings,
+            families=rules,
+            tell=lambda what, done: tell(what, done, 1.0),
+        )
+    show(render(learned))
     content = prior_content(
         learned,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,32 +89,3 @@ def learn(
     )
     write_file(output, encode_prior(content))
     say(f"Written to {output}; use it with --prior {output}.\n")
-
-
-def _learn(
-    data_sets: tuple[DataSet, ...], seed: int, settings: Settings, families: FamilyRules | None
-) -> Learned:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    from bayesrca.evaluation.learn import learn_prior  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=1.0)
-
-        def tell(what: str, done: float) -> None:
-            bar.update(task, completed=done, description=what)
-
-        return learn_prior(data_sets, seed=seed, settings=settings, families=families, tell=tell)
-
-
-def _show(learned: Learned) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    from bayesrca.evaluation.learn_document import render  # noqa: PLC0415
-
-    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
-    with console.capture() as text:
-        console.print(render(learned), soft_wrap=False)
-    say(text.get())

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bayesrca.errors import InvalidSettingsError
+from bayesrca.errors import InvalidSettingsError, KernelError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 class OutputError(Exception):
@@ -64,3 +71,65 @@ def say(text: str) -> None:
 def silence() -> None:
     """Drop what is still buffered, so that the interpreter's end does not try it again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show(what: RenderableType) -> None:
+    """Print a table or a report; off a terminal without wrapping at an assumed 80 columns.
+
+    Raises:
+        OutputError: as `say`.
+    """
+    from rich.console import Console  # noqa: PLC0415  keeps --help fast
+
+    console = Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
+    with console.capture() as text:
+        console.print(what, soft_wrap=False)
+    say(text.get())
+
+
+@contextmanager
+def progress(first: str) -> Iterator[Callable[[str, float, float], None]]:
+    """A bar on standard error, if that is a terminal; yields what to tell.
+
+    It is told what is going on, how much is done, and of how much.
+    """
+    from rich.console import Console  # noqa: PLC0415  keeps --help fast
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(first, total=None)
+
+        def tell(what: str, done: float, of: float) -> None:
+            bar.update(task, description=what, completed=done, total=of)
+
+        yield tell
+
+
+@contextmanager
+def counting(first: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for things that are counted: told how many are done, and of how many."""
+    with progress(first) as tell:
+        yield lambda done, of: tell(f"{done} of {of}", done, of)
+
+
+def raise_stopped(stopped: str) -> None:
+    """End a run that stopped early as what stopped it would have; empty when it did not.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it.
+        KernelError: something else did.
+    """
+    if stopped == "interrupted":
+        raise KeyboardInterrupt
+    if stopped:
+        raise KernelError(stopped)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a document as JSON.
+
+    Raises:
+        OutputError: as `write_file`.
+    """
+    write_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())

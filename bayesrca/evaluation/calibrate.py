@@ -180,6 +180,8 @@ def _try(plan: CalibrationPlan, task: _Task) -> Trial | str:
             reason = str(error)
         except BayesRcaError as error:
             reason = f"{case}: {error}"
+        except Exception as error:  # a bug met in one case must not cost the others
+            reason = f"{case}: unexpected {type(error).__name__}: {error}"
     return reason if made is None else _answer(plan, made, folder_name(case))
 
 

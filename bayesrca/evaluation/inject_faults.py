@@ -45,7 +45,7 @@ class Injection:
         """Edges that carry an effect of a family away from the root."""
         pairs = self.panel.incident.topology.propagation_edges(family)
         everywhere = [(int(a), int(b)) for a, b in pairs]
-        return layers(len(self.panel.names), everywhere, self.root)
+        return layers(everywhere, self.root)
 
     def jitter(self) -> Floats:
         """[m] factors round one: no effect is as smooth as its cause."""

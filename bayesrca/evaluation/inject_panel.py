@@ -155,7 +155,9 @@ class Panel:
         if np.isnan(values).all():
             return None
         step = float(np.median(np.diff(signal.timestamps))) if len(signal) > 1 else 1.0
-        return np.nan_to_num(values) / (step if signal.statistic is Statistic.COUNT else 1.0)
+        return np.maximum(np.nan_to_num(values), 0.0) / (
+            step if signal.statistic is Statistic.COUNT else 1.0
+        )
 
 
 def ratio_top(signal: Signal, values: Floats) -> float:
@@ -163,7 +165,7 @@ def ratio_top(signal: Signal, values: Floats) -> float:
     return 100.0 if signal.unit in PERCENT or (values.size and values.max() > 1.5) else 1.0
 
 
-def layers(n: int, edges: Sequence[tuple[int, int]], root: int) -> list[tuple[int, int]]:
+def layers(edges: Sequence[tuple[int, int]], root: int) -> list[tuple[int, int]]:
     """Edges that lead away from a root, nearest first; those within a layer or back are left out.
 
     So a fault passes each component once, on cyclic graphs too.

@@ -302,8 +302,7 @@ class _Learning:
             incident.log_outcomes(raw.log_root),
             _normalise(raw.log_weights),
             incident.outcome,
-            none_prior=self.settings.none_prior,
-            n_components=incident.n_components,
+            incident.likelihood.compute_outcome_log_prior(),
         )
 
     def _screen(

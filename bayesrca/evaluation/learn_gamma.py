@@ -44,7 +44,7 @@ class Gamma:
 
 
 def compute_tempered_scores(
-    log_outcomes: Floats, weights: Floats, truth: int, *, none_prior: float, n_components: int
+    log_outcomes: Floats, weights: Floats, truth: int, log_prior: Floats
 ) -> Floats:
     """Log score [g] of one incident under each of `GAMMAS`, floored at ln 1e-6.
 
@@ -52,15 +52,12 @@ def compute_tempered_scores(
         log_outcomes: [d, o] log probability of each outcome given each draw.
         weights: [d] weights of the draws; they sum to one.
         truth: the outcome that happened.
-        none_prior: prior probability of "none of these".
-        n_components: number of components, whose outcomes come first.
+        log_prior: [o] log prior of the outcomes, up to a constant.
     """
     log_weights = np.log(np.maximum(weights, np.finfo(float).tiny))
     scores = []
     for gamma in GAMMAS:
-        tempered = temper_outcomes(
-            log_outcomes, float(gamma), none_prior=none_prior, n_components=n_components
-        )
+        tempered = temper_outcomes(log_outcomes, float(gamma), log_prior)
         scores.append(float(logsumexp(log_weights + tempered[:, truth])))
     return np.maximum(scores, np.log(FLOOR))
 

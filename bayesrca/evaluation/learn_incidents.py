@@ -21,6 +21,7 @@ from bayesrca.ingest import FamilyRules
 from bayesrca.ingest.folder import folder_name
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.prepare import prepare_likelihood
+from bayesrca.model.tempering import sum_kinds
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,6 @@ class Labelled:
         sha256: hash over its files.
         group: what it is a repeat of.
         likelihood: prepared, for as long as the learning lasts.
-        n_components: number of components.
         columns: hypotheses, in the order of ``log_root``, that are the truth.
         outcome: the truth among the outcomes of `bayesrca.model.tempering`.
     """
@@ -46,7 +46,6 @@ class Labelled:
     sha256: str
     group: Group
     likelihood: PreparedLikelihood
-    n_components: int
     columns: tuple[int, ...]
     outcome: int
 
@@ -56,9 +55,7 @@ class Labelled:
 
     def log_outcomes(self, log_root: Floats) -> Floats:
         """Sum the kinds out of draws [..., k]: components, sets, "none of these"."""
-        at = self.n_components * len(KINDS)
-        kinds = log_root[..., :at].reshape(*log_root.shape[:-1], self.n_components, len(KINDS))
-        return np.concatenate([logsumexp(kinds, axis=-1), log_root[..., at:]], axis=-1)
+        return sum_kinds(log_root, self.likelihood.n_components)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +90,7 @@ def prepare_incidents(
     left_out: list[LeftOut] = []
     cases = [case for d in data_sets for case in d.cases]
     for i, case in enumerate(cases):
+        tell(i / len(cases))
         name = _case_name(case)
         try:
             labels = read_labels(case)
@@ -115,12 +113,10 @@ def prepare_incidents(
                 sha256=_hash_case(case),
                 group=(name.partition("/")[0], tuple(sorted(labels.truth)), labels.fault),
                 likelihood=likelihood,
-                n_components=len(evidence.components),
                 columns=columns,
                 outcome=outcome,
             )
         )
-        tell((i + 1) / len(cases))
     return kept, left_out
 
 

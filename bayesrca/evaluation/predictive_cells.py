@@ -142,8 +142,7 @@ class GivenSpread(FaultSpread):
         reports = [_has_cell(table).tolist() for table in evidence.families]
         super().__init__(rng, topology, theta, GivenVitals(rng, evidence), reports)
         self.target = evidence.target
-        # An alarm raised on a vital says nothing of the cells of a family.
-        self.alarm = None if evidence.alarm_in_vitals else evidence.alarm_family
+        self.alarm, self.alarm_in_vitals = evidence.alarm_family, evidence.alarm_in_vitals
         self.hears = (evidence.crash_log_ratio != 0.0).any(axis=1)
         self.log_prior, self.unconnected = evidence.root_log_prior, evidence.unconnected
 

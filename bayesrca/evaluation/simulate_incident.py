@@ -61,6 +61,10 @@ def simulate_incident(
     if fault is not None and fault[1] not in FAULTS:
         msg = f"no kind of fault is named {fault[1]!r}; kinds are {', '.join(FAULTS)}"
         raise InvalidSettingsError(msg, field="fault")
+    for name, value in (("step", step), ("season", season)):
+        if value is not None and not 1e-3 <= value <= 1e9:
+            msg = f"{name} must be in [0.001, 1e9] seconds, got {value!r}"
+            raise InvalidSettingsError(msg, field=name)
     rng = np.random.default_rng(seed)
     if topology is None:
         topology = draw_topology(rng, components=components, shape=Shape.LAYERED)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.counts import CountLaws
 from bayesrca.evidence.onsets import OnsetTable
+from bayesrca.evidence.prior import UNCONNECTED
 from bayesrca.evidence.seasonal import SeasonShare
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceTable, build_table
@@ -128,6 +129,11 @@ class Evidence:
     reference: str = ""
     onsets: OnsetTable | None = None
     seasons: Mapping[tuple[str, str], SeasonShare] = field(default_factory=dict)
+
+    @property
+    def root_log_weight(self) -> Floats:
+        """[n] log prior weight of each component as a root: by its kind and its place."""
+        return np.asarray(self.root_log_prior + np.log(UNCONNECTED) * self.unconnected)
 
     @property
     def alarm(self) -> AlarmTest:

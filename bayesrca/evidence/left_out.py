@@ -43,6 +43,8 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
             states,
             log_fault=_blank(states.log_fault, components[states.component]),
             log_disturbed=_blank(states.log_disturbed, components[states.component]),
+            state=_blank(states.state, components[states.component]),
+            visits=_blank(states.visits, components[states.component]),
         ),
         root_log_factor=np.where(components[:, None], 0.0, evidence.root_log_factor),
         crash_log_ratio=np.where(components[:, None], 0.0, evidence.crash_log_ratio),

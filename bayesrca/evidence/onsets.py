@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.frame import Frame
+from bayesrca.evidence.series import Transform
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family, Signal, Statistic
@@ -197,13 +198,11 @@ def place_onset(frame: Frame, signal: Signal) -> Floats | None:
 
 def _transformed(signal: Signal) -> Floats:
     """The series on the scale on which its noise is most even, NaN where that is undefined."""
-    values = signal.values
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if signal.family is Family.LATENCY:
-            return np.where(values > 0, np.log(values), np.nan)
-        if signal.family is Family.ERRORS and signal.statistic in (Statistic.COUNT, Statistic.RATE):
-            return np.asarray(np.sqrt(np.where(values >= 0, values, np.nan)))
-    return values
+    if signal.family is Family.LATENCY:
+        return Transform.LOG(signal.values)
+    if signal.family is Family.ERRORS and signal.statistic in (Statistic.COUNT, Statistic.RATE):
+        return Transform.ROOT(signal.values)
+    return signal.values
 
 
 def _blocks(time: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:

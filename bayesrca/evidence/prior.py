@@ -13,6 +13,9 @@ KIND_WEIGHT = {ComponentKind.ALARM: 0.05, ComponentKind.EXTERNAL: 0.35}
 """Weight of a component of a stated kind as a root, of one of any other kind 1: an alarm only
 reports on others, and what others run is seldom changed by whom it serves."""
 
+UNCONNECTED = 0.05
+"""Weight of a root that the graph joins with others, but not with the target."""
+
 
 def compute_root_log_prior(topology: Topology) -> Floats:
     """[n] log prior weight of each component as a root, relative to others; 0 by default."""

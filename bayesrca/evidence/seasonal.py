@@ -21,6 +21,7 @@ from bayesrca.evidence.season import (
     Season,
     fit_season,
 )
+from bayesrca.evidence.series import Transform
 from bayesrca.evidence.vitals import is_vital
 from bayesrca.incident import Family, Signal
 
@@ -135,10 +136,7 @@ def _is_read(signal: Signal) -> bool:
 
 def _transformed(signal: Signal) -> Floats:
     """Values on the scale on which contrasts are taken: logarithms of latencies, others as is."""
-    if signal.family is not Family.LATENCY:
-        return signal.values
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(signal.values > 0, np.log(signal.values), np.nan)
+    return Transform.LOG(signal.values) if signal.family is Family.LATENCY else signal.values
 
 
 def _without(signal: Signal, season: Season) -> Signal:

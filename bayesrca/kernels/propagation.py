@@ -39,10 +39,10 @@ _ARRAYS = (
 
 
 _STATE = VITALS.index(Family.STATE)
-_UNCONNECTED = float(np.log(0.05))
-"""Log prior weight of a root that the graph joins with others, but not with the target."""
-_MAX_BLOCK = 8
-"""The core's limit of components in one knot of cycles (``MAX_BLOCK`` in plan.rs)."""
+_MAX_BLOCK: int = _core.max_block()
+"""The core's limit of components in one knot of cycles."""
+SET_SIZES: tuple[float, ...] = tuple(_core.set_sizes())
+"""Prior probability of one, two and three causes, given that there is one."""
 
 
 def native_version() -> str:
@@ -144,9 +144,7 @@ class PreparedLikelihood:
                 alarm_family=evidence.alarm_family,
                 alarm_in_vitals=evidence.alarm_in_vitals,
                 root_log_factor=_floats(evidence.root_log_factor, "root_log_factor"),
-                root_log_prior=_floats(
-                    evidence.root_log_prior + _UNCONNECTED * evidence.unconnected, "root_log_prior"
-                ),
+                root_log_prior=_floats(evidence.root_log_weight, "root_log_prior"),
                 crash_log_ratio=_floats(evidence.crash_log_ratio, "crash_log_ratio"),
                 families=[_family(t) for t in evidence.families],
                 vitals=vitals,
@@ -159,6 +157,8 @@ class PreparedLikelihood:
             )
         except GraphTooWideError as error:
             raise _named(error, evidence.components, max_width) from None
+        self.n_components = len(evidence.components)
+        self._prior = (none_prior, max_causes, evidence.root_log_weight)
         self.n_hypotheses: int = _core.n_hypotheses(self.handle)
         self.sets: tuple[tuple[int, ...], ...] = tuple(map(tuple, _core.sets(self.handle)))
         self.width: int = _core.width(self.handle)
@@ -202,6 +202,27 @@ class PreparedLikelihood:
         Both are logarithms. The number of threads never changes a bit of the result.
         """
         return _core.root_log_posterior(self.handle, _floats(thetas, "thetas"), threads=threads)
+
+    def compute_outcome_log_prior(self) -> Floats:
+        """Log prior of each component as the only cause, of each set, of "none of these", [o].
+
+        That of eq. 19 without what theta and the telemetry make of it: sizes of sets and the
+        weights of roots. Sets that are not weighed hold the mass that is missing to one.
+        """
+        none_prior, max_causes, log_weight = self._prior
+        sizes = np.array(SET_SIZES[: min(max_causes, self.n_components)])
+        log_size = np.log(sizes / sizes.sum())
+        weight = np.exp(log_weight - log_weight.max())
+        totals = np.zeros(len(SET_SIZES) + 1)  # elementary symmetric polynomials
+        totals[0] = 1.0
+        for w in weight:
+            totals[1:] += w * totals[:-1]
+        chosen = [(i,) for i in range(self.n_components)] + list(self.sets)
+        some = [
+            log_size[len(c) - 1] + np.log(weight[list(c)]).sum() - np.log(totals[len(c)])
+            for c in chosen
+        ]
+        return np.append(np.log1p(-none_prior) + np.array(some), np.log(none_prior))
 
     def compute_footprint_log_joint(self, theta: Floats) -> Floats:
         """Log joint [k, s] of every hypothesis and footprint given theta [p]."""

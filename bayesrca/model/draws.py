@@ -53,6 +53,11 @@ class Draws:
         w = np.exp(self.log_weights - self.log_weights.max())
         return np.asarray(w / w.sum())
 
+    @property
+    def mean(self) -> Floats:
+        """[p] weighted mean of the unconstrained thetas."""
+        return np.asarray(np.einsum("cd,cdp->p", self.weights, self.thetas))
+
 
 def resample(draws: Draws, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Indices [n] into the flattened draws, in proportion to their weights and in their order.

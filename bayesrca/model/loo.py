@@ -132,7 +132,8 @@ def estimate_loo(
     seeds = {i: int(rng.integers(2**63)) for i in lawful}
     with prepare_likelihood(evidence, settings, seed=seed) as whole:
         problem = _Problem(evidence, whole, settings, seed, seeds)
-        columns = [problem.compute_pointwise(i, flat) for i in lawful]
+        everything = problem.compute_whole(flat)
+        columns = [problem.compute_pointwise(i, flat, everything) for i in lawful]
         tree = _tree(
             np.stack(columns, axis=-1),
             problem.compute_log_prior(flat),
@@ -176,12 +177,15 @@ class _Problem:
         """Log prior density [d] of each theta [d, p]."""
         return np.asarray(compute_log_prior(thetas, prior_in_use(self.settings)).sum(axis=-1))
 
-    def compute_pointwise(self, i: int, thetas: Floats) -> Floats:
+    def compute_whole(self, thetas: Floats) -> Floats:
+        """Log likelihood [d] of all evidence at each theta [d, p]."""
+        return self.whole.compute_root_log_posterior(thetas, threads=self.settings.cores)[1]
+
+    def compute_pointwise(self, i: int, thetas: Floats, everything: Floats) -> Floats:
         """Log density [d] of component i's evidence given the others' and each theta [d, p]."""
         cores = self.settings.cores
         with self.prepare_rest(i) as rest:
             _, without = rest.compute_root_log_posterior(thetas, threads=cores)
-        _, everything = self.whole.compute_root_log_posterior(thetas, threads=cores)
         return everything - without
 
 
@@ -217,7 +221,8 @@ def _refit(base: Any, tree: Any, problem: _Problem) -> Any:
             rows = resample(draws, draws.log_weights.size, rng)
             thetas = draws.thetas.reshape(-1, draws.thetas.shape[-1])[rows]
             name = problem.evidence.components[i]
-            pointwise = problem.compute_pointwise(i, thetas)[:, None]
+            everything = problem.compute_whole(thetas)
+            pointwise = problem.compute_pointwise(i, thetas, everything)[:, None]
             return _tree(pointwise, problem.compute_log_prior(thetas), [name])
 
         def log_likelihood__i(self, _: int, fitted: Any) -> Any:

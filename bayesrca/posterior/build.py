@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesrca.evidence import Evidence
 from bayesrca.incident import Topology
@@ -48,7 +47,7 @@ def build_posterior(
         interval_mass: mass of the credible intervals, in (0, 1).
     """
     explainer = Explainer(
-        evidence, likelihood, _mean_theta(draws), target, root.members, interval_mass=interval_mass
+        evidence, likelihood, draws.mean, target, root.members, interval_mass=interval_mass
     )
     ranked = np.argsort(-root.values[:-1], kind="stable")
     names = evidence.components
@@ -93,12 +92,8 @@ def read_onsets(evidence: Evidence) -> tuple[Onset, ...]:
 
 def most_probable_footprint(draws: Draws, likelihood: PreparedLikelihood) -> int:
     """Index of the footprint that is most probable over all hypotheses, at the mean of theta."""
-    joint = likelihood.compute_footprint_log_joint(_mean_theta(draws))
+    joint = likelihood.compute_footprint_log_joint(draws.mean)
     return int(np.logaddexp.reduce(joint, axis=0).argmax())
-
-
-def _mean_theta(draws: Draws) -> NDArray[np.float64]:
-    return np.asarray(np.einsum("cd,cdp->p", draws.weights, draws.thetas))
 
 
 def _named(root: RootProbabilities, names: Sequence[str]) -> list[tuple[str, ...]]:

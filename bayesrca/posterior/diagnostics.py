@@ -104,7 +104,7 @@ def compute_sum_error(draws: Draws, likelihood: PreparedLikelihood) -> float:
     """
     if likelihood.n_estimated == 0:
         return 0.0
-    mean = _mean_theta(draws)
+    mean = draws.mean
     log_root, _ = likelihood.compute_root_log_posterior(mean[None])
     leading = log_root[0] >= np.log(LEADING_PROBABILITY)
     return float(likelihood.compute_sum_errors(mean)[leading].max(initial=0.0))
@@ -156,14 +156,9 @@ def _sum_problems(sum_error: float) -> list[str]:
     ]
 
 
-def _mean_theta(draws: Draws) -> Floats:
-    mean: Floats = np.einsum("cd,cdp->p", draws.weights, draws.thetas)
-    return mean
-
-
 def _far_from_prior(draws: Draws) -> list[str]:
     """One problem for each parameter whose posterior mean lies far outside its prior."""
-    mean = _mean_theta(draws)
+    mean = draws.mean
     return [
         f"parameter {name} lies {d:.1f} prior standard deviations from anything the model was "
         "made for"

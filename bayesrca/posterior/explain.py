@@ -166,8 +166,10 @@ class Explainer:
 
     def _resource(self, i: int, s: int) -> str:
         """Say which resource is at fault."""
-        table = self._evidence.vitals
-        reported = np.unique(table.family[table.component == i])
+        vitals, states = self._evidence.vitals, self._evidence.states
+        reported = np.unique(vitals.family[vitals.component == i])
+        if (states.component == i).any():
+            reported = np.union1d(reported, [VITALS.index(Family.STATE)])
         p = self._at_fault[i, reported, s]
         named = [
             f"{_RESOURCES[VITALS[reported[j]]]} ({p[j]:.0%})"

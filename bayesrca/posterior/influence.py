@@ -16,6 +16,7 @@ from bayesrca.evidence import Evidence
 from bayesrca.evidence.left_out import has_telemetry, without_components
 from bayesrca.model.draws import Draws, resample
 from bayesrca.model.prepare import prepare_likelihood
+from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.model.tempering import temper_as_set
 from bayesrca.posterior.diagnostics import PARETO_K_LIMIT
@@ -155,8 +156,10 @@ def _left_out(
         if refitted:
             draws = estimate_by_screen(likelihood, seed=seed, settings=settings)
         else:
-            draws = _batched(thetas, smooth, log_root, rest, float(k))
-        draws = temper_as_set(draws, settings, len(evidence.components))
+            draws = _batched(
+                thetas, smooth, log_root, rest, pareto_k=float(k), prior=prior_in_use(settings)
+            )
+        draws = temper_as_set(draws, settings, likelihood)
         without = compute_root_probabilities(draws, settings.interval_mass, likelihood.sets)
     return LeftOut(
         component=evidence.components[i],
@@ -169,7 +172,13 @@ def _left_out(
 
 
 def _batched(
-    thetas: Floats, log_weights: Floats, log_root: Floats, log_likelihood: Floats, k: float
+    thetas: Floats,
+    log_weights: Floats,
+    log_root: Floats,
+    log_likelihood: Floats,
+    *,
+    pareto_k: float,
+    prior: tuple[Floats, Floats],
 ) -> Draws:
     """Weighted draws in batches of neighbours, whose spread is the Monte Carlo error."""
     shape = (_BATCHES, len(thetas) // _BATCHES)
@@ -179,5 +188,6 @@ def _batched(
         log_weights=log_weights[:kept].reshape(shape),
         log_root=log_root[:kept].reshape(*shape, -1),
         log_likelihood=log_likelihood[:kept].reshape(shape),
-        pareto_k=k,
+        prior=prior,
+        pareto_k=pareto_k,
     )

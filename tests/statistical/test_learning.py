@@ -46,7 +46,6 @@ def draw_incident(
         sha256="",
         group=("set", (str(seed),), None),
         likelihood=stack.enter_context(likelihood),
-        n_components=components,
         columns=tuple(range(len(KINDS) * root, len(KINDS) * (root + 1))),
         outcome=root,
     )

@@ -50,4 +50,4 @@ pub use params::{
     CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL, N_FAMILIES,
     N_KINDS, N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
 };
-pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, PathProbabilities, Workspace};
+pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, PathProbabilities, SIZES, Workspace};

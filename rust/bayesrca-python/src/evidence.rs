@@ -75,6 +75,9 @@ fn index(i: i64) -> usize {
 
 fn pairs(array: &PyReadonlyArray2<'_, i64>, name: &str) -> PyResult<Vec<(usize, usize)>> {
     let view = array.as_array();
+    if view.ncols() != 2 {
+        return Err(invalid(format!("{name} needs two columns")));
+    }
     let values = view
         .as_slice()
         .ok_or_else(|| invalid(format!("{name} must be C-contiguous")))?;
@@ -108,7 +111,7 @@ fn flat(array: &PyReadonlyArray2<'_, f64>, name: &str) -> PyResult<Vec<f64>> {
 ///     window: length of the incident window in seconds.
 ///
 /// Raises:
-///     InvalidEvidenceError: z is not contiguous or has another number of rows than there are components.
+///     InvalidEvidenceError: z is not contiguous or has another number of rows than there are series.
 #[pyclass(frozen, module = "bayesrca._core")]
 pub(crate) struct VitalEvidence {
     pub(crate) inner: bayesrca_core::VitalEvidence,

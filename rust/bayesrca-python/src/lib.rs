@@ -40,9 +40,9 @@ mod _core {
     use super::games::NativeGame;
     #[pymodule_export]
     use super::likelihood::{
-        families_at_fault, fault_kinds, footprint_log_joint, logp_grad, n_estimated, n_hypotheses,
-        own_log_ratios, parameter_layout, path_probabilities, prepare, release, root_log_posterior,
-        sets, sum_errors, vital_log_ratios, width,
+        families_at_fault, fault_kinds, footprint_log_joint, logp_grad, max_block, n_estimated,
+        n_hypotheses, own_log_ratios, parameter_layout, path_probabilities, prepare, release,
+        root_log_posterior, set_sizes, sets, sum_errors, vital_families, vital_log_ratios, width,
     };
     #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};

@@ -1,8 +1,6 @@
 //! The likelihood by handle.
 
-use bayesrca_core::{
-    Evidence, Likelihood, N_FAMILIES, N_PARAMETERS, N_VITALS, Transform, Workspace,
-};
+use bayesrca_core::{Evidence, Likelihood, N_FAMILIES, N_PARAMETERS, N_VITALS, Transform};
 use numpy::ndarray::{Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -111,6 +109,24 @@ pub(crate) fn fault_kinds() -> Vec<&'static str> {
     bayesrca_core::KINDS.to_vec()
 }
 
+/// Names of the vital families, in the order of their indices.
+#[pyfunction]
+pub(crate) fn vital_families() -> Vec<&'static str> {
+    bayesrca_core::VITALS.to_vec()
+}
+
+/// Prior probability of one, two and three causes, given that there is one.
+#[pyfunction]
+pub(crate) fn set_sizes() -> Vec<f64> {
+    bayesrca_core::SIZES.to_vec()
+}
+
+/// Most components in one knot of cycles that are summed as a whole.
+#[pyfunction]
+pub(crate) fn max_block() -> usize {
+    bayesrca_core::MAX_BLOCK
+}
+
 /// Components of each set of several causes that is weighed, in the order of the hypotheses.
 #[pyfunction]
 pub(crate) fn sets(handle: i64) -> PyResult<Vec<Vec<usize>>> {
@@ -212,7 +228,7 @@ pub(crate) fn footprint_log_joint<'py>(
     let theta = parameters(theta.as_array().as_slice())?;
     let (values, k, s) = py.detach(|| {
         with(handle, |l| {
-            let values = l.footprint_log_joint(&theta, &mut Workspace::default());
+            let values = with_workspace(|w| l.footprint_log_joint(&theta, w));
             (values, l.n_hypotheses(), l.n_footprints())
         })
     })?;
@@ -231,7 +247,7 @@ pub(crate) fn own_log_ratios<'py>(
     let theta = parameters(theta.as_array().as_slice())?;
     let (values, k, s) = py.detach(|| {
         with(handle, |l| {
-            let values = l.own_log_ratios(&theta, &mut Workspace::default());
+            let values = with_workspace(|w| l.own_log_ratios(&theta, w));
             (values, l.n_components(), l.n_footprints())
         })
     })?;
@@ -268,7 +284,7 @@ pub(crate) fn families_at_fault<'py>(
     let theta = parameters(theta.as_array().as_slice())?;
     let (values, s) = py.detach(|| {
         with(handle, |l| {
-            let values = l.families_at_fault(&theta, &mut Workspace::default());
+            let values = with_workspace(|w| l.families_at_fault(&theta, w));
             (values, l.n_footprints())
         })
     })?;
@@ -315,7 +331,7 @@ pub(crate) fn path_probabilities<'py>(
                 component < l.n_components() && family < N_FAMILIES && footprint < l.n_footprints();
             fits.then(|| {
                 let place = (component, family, footprint);
-                l.path_probabilities(&theta, place, &mut Workspace::default())
+                with_workspace(|w| l.path_probabilities(&theta, place, w))
             })
         })
     })?;

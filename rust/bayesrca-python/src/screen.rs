@@ -55,12 +55,6 @@ impl Screen {
     fn pareto_k(&self) -> f64 {
         self.inner.pareto_k
     }
-
-    /// Gradient evaluations spent on finding the mode and its curvature.
-    #[getter]
-    fn n_gradients(&self) -> usize {
-        self.inner.mode.n_gradients
-    }
 }
 
 /// Explore theta's posterior by importance sampling around its mode.

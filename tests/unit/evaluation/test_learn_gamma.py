@@ -18,9 +18,7 @@ def sharp_answers(temperature: float, n: int, seed: int) -> np.ndarray:
         truth = rng.choice(5, p=honest[:5] / honest[:5].sum())
         log_p = log_p - np.logaddexp.reduce(log_p)
         scores.append(
-            compute_tempered_scores(
-                log_p[None], np.ones(1), int(truth), none_prior=1 / 6, n_components=5
-            )
+            compute_tempered_scores(log_p[None], np.ones(1), int(truth), np.full(6, -np.log(6.0)))
         )
     return np.array(scores)
 
@@ -51,9 +49,7 @@ def test_weak_evidence_leaves_gamma_at_one() -> None:
 
 def test_scores_average_probabilities_over_draws() -> None:
     p = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]])
-    found = compute_tempered_scores(
-        np.log(p), np.array([0.25, 0.75]), 1, none_prior=0.2, n_components=2
-    )
+    found = compute_tempered_scores(np.log(p), np.array([0.25, 0.75]), 1, np.log([0.4, 0.4, 0.2]))
     assert found[-1] == pytest.approx(np.log(0.25 * 0.2 + 0.75 * 0.6))
     g = GAMMAS[10]
     powered = p**g * np.array([0.4, 0.4, 0.2]) ** (1 - g)
@@ -63,6 +59,6 @@ def test_scores_average_probabilities_over_draws() -> None:
 
 def test_scores_are_floored() -> None:
     log_p = np.log(np.array([[1e-12, 1.0 - 2e-12, 1e-12]]))
-    found = compute_tempered_scores(log_p, np.ones(1), 0, none_prior=0.2, n_components=2)
+    found = compute_tempered_scores(log_p, np.ones(1), 0, np.log([0.4, 0.4, 0.2]))
     assert found[-1] == pytest.approx(np.log(FLOOR))
     assert found[0] > found[-1]

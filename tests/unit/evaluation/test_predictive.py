@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,13 @@ from scipy import optimize, stats
 from bayesrca.analysis import Analysis, analyze
 from bayesrca.config import Method, Settings
 from bayesrca.evaluation.predictive import GROUPS, PredictiveCheck, estimate_predictive
-from bayesrca.evaluation.predictive_cells import GivenCount, GivenSeries, GivenVitals, given_cells
+from bayesrca.evaluation.predictive_cells import (
+    GivenCount,
+    GivenSeries,
+    GivenSpread,
+    GivenVitals,
+    given_cells,
+)
 from bayesrca.evaluation.simulate import simulate_evidence
 from bayesrca.evaluation.simulate_graph import draw_topology
 from bayesrca.evaluation.simulate_vitals import Disturbance
@@ -238,3 +245,13 @@ def test_prior_predictive_p_values_are_uniform_and_posterior_ones_conservative()
             assert stats.kstest(values, "uniform").pvalue > 1e-3, (group, name)
             posterior = np.array(p["posterior", group, name])
             assert np.abs(posterior - 0.5).mean() < np.abs(values - 0.5).mean() + 0.03
+
+
+@pytest.mark.parametrize("in_vitals", [False, True])
+def test_the_alarm_is_where_the_evidence_has_it(analysis: Analysis, in_vitals: bool) -> None:
+    evidence = replace(analysis.evidence, alarm_in_vitals=in_vitals)
+    theta = natural_values(unconstrained_prior()[0])
+    for seed in range(20):
+        made = GivenSpread(np.random.default_rng(seed), analysis.topology, theta, evidence)
+        assert (made.target, made.alarm) == (evidence.target, evidence.alarm_family)
+        assert made.alarm_in_vitals == in_vitals

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bayesrca.errors import InvalidSettingsError, UnknownComponentError
+from bayesrca.evaluation import simulate_cells, simulate_faults, simulate_vitals
 from bayesrca.evaluation.simulate import SimulatedTruth, simulate_evidence
 from bayesrca.evaluation.simulate_faults import LAWS
 from bayesrca.evaluation.simulate_graph import Shape, draw_topology
@@ -15,8 +16,10 @@ from bayesrca.evaluation.simulate_incident import simulate_incident
 from bayesrca.evaluation.simulate_vitals import LAWS as VITAL_LAWS
 from bayesrca.evidence import VITALS
 from bayesrca.incident import Component, Edge, Family, Topology
-from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
+from bayesrca.kernels.propagation import KINDS, SET_SIZES, PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
+from tests.oracle import constants as oracle
+from tests.oracle.densities import UP
 
 MEAN, SD = unconstrained_prior()
 
@@ -144,3 +147,36 @@ def test_what_cannot_be_simulated_is_said() -> None:
         simulate_incident(seed=0, components=5, fault=("c99", "latency"))
     with pytest.raises(InvalidSettingsError, match="20 samples"):
         simulate_incident(seed=0, samples=5)
+
+
+def test_constants_are_those_of_the_oracle() -> None:
+    """The likelihood is held against the oracle, so the simulation is of the same model."""
+    laws = list(VITAL_LAWS.values())
+    for name, table in (
+        ("at_fault", oracle.AT_FAULT),
+        ("root_up", oracle.ROOT_UP),
+        ("effect_up", oracle.EFFECT_UP),
+        ("shows", oracle.ECHO),
+    ):
+        assert tuple(getattr(law, name) for law in laws) == table
+    theta = {"cross_family": (0.2, 0.3), "error_kind": 0.4}
+    for number, kind in enumerate(KINDS):
+        law = LAWS[kind]
+        assert law.in_sets == (number in oracle.SET_KINDS)
+        if number in oracle.KIND_PRIOR:
+            assert law.prior(theta) == oracle.KIND_PRIOR[number]
+            assert law.shows(theta) == oracle.KIND_SHOWS[number]
+    for name in ("ALARM_TRUE", "DEPENDENCY", "UNSEEN", "CALLED", "AT_ROOT", "WAITS", "LOAD_PASSED"):
+        assert getattr(simulate_faults, name) == getattr(oracle, name), name
+    for name in ("UNREPORTED", "ROOT_EFFECT", "EFFECT_INDEX"):
+        assert getattr(simulate_vitals, name) == getattr(oracle, name), name
+    assert (simulate_faults.MAX_NOISE, simulate_cells.LARGE) == (oracle.MAX_NOISE, oracle.LARGE)
+    assert simulate_cells.UP == UP
+    assert np.log(simulate_faults.UNCONNECTED) == pytest.approx(oracle.LOG_UNCONNECTED)
+    assert oracle.SIZES == SET_SIZES
+
+
+@pytest.mark.parametrize(("name", "value"), [("step", np.nan), ("step", -1.0), ("season", 1e18)])
+def test_times_beyond_reason_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InvalidSettingsError, match=f"{name} must be in"):
+        simulate_incident(components=4, samples=60, seed=1, **{name: value})

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesrca.evidence import VITALS, Evidence, build_evidence
-from bayesrca.evidence.alarm_test import CALM, compute_cell_p_values
+from bayesrca.evidence.alarm_test import (
+    CALM,
+    TAIL_WEIGHT,
+    VITAL_INDEX,
+    VITAL_SCALE,
+    compute_cell_p_values,
+)
 from bayesrca.incident import (
     Component,
     Edge,
@@ -19,6 +25,7 @@ from bayesrca.incident import (
     Statistic,
     Topology,
 )
+from bayesrca.model.parameters import PRIORS
 from tests.oracle.incidents import random_evidence
 from tests.unit.evidence.kit import (
     INSIDE,
@@ -179,3 +186,9 @@ def test_the_table_tells_the_state_that_is_new() -> None:
     assert row.log_ratio is not None
     assert row.log_ratio > 1.0
     assert "value in 0 of 31 recordings" in str(with_runs(1).table())
+
+
+def test_reference_laws_are_at_the_priors_centres() -> None:
+    assert PRIORS["tail_weight"].centre == (TAIL_WEIGHT, TAIL_WEIGHT)
+    assert PRIORS["vital_scale"].centre == (VITAL_SCALE,)
+    assert PRIORS["vital_index"].centre == (VITAL_INDEX,)

@@ -5,10 +5,15 @@ import pytest
 
 from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.draws import Draws
-from bayesrca.model.tempering import SETS_SHARE, temper
+from bayesrca.model.tempering import temper
 
 N, K = 3, len(KINDS)
 NONE_PRIOR = 0.2
+
+
+def log_prior(sets: int) -> np.ndarray:
+    """Weights of components, of sets and of "none of these", all different."""
+    return np.log([*(0.1, 0.2, 0.25), *np.full(sets, 0.03), NONE_PRIOR])
 
 
 def make_draws(sets: int, seed: int = 0) -> Draws:
@@ -26,15 +31,13 @@ def make_draws(sets: int, seed: int = 0) -> Draws:
 @pytest.mark.parametrize("gamma", [0.3, 0.9])
 def test_outcomes_are_flattened_towards_their_prior(sets: int, gamma: float) -> None:
     draws = make_draws(sets)
-    found = np.exp(temper(draws, gamma, none_prior=NONE_PRIOR, n_components=N).log_root)
-    share = SETS_SHARE if sets else 0.0
+    prior = np.exp(log_prior(sets))
+    found = np.exp(temper(draws, gamma, log_prior(sets)).log_root)
     for at in np.ndindex(2, 5):
         p = np.exp(draws.log_root[at])
         singles = [p[K * i : K * i + K].sum() for i in range(N)]
-        weights = [s**gamma * (0.8 * (1 - share) / N) ** (1 - gamma) for s in singles]
-        weights += [
-            x**gamma * (0.8 * share / max(sets, 1)) ** (1 - gamma) for x in p[N * K : N * K + sets]
-        ]
+        weights = [s**gamma * prior[i] ** (1 - gamma) for i, s in enumerate(singles)]
+        weights += [x**gamma * 0.03 ** (1 - gamma) for x in p[N * K : N * K + sets]]
         weights.append(p[-1] ** gamma * NONE_PRIOR ** (1 - gamma))
         total = sum(weights)
         expected = [
@@ -46,12 +49,12 @@ def test_outcomes_are_flattened_towards_their_prior(sets: int, gamma: float) -> 
 
 def test_gamma_one_changes_nothing() -> None:
     draws = make_draws(0)
-    assert temper(draws, 1.0, none_prior=0.05, n_components=N) is draws
+    assert temper(draws, 1.0, log_prior(0)) is draws
 
 
 def test_an_impossible_component_stays_impossible() -> None:
     draws = make_draws(0)
     draws.log_root[..., :K] = -np.inf
-    found = temper(draws, 0.5, none_prior=0.05, n_components=N).log_root
+    found = temper(draws, 0.5, log_prior(0)).log_root
     assert np.all(found[..., :K] == -np.inf)
     np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1.0)

@@ -180,6 +180,19 @@ def test_a_resource_fault_elsewhere_than_it_reports_says_so() -> None:
     assert told.text.startswith("resource at fault: one it does not report (100%); no telemetry")
 
 
+def test_a_state_is_a_resource_that_it_reports() -> None:
+    shop = make_shop()
+    time = shop.signals[0].timestamps
+    mode = np.where(time >= time[140], 7.0, 3.0)
+    state = Signal("store", "mode", Family.STATE, Statistic.VALUE, time, mode, "")
+    evidence = build_evidence(dataclasses.replace(shop, signals=(*shop.signals, state)))
+    theta = unconstrained_prior()[0]
+    with PreparedLikelihood(evidence, none_prior=0.05, max_width=14) as likelihood:
+        explainer = Explainer(evidence, likelihood, theta, evidence.target, interval_mass=0.89)
+        told = explainer.explain(evidence.components.index("store"), KINDS.index("resource"))
+    assert told.text.startswith("resource at fault: its state (")
+
+
 @pytest.mark.parametrize(
     ("kind", "ratio", "words"),
     [

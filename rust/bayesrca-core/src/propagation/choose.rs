@@ -51,7 +51,7 @@ impl Likelihood {
         if max_causes > 2 {
             let mut all = self.sets().to_vec();
             all.extend(extend(&kept, &order));
-            self.replace_sets(all, max_causes)?;
+            self.add_sets(all, max_causes)?;
             let triples = self.best_sets(&natural, &mut w, 3, TRIPLES);
             for triple in &triples {
                 for left_out in 0..3 {
@@ -64,7 +64,7 @@ impl Likelihood {
         }
         kept.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         kept.dedup();
-        self.replace_sets(kept, max_causes)
+        self.add_sets(kept, max_causes)
     }
 
     /// The most probable sets of a size, best first.

@@ -1,6 +1,6 @@
 //! Joint probability of every hypothesis with the data, footprint by footprint, forwards and backwards (eq. 2).
 
-use super::hypotheses::{ByMode, Modes, kind_prior, kind_prior_backward};
+use super::hypotheses::{ByMode, kind_prior, kind_prior_backward};
 use super::likelihood::{Likelihood, NEGLIGIBLE, Workspace};
 use super::range::split_scale;
 use crate::params::{CRASH, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
@@ -82,7 +82,7 @@ impl Likelihood {
     }
 
     /// Sources of the two families for a single cause.
-    fn single_sources(&self, root: usize, kind: usize) -> [usize; N_FAMILIES] {
+    pub(super) fn single_sources(&self, root: usize, kind: usize) -> [usize; N_FAMILIES] {
         [
             if kind == LINK {
                 self.link_source(root)
@@ -179,7 +179,7 @@ impl Likelihood {
     ) {
         let (root, kind, s) = (h / N_KINDS, h % N_KINDS, self.s);
         let sources = self.single_sources(root, kind);
-        let m: Modes = self.modes(theta, root, kind);
+        let m = self.modes(theta, root, kind);
         let weight = (w.log_scale[h] - total).exp();
         let mut d_weight: ByMode = [[0.0; 2]; 2];
         for k in 0..s {

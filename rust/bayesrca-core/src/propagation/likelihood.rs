@@ -291,8 +291,7 @@ impl Likelihood {
     ) -> PathProbabilities {
         let theta = Natural::from_unconstrained(theta);
         let x = &mut w.families[family];
-        let mut background = vec![0.0; self.s];
-        self.families[family].start(&theta, x, &mut background);
+        self.families[family].set(&theta, x);
         self.families[family].path_probabilities(&theta, root, footprint, x)
     }
 

@@ -22,5 +22,5 @@ mod vitals;
 
 pub use likelihood::{Likelihood, Workspace};
 pub use plan::MAX_BLOCK;
-pub use sets::MAX_CAUSES;
+pub use sets::{MAX_CAUSES, SIZES};
 pub use spread::PathProbabilities;

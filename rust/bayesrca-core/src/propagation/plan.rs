@@ -215,7 +215,9 @@ impl Plan {
     pub fn most_live(&self) -> usize {
         let one = self.steps.iter().map(|s| s.live).max().unwrap_or(0);
         let several = self.knots.iter().map(Knot::most_live).max().unwrap_or(0);
-        one.max(several) as usize + self.clamps.len()
+        // A clamped parent of a whole block counts once for each of its members.
+        let members = self.knots.iter().map(|k| k.members.len()).max();
+        one.max(several) as usize + self.clamps.len() * members.unwrap_or(1)
     }
 
     /// Whether component `i` is a root or reached by one.

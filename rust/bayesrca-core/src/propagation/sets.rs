@@ -13,7 +13,7 @@ use crate::params::{CRASH, ERRORS, LATENCY, N_FAMILIES, N_KINDS, Natural, RESOUR
 /// Largest set.
 pub const MAX_CAUSES: usize = 3;
 /// Prior probability of one, two and three causes, given that there is one.
-const SIZES: [f64; MAX_CAUSES] = [0.8, 0.15, 0.05];
+pub const SIZES: [f64; MAX_CAUSES] = [0.8, 0.15, 0.05];
 /// Kinds that the roots of a set may have.
 const SET_KINDS: [usize; 4] = [LATENCY, ERRORS, RESOURCE, CRASH];
 
@@ -121,33 +121,22 @@ struct Terms {
 }
 
 impl Likelihood {
-    /// Weigh these sets of several causes too, up to `max_causes` components each (their pairs with those of three).
+    /// Weigh these sets of several causes, instead of those so far, up to `max_causes` components each (their pairs with those of three).
     ///
     /// # Errors
     /// `InvalidEvidence` for sets that are malformed; `GraphTooWide` past the width limit.
     pub fn add_sets(&mut self, members: Vec<Vec<usize>>, max_causes: usize) -> Result<()> {
         let sets = Sets::new(members, self.n, max_causes)?;
         for family in &mut self.families {
+            family.drop_sets();
             family.add_sets(sets.members())?;
         }
+        self.vitals.drop_sets();
         for set in sets.members() {
             self.vitals.add_source(set);
         }
         self.sets = sets;
         Ok(())
-    }
-
-    /// Weigh these sets instead of those so far.
-    pub(super) fn replace_sets(
-        &mut self,
-        members: Vec<Vec<usize>>,
-        max_causes: usize,
-    ) -> Result<()> {
-        for family in &mut self.families {
-            family.drop_sets();
-        }
-        self.vitals.drop_sets();
-        self.add_sets(members, max_causes)
     }
 
     /// Append the joints of every set; `log_prior` is common to all.
@@ -174,7 +163,7 @@ impl Likelihood {
                 let path = (w.vitals.log.path[(self.n + p) * self.s + k] - most).exp();
                 w.by_footprint.push(sum * path * w.background[k]);
             }
-            let prior = (self.sets.size_prior(m) / totals[m - 1].value).ln();
+            let prior = (self.sets.size_prior(m) / totals[m - 1]).ln();
             let scale = log_prior + prior + most + scales.family.iter().sum::<f64>();
             self.close(
                 N_KINDS * self.n + p,
@@ -199,7 +188,7 @@ impl Likelihood {
         // Mask of the members that reach the target along the alarm's family.
         let reaching = self.alarm.map(|f| {
             (0..set.len())
-                .filter(|&j| self.reaches(set[j], f)[f])
+                .filter(|&j| self.families[f].explains_alarm(set[j]))
                 .fold(0usize, |m, j| m | 1 << j)
         });
         for latency in 0..masks {
@@ -226,11 +215,22 @@ impl Likelihood {
                 .map(|mask| w.common[f][self.source(f, p, mask)])
                 .fold(0.0, f64::max)
         });
-        Scales { member, family }
+        let mut share = [[0.0; 1 << MAX_CAUSES]; N_FAMILIES];
+        for f in 0..N_FAMILIES {
+            share[f][0] = (-family[f]).exp();
+            for mask in 1..1usize << set.len() {
+                share[f][mask] = (w.common[f][self.source(f, p, mask)] - family[f]).exp();
+            }
+        }
+        Scales {
+            member,
+            family,
+            share,
+        }
     }
 
     /// Source of a family for the members in a mask.
-    fn source(&self, f: usize, p: usize, mask: usize) -> usize {
+    pub(super) fn source(&self, f: usize, p: usize, mask: usize) -> usize {
         let code = self.sets.subsets[p][mask];
         if code < self.n {
             code
@@ -244,16 +244,19 @@ impl Likelihood {
         let mut members = [Member::default(); MAX_CAUSES];
         for (j, &i) in set.iter().enumerate() {
             let at = i * self.s + k;
+            let over = |log: &[f64]| (log[at] - scales.member[j]).exp();
+            let (resource, disturbed) =
+                (over(&w.vitals.log.resource), over(&w.vitals.log.disturbed));
             for (c, kind) in SET_KINDS.into_iter().enumerate() {
-                let log = if kind == RESOURCE {
-                    w.vitals.log.resource[at]
+                let vital = if kind == RESOURCE {
+                    resource
                 } else {
-                    w.vitals.log.disturbed[at]
+                    disturbed
                 };
                 let weight = kind_prior(theta, kind)
                     * self.joint_weight[i * N_KINDS + kind]
                     * self.presence(kind, at)
-                    * (log - scales.member[j]).exp();
+                    * vital;
                 members[j].kind[c] = weight;
                 let prior = mode_prior(theta, kind);
                 for l in 0..2 {
@@ -265,11 +268,10 @@ impl Likelihood {
         }
         let mut factor = [[0.0; 1 << MAX_CAUSES]; N_FAMILIES];
         for f in 0..N_FAMILIES {
-            factor[f][0] = w.alarm[f][k] * (-scales.family[f]).exp();
+            factor[f][0] = w.alarm[f][k] * scales.share[f][0];
             for mask in 1..1usize << set.len() {
                 let source = self.source(f, p, mask);
-                factor[f][mask] =
-                    w.gain[f][source * self.s + k] * (w.common[f][source] - scales.family[f]).exp();
+                factor[f][mask] = w.gain[f][source * self.s + k] * scales.share[f][mask];
             }
         }
         Terms { members, factor }
@@ -307,7 +309,7 @@ impl Likelihood {
         gradient: &mut Natural,
     ) {
         let (s, h) = (self.s, N_KINDS * self.n + p);
-        let set = self.sets.members[p].clone();
+        let set = &self.sets.members[p];
         let scales = self.scales(p, w);
         let weight = (w.log_scale[h] - total).exp();
         for k in 0..s {
@@ -319,7 +321,8 @@ impl Likelihood {
             w.vitals.adjoint.path[(self.n + p) * s + k] += r;
             let terms = self.terms(theta, p, k, &scales, w);
             let mut inner = 0.0;
-            let mut shares = Vec::with_capacity(64);
+            let mut shares = [(0, 0, false, 0.0); 1 << (2 * MAX_CAUSES)];
+            let mut n_modes = 0;
             self.for_each_mode(p, |latency, errors, explained| {
                 let product = terms.product(set.len(), latency, errors);
                 let miss = if explained {
@@ -328,10 +331,11 @@ impl Likelihood {
                     theta.unexplained_alarm
                 };
                 inner += miss * product;
-                shares.push((latency, errors, explained, miss * product));
+                shares[n_modes] = (latency, errors, explained, miss * product);
+                n_modes += 1;
             });
             let mut d_mode = [[[0.0; 2]; 2]; MAX_CAUSES];
-            for (latency, errors, explained, product) in shares {
+            for &(latency, errors, explained, product) in &shares[..n_modes] {
                 let share = r * product / inner;
                 if !explained {
                     gradient.unexplained_alarm += share / theta.unexplained_alarm;
@@ -407,13 +411,10 @@ impl Likelihood {
     }
 
     /// Sum of the unnormalised prior weights of all sets of each size, considered or not.
-    fn set_totals(&self, theta: &Natural) -> [Total; MAX_CAUSES] {
+    fn set_totals(&self, theta: &Natural) -> [f64; MAX_CAUSES] {
         let (all, unexplained) = self.set_masses(theta);
         let (a, u) = (elementary(&all), elementary(&unexplained));
-        std::array::from_fn(|m| Total {
-            value: a[m + 1] - (1.0 - theta.unexplained_alarm) * u[m + 1],
-            unexplained: u[m + 1],
-        })
+        std::array::from_fn(|m| a[m + 1] - (1.0 - theta.unexplained_alarm) * u[m + 1])
     }
 
     /// Gradient of `-sum_m share_m ln total_m`.
@@ -424,14 +425,13 @@ impl Likelihood {
         gradient: &mut Natural,
     ) {
         let (all, unexplained) = self.set_masses(theta);
-        let totals = self.set_totals(theta);
         let (a, u) = (elementary(&all), elementary(&unexplained));
         for m in 2..=MAX_CAUSES {
             if share[m - 1] <= NEGLIGIBLE {
                 continue;
             }
-            let g = -share[m - 1] / totals[m - 1].value;
-            gradient.unexplained_alarm += g * totals[m - 1].unexplained;
+            let g = -share[m - 1] / (a[m] - (1.0 - theta.unexplained_alarm) * u[m]);
+            gradient.unexplained_alarm += g * u[m];
             let rest = -(1.0 - theta.unexplained_alarm) * g;
             for i in 0..self.n {
                 let d_all = g * others(&a, all[i], m - 1);
@@ -466,12 +466,8 @@ impl Likelihood {
 struct Scales {
     member: [f64; MAX_CAUSES],
     family: [f64; N_FAMILIES],
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Total {
-    value: f64,
-    unexplained: f64,
+    /// `exp` of what each mask of members keeps of its source's common logarithm.
+    share: [[f64; 1 << MAX_CAUSES]; N_FAMILIES],
 }
 
 impl Terms {

@@ -157,12 +157,8 @@ impl Spread {
 
     /// Forget all sets.
     pub fn drop_sets(&mut self) {
-        let links = self
-            .sources
-            .iter()
-            .any(|s| matches!(s.origin, Origin::Link));
         self.sources
-            .truncate(if links { 2 * self.n } else { self.n });
+            .truncate(if self.links { 2 * self.n } else { self.n });
         self.plans.truncate(self.n);
         self.banks.truncate(self.n);
     }
@@ -189,11 +185,7 @@ impl Spread {
     /// Evaluate every cell; add each footprint's log density ratio of "no cause, everybody at the base rate" to
     /// `background`; return the composite log quiet density.
     pub fn start(&self, theta: &Natural, x: &mut SpreadScratch, background: &mut [f64]) -> f64 {
-        let log_quiet = self.cells.forward(theta, self.f, &mut x.ratios);
-        let a = theta.base_rate[self.f];
-        let rates = (theta.transmission[self.f], a);
-        x.rates.set(rates.0, rates.1, self.most_live, MAX_BLOCK);
-        self.cell_factors(theta, x);
+        let log_quiet = self.set(theta, x);
         for k in 0..self.s {
             let (mut product, mut total) = (1.0, 0.0);
             for i in 0..self.n {
@@ -209,6 +201,15 @@ impl Spread {
         x.given_up.clear();
         x.given_up.resize(self.n * self.s, 0.0);
         self.sum(theta, x);
+        log_quiet
+    }
+
+    /// Evaluate every cell and tabulate the rates; return the composite log quiet density.
+    pub fn set(&self, theta: &Natural, x: &mut SpreadScratch) -> f64 {
+        let log_quiet = self.cells.forward(theta, self.f, &mut x.ratios);
+        let (rate, base) = (theta.transmission[self.f], theta.base_rate[self.f]);
+        x.rates.set(rate, base, self.most_live, MAX_BLOCK);
+        self.cell_factors(theta, x);
         log_quiet
     }
 

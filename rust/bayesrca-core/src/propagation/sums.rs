@@ -2,7 +2,7 @@
 
 use super::likelihood::{Likelihood, Workspace};
 use super::spread::Spread;
-use crate::params::{N_KINDS, N_PARAMETERS, Natural};
+use crate::params::{N_FAMILIES, N_KINDS, N_PARAMETERS, Natural};
 
 impl Likelihood {
     /// Number of sums over affected sets that are estimated, both families together; 0 for an exact likelihood.
@@ -30,33 +30,49 @@ impl Likelihood {
                 if w.joint[h] == f64::NEG_INFINITY {
                     return 0.0;
                 }
-                for g in &mut w.gain_adjoint {
-                    g.fill(0.0);
-                }
+                let touched = self.sources_of(h);
                 if h < singles {
                     self.single_backward(&theta, h, w.joint[h], w, &mut unused);
                 } else {
                     self.set_backward(&theta, h - singles, w.joint[h], w, &mut unused);
                 }
-                self.error_of_shares(w)
+                self.take_error(&touched, w)
             })
             .collect();
         out.push(0.0);
         out
     }
 
-    fn error_of_shares(&self, w: &Workspace) -> f64 {
-        let families = self.families.iter().zip(&w.families).zip(&w.gain_adjoint);
-        families
-            .map(|((family, x), share)| {
-                let rows = share.chunks_exact(self.s).enumerate();
-                let error = |(i, row): (usize, &[f64])| -> f64 {
-                    let each = family.log_std_err(i, x).iter().zip(row);
-                    each.map(|(error, share)| error * share).sum()
-                };
-                rows.map(error).sum::<f64>().powi(2)
-            })
-            .sum::<f64>()
-            .sqrt()
+    /// Sources of each family that a hypothesis reads.
+    fn sources_of(&self, h: usize) -> [Vec<usize>; N_FAMILIES] {
+        let singles = N_KINDS * self.n;
+        if h < singles {
+            return self
+                .single_sources(h / N_KINDS, h % N_KINDS)
+                .map(|i| vec![i]);
+        }
+        let masks = 1..1usize << self.sets()[h - singles].len();
+        [0, 1].map(|f| {
+            masks
+                .clone()
+                .map(|mask| self.source(f, h - singles, mask))
+                .collect()
+        })
+    }
+
+    /// The error from the shares that stand in the adjoints of these sources, which are cleared.
+    fn take_error(&self, touched: &[Vec<usize>; N_FAMILIES], w: &mut Workspace) -> f64 {
+        let mut squares = 0.0;
+        for (f, sources) in touched.iter().enumerate() {
+            let mut error = 0.0;
+            for &source in sources {
+                let shares = &mut w.gain_adjoint[f][source * self.s..(source + 1) * self.s];
+                let each = self.families[f].log_std_err(source, &w.families[f]);
+                error += each.iter().zip(&*shares).map(|(e, g)| e * g).sum::<f64>();
+                shares.fill(0.0);
+            }
+            squares += error.powi(2);
+        }
+        squares.sqrt()
     }
 }

@@ -18,6 +18,7 @@ pub use pareto::pareto_k;
 use crate::error::{Error, Result};
 use crate::params::N_PARAMETERS;
 use crate::propagation::{Likelihood, Workspace};
+use crate::rng::{STEP, mix};
 
 /// Degrees of freedom of the proposal.
 const DEGREES: usize = 5;
@@ -202,8 +203,6 @@ fn standard_normal(index: usize, dimension: usize, seed: u32) -> f64 {
 
 /// Independent 32-bit seeds from one 64-bit seed (`SplitMix64`, Steele, Lea & Flood 2014).
 fn scramble_seed(seed: u64, scramble: usize) -> u32 {
-    let mut x = seed.wrapping_add((scramble as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    u32::try_from((x ^ (x >> 31)) >> 32).expect("32 bits remain")
+    let x = mix(seed.wrapping_add((scramble as u64 + 1).wrapping_mul(STEP)));
+    u32::try_from(x >> 32).expect("32 bits remain")
 }

@@ -17,10 +17,6 @@ const MIN_PRECISION: f64 = 0.25;
 pub struct Mode {
     /// Position.
     pub whitened: [f64; N_PARAMETERS],
-    /// Largest absolute entry of the gradient there.
-    pub gradient_max: f64,
-    /// Gradient evaluations spent, the Hessian's included.
-    pub n_gradients: usize,
     /// Log determinant of the scale matrix below.
     pub log_det_scale: f64,
     /// Square root of the inverse Hessian, row-major.
@@ -47,12 +43,10 @@ impl Mode {
 struct Posterior<'a> {
     likelihood: &'a Likelihood,
     prior: &'a Prior,
-    n_gradients: usize,
 }
 
 impl Posterior<'_> {
-    fn eval(&mut self, v: &DVector<f64>, w: &mut Workspace) -> (f64, DVector<f64>) {
-        self.n_gradients += 1;
+    fn eval(&self, v: &DVector<f64>, w: &mut Workspace) -> (f64, DVector<f64>) {
         let at: [f64; N_PARAMETERS] = std::array::from_fn(|i| v[i]);
         let (logp, g) = self.likelihood.logp_grad(&self.prior.theta(&at), w);
         let gradient = DVector::from_fn(N_PARAMETERS, |i, _| g[i] * self.prior.sd[i] - v[i]);
@@ -71,11 +65,7 @@ pub fn find_mode(
     w: &mut Workspace,
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Mode> {
-    let mut posterior = Posterior {
-        likelihood,
-        prior,
-        n_gradients: 0,
-    };
+    let posterior = Posterior { likelihood, prior };
     let mut v = DVector::zeros(N_PARAMETERS);
     let (mut value, mut gradient) = posterior.eval(&v, w);
     if !value.is_finite() {
@@ -111,7 +101,7 @@ pub fn find_mode(
         update_inverse(&mut inverse, &(&next - &v), &(&gradient - &next_gradient));
         (v, value, gradient) = (next, next_value, next_gradient);
     }
-    Ok(with_curvature(&mut posterior, &v, gradient.amax(), w))
+    Ok(with_curvature(&posterior, &v, w))
 }
 
 /// The BFGS update of the inverse Hessian of the negative log posterior; skipped where the curvature is not positive.
@@ -125,12 +115,7 @@ fn update_inverse(inverse: &mut DMatrix<f64>, s: &DVector<f64>, y: &DVector<f64>
     *inverse += factor * s * s.transpose() - (&hy * s.transpose() + s * hy.transpose()) / sy;
 }
 
-fn with_curvature(
-    posterior: &mut Posterior<'_>,
-    v: &DVector<f64>,
-    gradient_max: f64,
-    w: &mut Workspace,
-) -> Mode {
+fn with_curvature(posterior: &Posterior<'_>, v: &DVector<f64>, w: &mut Workspace) -> Mode {
     let h = 1e-3;
     let mut hessian = DMatrix::zeros(N_PARAMETERS, N_PARAMETERS);
     for i in 0..N_PARAMETERS {
@@ -156,8 +141,6 @@ fn with_curvature(
     };
     Mode {
         whitened: std::array::from_fn(|i| v[i]),
-        gradient_max,
-        n_gradients: posterior.n_gradients,
         log_det_scale: -0.5 * values.iter().map(|e| e.ln()).sum::<f64>(),
         scale: root(-0.5),
         precision_root: root(0.5),

@@ -18,7 +18,7 @@ use crate::params::Natural;
 use crate::propagation::affected::{self, Rates, Sweep};
 use crate::propagation::alarm::{ALARM_TRUE, mix};
 use crate::propagation::knot::KnotScratch;
-use crate::propagation::plan::{MAX_BLOCK, Plan, What};
+use crate::propagation::plan::{Plan, What};
 use crate::propagation::range::log_sum_exp;
 use crate::rng::{Purpose, Stream};
 
@@ -173,10 +173,7 @@ impl Spread {
             return;
         }
         let (theta, mut x) = (reference(), SpreadScratch::default());
-        self.cells.forward(&theta, self.f, &mut x.ratios);
-        let (rate, base) = (theta.transmission[self.f], theta.base_rate[self.f]);
-        x.rates.set(rate, base, self.most_live, MAX_BLOCK);
-        self.cell_factors(&theta, &mut x);
+        self.set(&theta, &mut x);
         x.sums.arena.resize(self.arena, 0.0);
         for plan in first..self.plans.len() {
             if !self.plans[plan].clamps.is_empty() {

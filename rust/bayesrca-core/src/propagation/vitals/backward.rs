@@ -42,7 +42,7 @@ impl Vitals {
                 if !self.alarm_met[source] {
                     *d += x.adjoint.path[source * s + k];
                 }
-                if source < self.n && !self.meets_by_load(source) {
+                if source < self.n && !self.load_alarm_met[source] {
                     *d += x.adjoint.load_path[source * s + k];
                 }
             }

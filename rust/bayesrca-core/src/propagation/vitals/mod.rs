@@ -50,6 +50,7 @@ pub(crate) struct Vitals {
     /// The target, when its alarm is in its vitals, and whether each source has it among its roots or in reach.
     alarm: Option<usize>,
     alarm_met: Vec<bool>,
+    load_alarm_met: Vec<bool>,
 }
 
 /// Scratch of one theta: logarithms `[source * s + footprint]` over the background, and their adjoints.
@@ -162,6 +163,7 @@ impl Vitals {
             unreported,
             alarm,
             alarm_met: Vec::new(),
+            load_alarm_met: Vec::new(),
         };
         for root in 0..n {
             out.add_source(&[root]);
@@ -182,7 +184,12 @@ impl Vitals {
             self.classes[r.component] |= 1 << r.class;
         }
         let met = |t| roots.contains(&t) || reached.iter().any(|r| r.component == t);
+        let by_load = |t| {
+            let passed = |r: &Reached| r.component == t && !r.class.is_multiple_of(3);
+            roots.contains(&t) || reached.iter().any(passed)
+        };
         self.alarm_met.push(self.alarm.is_none_or(met));
+        self.load_alarm_met.push(self.alarm.is_none_or(by_load));
         self.reach.push(reached);
     }
 
@@ -190,6 +197,7 @@ impl Vitals {
     pub fn drop_sets(&mut self) {
         self.reach.truncate(self.n);
         self.alarm_met.truncate(self.n);
+        self.load_alarm_met.truncate(self.n);
     }
 
     /// Evaluate everything; add the background's log ratio per footprint; return the composite log quiet density.
@@ -240,7 +248,7 @@ impl Vitals {
                     x.log.path[source * s + k] += x.log.alone[k];
                 }
             }
-            if source < self.n && !self.meets_by_load(source) {
+            if source < self.n && !self.load_alarm_met[source] {
                 for k in 0..s {
                     x.log.load_path[source * s + k] += x.log.alone[k];
                 }
@@ -261,16 +269,6 @@ impl Vitals {
                 }
             }
         }
-    }
-
-    /// Whether a load fault at a component has the alarm's target as its root or passes load to it.
-    fn meets_by_load(&self, root: usize) -> bool {
-        self.alarm.is_none_or(|t| {
-            t == root
-                || self.reach[root]
-                    .iter()
-                    .any(|r| r.component == t && r.class % 3 > 0)
-        })
     }
 
     /// Probability ratio of a component that is disturbed at rate `r`, over quiet; of the alarm's target given that it

@@ -1,6 +1,6 @@
 //! Whom a fault can disturb: distances from the roots of a source, towards callers and towards callees (eq. 12).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::evidence::VitalEvidence;
 use crate::graph::Graph;
@@ -99,7 +99,11 @@ impl Directions {
                 class[i] += weight * usize::from(d);
             }
         }
-        let timely = self.timely(roots, onsets);
+        let timely = if onsets.time.is_empty() {
+            vec![f64::NAN; self.n]
+        } else {
+            self.timely(roots, onsets)
+        };
         (0..self.n)
             .filter(|i| class[*i] > 0 && !roots.contains(i))
             .map(|component| Reached {
@@ -129,9 +133,7 @@ impl Directions {
 
 /// Steps from the nearest root to everything it can reach, at most `FARTHEST`.
 fn distances(graph: &Graph, roots: &[usize]) -> Vec<(usize, u8)> {
-    let mut seen: Vec<usize> = roots.to_vec();
-    seen.sort_unstable();
-    let mut known: std::collections::HashSet<usize> = seen.iter().copied().collect();
+    let mut known: HashSet<usize> = roots.iter().copied().collect();
     let mut queue: VecDeque<(usize, u8)> = roots.iter().map(|&r| (r, 0)).collect();
     let mut out = Vec::new();
     while let Some((i, d)) = queue.pop_front() {

@@ -88,3 +88,20 @@ fn estimated_sums_are_right_within_their_errors() {
     );
     assert!(n > 20.0 && squares / n < 4.0, "{n} sums, {}", squares / n);
 }
+
+#[test]
+fn clamped_parents_of_a_cycle_count_for_each_of_its_members() {
+    let mut edges = vec![(0, 1), (0, 2), (0, 3), (4, 5), (5, 6), (6, 4)];
+    edges.extend((1..4).flat_map(|hub| (4..7).map(move |member| (hub, member))));
+    let e = FamilyEvidence::silent(7, 1, edges);
+    let clamped = Spread::estimating(&e, F, (7, 1), None, None, (4, 1)).unwrap();
+    assert!(clamped.plans[0].clamps.len() > 1);
+    let (theta, mut x) = (
+        Natural::from_unconstrained(&[0.0; N_PARAMETERS]),
+        SpreadScratch::default(),
+    );
+    clamped.start(&theta, &mut x, &mut [0.0]);
+    let mut gain = [0.0];
+    let log = clamped.forward(&theta, 0, &mut x, &mut gain);
+    assert!((gain[0].ln() + log).abs() < 1e-12); // nothing is seen
+}
