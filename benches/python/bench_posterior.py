@@ -34,6 +34,7 @@ from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model import is_warm, warm
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.posterior.diagnostics import compute_diagnostics
 from bayesrca.posterior.result import Diagnostics
@@ -75,9 +76,7 @@ def make_vitals(n: int = 50, samples: int = 600) -> Incident:
 
 
 def prepare_only(evidence: Evidence) -> PreparedLikelihood:
-    return PreparedLikelihood(
-        evidence, none_prior=SETTINGS.none_prior, max_width=SETTINGS.max_width
-    )
+    return prepare_likelihood(evidence, SETTINGS, seed=1)
 
 
 def prepare(incident: Incident) -> PreparedLikelihood:

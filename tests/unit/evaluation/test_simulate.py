@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,4 +180,5 @@ def test_constants_are_those_of_the_oracle() -> None:
 @pytest.mark.parametrize(("name", "value"), [("step", np.nan), ("step", -1.0), ("season", 1e18)])
 def test_times_beyond_reason_are_refused(name: str, value: float) -> None:
     with pytest.raises(InvalidSettingsError, match=f"{name} must be in"):
-        simulate_incident(components=4, samples=60, seed=1, **{name: value})
+        given: dict[str, Any] = {name: value}
+        simulate_incident(components=4, samples=60, seed=1, **given)
