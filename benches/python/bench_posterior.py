@@ -124,7 +124,7 @@ def count_gradients(likelihood: PreparedLikelihood, settings: Settings, seed: in
 
 
 def diagnose(draws: Draws, likelihood: PreparedLikelihood, settings: Settings) -> Diagnostics:
-    root = compute_root_probabilities(draws, settings.interval_mass)
+    root = compute_root_probabilities(draws, settings.interval_mass, likelihood.sets)
     return compute_diagnostics(draws, root, reruns=0, max_width=likelihood.width)
 
 
