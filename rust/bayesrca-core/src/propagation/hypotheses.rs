@@ -4,9 +4,9 @@ use crate::params::{ERRORS, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, R
 
 /// Prior probability of the kinds that are neither latency nor errors.
 const RESOURCE_PRIOR: f64 = 0.33;
-const LOAD_PRIOR: f64 = 0.05;
-const LINK_PRIOR: f64 = 0.07;
-const CRASH_PRIOR: f64 = 0.05;
+const LOAD_PRIOR: f64 = 0.03;
+const LINK_PRIOR: f64 = 0.04;
+const CRASH_PRIOR: f64 = 0.03;
 /// Probability that a fault of such a kind shows and spreads in latency, in errors.
 const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
     [1.0, f64::NAN],

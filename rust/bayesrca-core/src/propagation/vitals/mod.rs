@@ -309,7 +309,7 @@ impl Vitals {
             p *= shows;
             q += self.at_fault[family] * fault / shows;
             if family == LOAD_VITAL {
-                load = fault / shows;
+                load = x.ratios.root[c * self.s + k] / shows;
             }
         }
         let at = i * self.s + k;
