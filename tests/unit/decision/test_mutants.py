@@ -143,11 +143,14 @@ def refused(parse: Callable[[object], object], document: object) -> BayesRcaErro
 
 def keeps_decisions(modules: dict[str, ModuleType]) -> bool:
     parse, decide = modules["policy_file"].parse_policy, modules["gate"].decide
-    found = {
-        case.name: decide(case.make_answer(), parse(case.make_policy()), **case.circumstances())
-        for case in CASES
-    }
-    return all(is_decided(case, found[case.name]) for case in CASES) and is_told(modules, found)
+    found = {}
+    for case in CASES:
+        found[case.name] = decide(
+            case.make_answer(), parse(case.make_policy()), **case.circumstances()
+        )
+        if not is_decided(case, found[case.name]):
+            return False
+    return is_told(modules, found)
 
 
 def is_decided(case: Case, decision: Decision) -> bool:
