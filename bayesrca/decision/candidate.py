@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import nan
 
@@ -52,7 +53,7 @@ def find_candidate(answer: Answer, scope: Scope) -> Candidate | None:
     return Candidate(
         component=best.component,
         probability=best.probability,
-        lead=min((_lead(best, c, answer.posterior) for c in answer.posterior.causes), default=nan),
+        lead=_lead(best, answer.posterior),
         alone=_ratio(only, probability),
         fault=_ratio(named, only) if scope.faults else 1.0,
         explained=best.explains.explained_share,
@@ -97,17 +98,21 @@ def _find_place(answer: Answer, scope: Scope, kind: str) -> Candidate | None:
 _NOTHING = Probability(value=0.0, mcse=0.0, interval=(0.0, 0.0))
 
 
-def _lead(best: Cause, other: Cause, posterior: RootCausePosterior) -> float:
-    """Lead over one other component: one that is a cause only beside the best is no rival.
+def _lead(best: Cause, posterior: RootCausePosterior) -> float:
+    """Lead over every other component: one that is a cause only beside the best is no rival.
 
     Sets that the answer does not list are counted as if the other were a cause in them without the
     best: no lead is made up.
     """
-    if other is best:
-        return _difference(best.probability, _NOTHING, 0.0)
-    names = {best.component, other.component}
-    both = sum(s.probability.value for s in posterior.sets if names <= set(s.components))
-    return _difference(best.probability, other.probability, both)
+    both: Counter[str] = Counter()
+    for s in posterior.sets:
+        if best.component in s.components:
+            both.update(dict.fromkeys(s.components, s.probability.value))
+    others = [c for c in posterior.causes if c is not best]
+    return min(
+        (_difference(best.probability, c.probability, both[c.component]) for c in others),
+        default=_difference(best.probability, _NOTHING, 0.0),
+    )
 
 
 def _difference(best: Probability, other: Probability, both: float) -> float:
