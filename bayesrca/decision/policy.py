@@ -19,6 +19,10 @@ from bayesrca.incident import ComponentKind
 
 FORM = 1
 """Number of the canonical form; part of what is hashed."""
+LONGEST_SECONDS = 366.0 * 86400.0
+"""The longest age and window there may be."""
+MOST_NAMES = 1000
+"""In one list of a scope; names and patterns are at most so many characters long, too."""
 
 
 class Verdict(StrEnum):
@@ -224,7 +228,7 @@ class RateLimit:
 
     Attributes:
         runs: most runs within the window (>= 1).
-        window_seconds: its length (> 0); a run exactly so long ago still counts.
+        window_seconds: its length (> 0, at most 366 days); a run exactly so long ago still counts.
 
     Raises:
         InvalidSettingsError: a number outside its range.
@@ -237,7 +241,7 @@ class RateLimit:
         runs: object = self.runs
         if isinstance(runs, bool) or not isinstance(runs, int) or runs < 1:
             raise _error("rate_limit.runs", f"must be a whole number >= 1, got {runs!r}")
-        _set_number(self, "rate_limit", "window_seconds", 0.0, math.inf, open_low=True)
+        _set_number(self, "rate_limit", "window_seconds", 0.0, LONGEST_SECONDS, open_low=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +258,7 @@ class Policy:
         explained_share: what is asked of the explained share.
         health: what is asked of the computation.
         several: what becomes of a cause that rather acts with others (`Thresholds.alone`).
-        max_age_seconds: age up to which an analysis may be acted on (> 0).
+        max_age_seconds: age up to which an analysis may be acted on (> 0, at most 366 days).
 
     Raises:
         InvalidSettingsError: a value outside its range; ``field`` is its path.
@@ -274,12 +278,12 @@ class Policy:
     def __post_init__(self) -> None:
         runbook: object = self.runbook
         reversible: object = self.reversible
-        if not isinstance(runbook, str) or not runbook:
-            raise _error("runbook", f"must be the runbook's name, got {runbook!r}")
+        if not isinstance(runbook, str) or not 0 < len(runbook) <= MOST_NAMES:
+            raise _error("runbook", f"must be a name of 1 to {MOST_NAMES} characters")
         if not isinstance(reversible, bool):
             raise _error("reversible", f"must be true or false, got {reversible!r}")
         object.__setattr__(self, "several", _word(Verdict, "several", self.several))
-        _set_number(self, "", "max_age_seconds", 0.0, math.inf, open_low=True)
+        _set_number(self, "", "max_age_seconds", 0.0, LONGEST_SECONDS, open_low=True)
 
     @property
     def version(self) -> str:
@@ -316,7 +320,7 @@ def _set_number(
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
         number = float(value)
     if not (low < number <= high if open_low else low <= number <= high):
-        top = "below 1e300" if high == math.inf else f"at most {high:g}"
+        top = "below 1e300" if high == math.inf else f"at most {high:.9g}"
         least = "above" if open_low else "at least"
         raise _error(path, f"must be a number {least} {low:g} and {top}, got {value!r}")
     object.__setattr__(owner, name, number + 0.0)
@@ -328,6 +332,8 @@ def _names(path: str, values: object) -> tuple[str, ...]:
     names = {v for v in listed if isinstance(v, str) and v}
     if not isinstance(values, list | tuple) or not names.issuperset(listed):
         raise _error(path, f"must be an array of names, got {values!r}")
+    if len(names) > MOST_NAMES or any(len(name) > MOST_NAMES for name in names):
+        raise _error(path, f"must hold at most {MOST_NAMES} names of {MOST_NAMES} characters")
     return tuple(sorted(names))
 
 

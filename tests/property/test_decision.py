@@ -40,7 +40,7 @@ def policies(draw: st.DrawFn) -> Policy:
     table = policy_table(
         reversible=draw(st.booleans()),
         several=draw(word),
-        max_age_seconds=draw(st.floats(1.0, 1e9)),
+        max_age_seconds=draw(st.floats(1.0, 3e7)),
         scope={
             "components": draw(st.lists(st.sampled_from("abc"), min_size=1)),
             "faults": draw(st.lists(st.sampled_from(["latency", "errors", "none"]), max_size=2)),
@@ -49,7 +49,7 @@ def policies(draw: st.DrawFn) -> Policy:
             "act_right": right, "act_wrong": wrong,
             "wait_right": wait_right, "wait_wrong": wait_wrong,
         },
-        rate_limit={"runs": draw(st.integers(1, 3)), "window_seconds": draw(st.floats(1.0, 1e9))},
+        rate_limit={"runs": draw(st.integers(1, 3)), "window_seconds": draw(st.floats(1.0, 3e7))},
         thresholds={
             "p_cause": cause, "p_cause_review": review,
             "p_none": none, "p_none_review": none_review,
@@ -70,7 +70,7 @@ LAX = parse_policy(
     policy_table(
         scope={"patterns": ["*"]},
         several="run",
-        max_age_seconds=1e9,
+        max_age_seconds=3e7,
         loss={"act_right": 0, "act_wrong": 1e-9, "wait_right": 1e9, "wait_wrong": 0},
         rate_limit={"runs": 1000, "window_seconds": 1},
         thresholds={

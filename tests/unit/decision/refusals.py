@@ -8,6 +8,7 @@ from tests.unit.decision.kit import policy_table
 
 HUGE = 10**400
 TINY = 5e-324
+YEAR = 366 * 86400
 
 
 def over(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -63,6 +64,11 @@ REFUSED: list[tuple[Any, str]] = [
     (over(health__min_ess=1e300), "health.min_ess"),
     (over(max_age_seconds=0), "max_age_seconds"),
     (over(rate_limit__window_seconds=0), "rate_limit.window_seconds"),
+    (over(rate_limit__window_seconds=YEAR + 1), "rate_limit.window_seconds"),
+    (over(max_age_seconds=YEAR + 1), "max_age_seconds"),
+    (over(runbook="x" * 1001), "runbook"),
+    (over(scope__components=["x" * 1001, "a"]), "scope.components"),
+    (over(scope__components=[str(i) for i in range(1001)]), "scope.components"),
     *((over(rate_limit__runs=value), "rate_limit.runs") for value in (0, -1, True, 1.0, "1")),
     # losses
     *((over(**{f"loss__{name}": -TINY}), f"loss.{name}")
@@ -79,10 +85,11 @@ SAID: list[tuple[Any, str]] = [
     (over(loss__zzz=1),
      "the policy has no key loss.zzz; known: act_right, act_wrong, wait_right, wait_wrong"),
     (over(loss={}), "the policy lacks loss.act_right"),
+    (over(runbook=""), "the policy's runbook must be a name of 1 to 1000 characters"),
     (over(thresholds__lead=0),
      "the policy's thresholds.lead must be a number above 0 and at most 1, got 0"),
     (over(max_age_seconds=0),
-     "the policy's max_age_seconds must be a number above 0 and below 1e300, got 0"),
+     "the policy's max_age_seconds must be a number above 0 and at most 31622400, got 0"),
     (over(health__min_ess=-1),
      "the policy's health.min_ess must be a number at least 0 and below 1e300, got -1"),
     (over(scope={}), 'the policy\'s scope names no component; patterns = ["*"] means any'),
@@ -103,6 +110,8 @@ ACCEPTED: list[dict[str, Any]] = [
     over(health={"methods": ["screen"], "min_ess": 0}),
     over(health__min_ess=9e299),
     over(max_age_seconds=TINY),
+    over(max_age_seconds=YEAR, rate_limit__window_seconds=YEAR),
+    over(runbook="x" * 1000, scope__components=["x" * 1000, *map(str, range(999))]),
     over(rate_limit={"runs": 1, "window_seconds": TINY}),
     over(loss={"act_right": 0, "act_wrong": TINY, "wait_right": TINY, "wait_wrong": 0}),
 ]
