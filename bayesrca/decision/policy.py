@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -287,8 +287,12 @@ class Policy:
 
     @property
     def version(self) -> str:
-        """SHA-256 of the policy's canonical form, 64 hexadecimal digits: its identity."""
-        document = {"form": FORM, **policy_document(self)}
+        """SHA-256 of the policy's canonical form, 64 hexadecimal digits: its identity.
+
+        What has its default is left out, so that a key a later release adds changes no version; a
+        release that changes a default has to change `FORM`.
+        """
+        document = {"form": FORM, **_without_defaults(self)}
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return sha256(text.encode()).hexdigest()
 
@@ -299,6 +303,16 @@ def policy_document(policy: Policy) -> dict[str, Any]:
     Scope's ``level`` is None where none is set; the tables are those of a policy file.
     """
     return {key: _plain(value) for key, value in asdict(policy).items()}
+
+
+def _without_defaults(part: Any) -> dict[str, Any]:  # noqa: ANN401  any of the classes above
+    out: dict[str, Any] = {}
+    for f in fields(part):
+        value = getattr(part, f.name)
+        default = f.default if f.default_factory is MISSING else f.default_factory()
+        if value != default:
+            out[f.name] = _without_defaults(value) if is_dataclass(value) else _plain(value)
+    return out
 
 
 def _plain(value: object) -> object:

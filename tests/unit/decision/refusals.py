@@ -115,3 +115,26 @@ ACCEPTED: list[dict[str, Any]] = [
     over(rate_limit={"runs": 1, "window_seconds": TINY}),
     over(loss={"act_right": 0, "act_wrong": TINY, "wait_right": TINY, "wait_wrong": 0}),
 ]
+SAME: list[dict[str, Any]] = [
+    over(scope={"components": ["a", "a"], "patterns": [], "faults": []}),
+    over(several="review"),
+    over(loss__act_right=1.0, max_age_seconds=1024.0),
+    over(health={"methods": ["screen", "nuts"], "min_ess": 100}),
+    over(thresholds__bound="interval", thresholds__interval_mass=0.89),
+    dict(reversed(over().items())),
+]
+"""What is the same policy as the one without changes."""
+OTHER: list[dict[str, Any]] = [
+    over(reversible=False),
+    over(runbook="other"),
+    over(several="hold"),
+    over(loss__act_right=1.5),
+    over(thresholds__p_cause=0.875 + 2**-52),
+    over(scope={"patterns": ["a"]}),
+    over(scope={"components": ["a"], "faults": ["latency"]}),
+    over(scope={"components": ["a"], "level": "host"}),
+    over(rate_limit__runs=3),
+    over(explained_share__unknown="hold"),
+    over(health__methods=["nuts"]),
+]
+"""What is another, each from the rest, too."""

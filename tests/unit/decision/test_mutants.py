@@ -23,7 +23,7 @@ from bayesrca.decision import Decision
 from bayesrca.errors import BayesRcaError
 from tests.unit.decision import refusals
 from tests.unit.decision.kit import NOW
-from tests.unit.decision.refusals import ACCEPTED, REFUSED
+from tests.unit.decision.refusals import ACCEPTED, OTHER, REFUSED, SAME
 from tests.unit.decision.table import CASES, COMPARED, SAID, TOLD, Case
 
 PACKAGE = "bayesrca.decision"
@@ -126,6 +126,9 @@ def keeps_policies(modules: dict[str, ModuleType]) -> bool:
     parse = modules["policy_file"].parse_policy
     for document in ACCEPTED:
         parse(document)
+    versions = [parse(document).version for document in (*SAME, *OTHER)]
+    if len(set(versions)) != 1 + len(OTHER) or len(set(versions[: len(SAME)])) != 1:
+        return False
     found = [refused(parse, document) for document, _ in REFUSED]
     told = [refused(parse, document) for document, _ in refusals.SAID]
     return [e and e.field for e in found] == [field for _, field in REFUSED] and [
