@@ -1,9 +1,9 @@
 """The command line: ``bayesrca analyze`` and the other commands.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
-healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
-cannot be analysed, 5 the server could not be reached or refused, 1 the answer could not be written
-or a bug, 130 interrupted.
+healthy, 3 answered but not healthy, 6 and 7 decided to review and to hold, 2 wrong usage (a setting
+out of range included), 4 the input cannot be analysed, 5 the server could not be reached or
+refused, 1 the answer could not be written or a bug, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import typer
 
 from bayesrca.cli_backtest import backtest
 from bayesrca.cli_calibrate import calibrate
+from bayesrca.cli_decide import decide
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
@@ -44,7 +45,8 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 answered and healthy; 3 answered but not healthy (nothing may act on it); "
         "2 wrong usage; 4 the input cannot be analysed; 5 the server could not be reached or "
-        "refused; 1 the answer could not be written; 130 interrupted."
+        "refused; 1 the answer could not be written; 130 interrupted. Of decide: 0 RUN, 6 REVIEW, "
+        "7 HOLD."
     ),
 )
 
@@ -152,6 +154,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(decide)
 app.command()(evidence)
 app.command()(calibrate)
 app.command()(simulate)
