@@ -1,7 +1,8 @@
 """Evidence drawn from the model of docs/concepts.md: what simulation-based calibration needs.
 
-One footprint and, unless more are asked for, one series per cell: there the model is exactly
-generative. Everything here is written from the equations and shares no code with the likelihood.
+One footprint and, unless more are asked for, one series per cell: there the model is generative,
+exactly but for the law of delays, of which the likelihood has a density short of one inside the
+window (eq. 16). Everything here is written from the equations and shares no code with the likelihood.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from bayesrca.evaluation.simulate_cells import Continuous, Count, random_cells
 from bayesrca.evaluation.simulate_faults import Cells, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import draw_topology
+from bayesrca.evaluation.simulate_onsets import draw_onsets, find_moved
 from bayesrca.evaluation.simulate_vitals import SimulatedVitals
 from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.incident import Topology
@@ -121,7 +123,13 @@ def _draw(
         spread.draw_family(family, f, [fault for fault in faults if fault.shows[f]])
         tables.append(_tabulate(family, spread.edges[f]))
     n = len(names)
-    vitals, states = spread.draw_vitals(faults)
+    vitals, states, hit = spread.draw_vitals(faults)
+    onsets = draw_onsets(
+        spread.rng,
+        find_moved(n, cells, vitals, states),
+        spread.find_ways(faults, hit),
+        unrelated=float(spread.theta["unrelated_delay"]),
+    )
     return Evidence(
         components=names,
         footprints=np.array([[0.0, 1.0]]),
@@ -138,6 +146,7 @@ def _draw(
         crash_log_ratio=spread.draw_silence(faults),
         demand=spread.demand,
         request_rate=np.full((n, 1), np.nan),
+        onsets=onsets,
         notes=(),
     )
 

@@ -55,6 +55,11 @@ class Continuous:
         self.z = float(size if rng.random() < UP else -size)
 
     @property
+    def size(self) -> float:
+        """How far it moved, in null scales."""
+        return abs(self.z)
+
+    @property
     def dose(self) -> float:
         """Log dose y."""
         return self._dose_at(self.z)
@@ -125,6 +130,7 @@ class Count:
         self.usual, self.wide, self.affected = np.exp(self.log_laws)
         self.noise = float(np.sqrt(2 * n * p0 * (1 - p0) + 0.5))
         excess = (k - n * p0) / self.noise
+        self.sizes = np.abs(excess)
         self.doses = np.log(self.noise) + _log_softplus(excess)
         self.highs = np.log(self.noise) + _log_softplus(excess + 0.5 / self.noise)
         self.highs[-1] = np.inf
@@ -144,6 +150,11 @@ class Count:
         self.k = int(rng.choice(len(self.affected), p=self.affected / self.affected.sum()))
 
     draw_root = draw_effect
+
+    @property
+    def size(self) -> float:
+        """How far it moved, in standard deviations of the quiet count."""
+        return float(self.sizes[self.k])
 
     @property
     def dose(self) -> float:
