@@ -2,7 +2,8 @@
 
 One footprint and, unless more are asked for, one series per cell: there the model is generative,
 exactly but for the law of delays, of which the likelihood has a density short of one inside the
-window (eq. 16). Everything here is written from the equations and shares no code with the likelihood.
+window (eq. 16). Everything here is written from the equations and shares no code with the
+likelihood.
 """
 
 from __future__ import annotations

@@ -209,10 +209,11 @@ class FaultSpread:
                 alarmed=ALARM_TRUE if self.alarm_in_vitals and i == self.target else 0.0,
             )
         for fault in faults:
+            link = fault.kind == "link"  # it leaves an alarm at its root unexplained
             disturbances[fault.root] = replace(
                 disturbances[fault.root],
-                rate=0.0 if fault.kind == "link" else AT_ROOT,
-                alarmed=0.0,
+                rate=0.0 if link else AT_ROOT,
+                alarmed=disturbances[fault.root].alarmed if link else 0.0,
                 resource=fault.kind == "resource",
                 load=fault.kind == "load",
             )
