@@ -83,7 +83,7 @@ def simulate_evidence(
         none_prior: probability of "none of these", in [0, 1].
         causes: probabilities of one, two, three ... roots, given that there is one.
         components: size of a system that is drawn; None draws it, from 8 to 60.
-        most_series: most series in a cell of vitals. The model is exact for one.
+        most_series: most series in a cell, of vitals or without doses. The model is exact for one.
         correlation: of the noise of a cell's series, in [0, 1].
 
     Raises:
@@ -100,7 +100,10 @@ def simulate_evidence(
         raise ValueError(msg)
     vitals = SimulatedVitals(rng, len(topology), most=most_series, correlation=correlation)
     natural = natural_values(theta)
-    cells = [random_cells(rng, len(topology), f) for f in range(len(FAMILIES))]
+    cells = [
+        random_cells(rng, len(topology), f, most=most_series, correlation=correlation)
+        for f in range(len(FAMILIES))
+    ]
     for f, family in enumerate(cells):
         for cell in family:
             if cell is not None:
@@ -165,7 +168,7 @@ def _tabulate(cells: Sequence[Continuous | Count | None], edges: NDArray[np.int6
         if cell is not None:
             for name, value in cell.row().items():
                 arrays[name][i, 0] = value
-    series = [(i, c.z) for i, c in enumerate(cells) if isinstance(c, Continuous)]
+    series = [(i, z) for i, c in enumerate(cells) if isinstance(c, Continuous) for z in c.contrasts]
     return FamilyTable(
         edges=edges,
         series_component=np.array([i for i, _ in series], dtype=np.int64),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bayesrca.evaluation.simulate_cells import correlated_normal
 from bayesrca.evidence import VITALS, VitalTable
 from bayesrca.evidence.states import StateTable
 from bayesrca.incident import Family
@@ -187,10 +188,7 @@ class SimulatedVitals:
         return rows
 
     def _quiet(self, count: int, scale: float, index: float) -> Floats:
-        rho = self.correlation
-        normal = np.sqrt(rho) * self.rng.standard_normal() + np.sqrt(1 - rho) * (
-            self.rng.standard_normal(count)
-        )
+        normal = correlated_normal(self.rng, count, self.correlation)
         size = scale * np.expm1(-stats.norm.logsf(np.abs(normal)) / index - np.log(2.0) / index)
         return np.asarray(np.sign(normal) * size)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayesrca.errors import InvalidSettingsError, UnknownComponentError
 from bayesrca.evaluation import simulate_cells, simulate_faults, simulate_vitals
@@ -203,3 +204,22 @@ def test_times_beyond_reason_are_refused(name: str, value: float) -> None:
     with pytest.raises(InvalidSettingsError, match=f"{name} must be in"):
         given: dict[str, Any] = {name: value}
         simulate_incident(components=4, samples=60, seed=1, **given)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_several_series_of_a_cell_share_their_noise_and_one_responds(correlation: float) -> None:
+    rng = np.random.default_rng(5)
+    cell = simulate_cells.Several(rng, 4, correlation)
+    cell.prepare(natural_values(MEAN), 0)
+    quiet, shown = [], []
+    for _ in range(2000):
+        cell.draw_quiet(rng)
+        quiet.append(cell.contrasts.copy())
+        cell.draw_root(rng)
+        shown.append((cell.contrasts != quiet[-1]).sum())
+    assert set(shown) == {1}
+    law = stats.t(4, scale=float(natural_values(MEAN)["noise_scale"][0]))
+    middle = np.abs(np.array(quiet)) < 1.5  # the wide part of the law is in the tails
+    assert middle.mean() == pytest.approx(law.cdf(1.5) - law.cdf(-1.5), abs=0.02)
+    one, other, *_ = np.array(quiet).T
+    assert stats.spearmanr(one, other).statistic == pytest.approx(correlation, abs=0.1)
