@@ -56,6 +56,16 @@ class Continuous:
         self.z = float(size if rng.random() < UP else -size)
 
     @property
+    def contrasts(self) -> Floats:
+        """[m] z of every series of the cell."""
+        return np.array([self.z])
+
+    @property
+    def size(self) -> float:
+        """How far it moved, in null scales."""
+        return float(np.abs(self.contrasts).max())
+
+    @property
     def dose(self) -> float:
         """Log dose y."""
         return self._dose_at(self.z)
@@ -100,6 +110,43 @@ class Continuous:
         }
 
 
+class Several(Continuous):
+    """Several series without doses: all are quiet or one of them responds, unknown which.
+
+    Args:
+        count: number of series.
+        correlation: of their quiet noise (a Gaussian copula), in [0, 1].
+    """
+
+    def __init__(self, rng: np.random.Generator, count: int, correlation: float) -> None:
+        super().__init__(rng, has_dose=False)
+        self.values, self.correlation = np.zeros(count), correlation
+
+    @property
+    def contrasts(self) -> Floats:
+        """[m] z of every series of the cell."""
+        return self.values
+
+    def draw_quiet(self, rng: np.random.Generator) -> None:
+        """Draw every series when nothing is wrong (eq. 3)."""
+        m = len(self.values)
+        common = correlated_normal(rng, m, self.correlation)
+        width = np.where(rng.random(m) < self.tail, 3.0, 1.0)
+        self.values = width * self.noise_scale * stats.t.ppf(stats.norm.cdf(common), 4)
+
+    def _effect(self, rng: np.random.Generator, median: float) -> None:
+        super()._effect(rng, median)
+        self.values[rng.integers(len(self.values))] = self.z
+
+
+def correlated_normal(rng: np.random.Generator, m: int, correlation: float) -> Floats:
+    """[m] standard normal numbers, every two with the correlation given, in [0, 1]."""
+    return np.asarray(
+        np.sqrt(correlation) * rng.standard_normal()
+        + np.sqrt(1.0 - correlation) * rng.standard_normal(m)
+    )
+
+
 class Count:
     """Failures among n requests, with their dose."""
 
@@ -124,6 +171,7 @@ class Count:
         self.usual, self.wide, self.affected = np.exp(self.log_laws)
         self.noise = float(np.sqrt(2 * n * p0 * (1 - p0) + 0.5))
         excess = (k - n * p0) / self.noise
+        self.sizes = np.abs(excess)
         self.doses = np.log(self.noise) + _log_softplus(excess)
         self.highs = np.log(self.noise) + _log_softplus(excess + 0.5 / self.noise)
         self.highs[-1] = np.inf
@@ -143,6 +191,11 @@ class Count:
         self.k = int(rng.choice(len(self.affected), p=self.affected / self.affected.sum()))
 
     draw_root = draw_effect
+
+    @property
+    def size(self) -> float:
+        """How far it moved, in standard deviations of the quiet count."""
+        return float(self.sizes[self.k])
 
     @property
     def dose(self) -> float:
@@ -166,17 +219,28 @@ class Count:
         }
 
 
-def random_cells(rng: np.random.Generator, n: int, f: int) -> list[Continuous | Count | None]:
-    """Cells of n components: latencies with requests mostly, errors counted or not."""
+def random_cells(
+    rng: np.random.Generator, n: int, f: int, *, most: int = 1, correlation: float = 0.0
+) -> list[Continuous | Count | None]:
+    """Cells of n components: latencies with requests mostly, errors counted or not.
+
+    Those without doses have up to `most` series.
+    """
+
+    def without_dose() -> Continuous:
+        if most == 1:
+            return Continuous(rng, has_dose=False)
+        return Several(rng, int(rng.integers(1, most + 1)), correlation)
+
     cells: list[Continuous | Count | None] = []
     for _ in range(n):
         u = rng.random()
         if u < 0.1:
             cells.append(None)
         elif f == 0:
-            cells.append(Continuous(rng, has_dose=u > 0.3))
+            cells.append(Continuous(rng, has_dose=True) if u > 0.3 else without_dose())
         else:
-            cells.append(Count(rng) if u > 0.5 else Continuous(rng, has_dose=False))
+            cells.append(Count(rng) if u > 0.5 else without_dose())
     return cells
 
 
