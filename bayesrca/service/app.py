@@ -17,6 +17,8 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from bayesrca.errors import ServiceError
+from bayesrca.model.prior_file import load_prior
+from bayesrca.service.configuration import Configuration
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
@@ -29,26 +31,24 @@ _STOP_GRACE_SECONDS = 0.5
 _log = logging.getLogger("bayesrca.service")
 
 
-def run(options: ServiceOptions) -> None:
-    """Serve until SIGTERM or SIGINT; see `bayesrca.service.serve`.
-
-    Raises:
-        ServiceError: the port cannot be listened on (reason ``CANNOT_LISTEN``).
-    """
+def run(configuration: Configuration) -> None:
+    """Serve until SIGTERM or SIGINT; see `bayesrca.service.serve`, also for the errors."""
     # Does nothing where the program has set logging up already.
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    asyncio.run(_Server(options).run())
+    asyncio.run(_Server(configuration).run())
 
 
 class _Server:
     """One server from its start to its end."""
 
-    def __init__(self, options: ServiceOptions) -> None:
-        self._options = options
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._options = options = configuration.options
+        self._prior = None if options.prior is None else load_prior(options.prior)
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
 
@@ -57,9 +57,9 @@ class _Server:
         options = self._options
         self._health = health.aio.HealthServicer()
         self._pool = WorkerPool(options, self._on_change)
-        server = grpc.aio.server(options=_channel_options(options.max_message_bytes))
+        server = grpc.aio.server(options=_channel_options(options))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        handlers = Handlers(self._pool, options.cores, options.prior)
+        handlers = Handlers(self._pool, options.cores, self._prior)
         server.add_generic_rpc_handlers(handlers.generic_handlers())
         if options.reflection:
             names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -83,8 +83,9 @@ class _Server:
             f"messages up to {options.max_message_bytes} bytes, "
             f"reflection {'on' if options.reflection else 'off'}"
         )
-        if options.prior is not None:
-            _say(f"the parameters' prior is {options.prior.label}")
+        if self._prior is not None:
+            _say(f"the parameters' prior is {self._prior.label}")
+        _say(f"configuration: {self._configuration.summary}")
         _say(f"listening on {options.address(port)}")
         _say("warming the model; calls that need it wait" if options.warm else "no warm-up")
 
@@ -145,10 +146,15 @@ def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     return first, second
 
 
-def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _channel_options(options: ServiceOptions) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
+        # A compressed message counts as what it unpacks to: gRPC stops unpacking there.
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.max_metadata_size", options.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", options.max_metadata_bytes),
+        # A connection that does not get through its handshake is dropped.
+        ("grpc.server_handshake_timeout_ms", 10_000),
         # Two servers must not share a port by accident.
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", 256),
