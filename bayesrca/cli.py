@@ -23,7 +23,7 @@ from bayesrca.cli_calibrate import calibrate
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
-from bayesrca.cli_serve import config, serve
+from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -159,6 +159,7 @@ app.command()(simulate)
 app.command()(learn)
 app.command("serve")(serve)
 app.command("config")(config)
+app.command()(token)
 
 
 def main() -> None:

@@ -18,10 +18,15 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from bayesrca.errors import ServiceError
 from bayesrca.model.prior_file import load_prior
+from bayesrca.service.auth import Guard
 from bayesrca.service.configuration import Configuration
+from bayesrca.service.credentials import read_credentials
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
-from bayesrca.service.options import ServiceOptions
+from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
+from bayesrca.service.options import ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
+from bayesrca.service.tls import server_credentials
+from bayesrca.service.watched import Watched
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
 _NOTICE_SECONDS = 0.3
@@ -49,6 +54,11 @@ class _Server:
         self._configuration = configuration
         self._options = options = configuration.options
         self._prior = None if options.prior is None else load_prior(options.prior)
+        self._tls = server_credentials(options)
+        known = options.credentials_file
+        self._credentials = (
+            None if known is None else Watched((known,), lambda: read_credentials(known))
+        )
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
 
@@ -57,14 +67,18 @@ class _Server:
         options = self._options
         self._health = health.aio.HealthServicer()
         self._pool = WorkerPool(options, self._on_change)
-        server = grpc.aio.server(options=_channel_options(options))
+        guard = Guard(self._credentials, certificates=options.tls_client_ca_file is not None)
+        server = grpc.aio.server(
+            options=_channel_options(options),
+            interceptors=(GuardInterceptor(guard), LimitInterceptor(options.max_calls)),
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         handlers = Handlers(self._pool, options.cores, self._prior)
         server.add_generic_rpc_handlers(handlers.generic_handlers())
         if options.reflection:
             names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
-        port = _listen(server, options)
+        port = _listen(server, options, self._tls)
         for name in (ROOT_CAUSE, ATTRIBUTION):
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._health.set(health.OVERALL_HEALTH, health_pb2.HealthCheckResponse.SERVING)
@@ -77,7 +91,7 @@ class _Server:
 
     def _report(self, port: int) -> None:
         options = self._options
-        _say(f"bayesrca {_version()}: gRPC, {'' if options.insecure else 'loopback only, '}no TLS")
+        _say(f"bayesrca {_version()}: gRPC, {self._exposure()}")
         _say(
             f"{options.workers} worker(s) of {options.cores} thread(s), queue {options.queue}, "
             f"messages up to {options.max_message_bytes} bytes, "
@@ -88,6 +102,17 @@ class _Server:
         _say(f"configuration: {self._configuration.summary}")
         _say(f"listening on {options.address(port)}")
         _say("warming the model; calls that need it wait" if options.warm else "no warm-up")
+
+    def _exposure(self) -> str:
+        """Say who can reach the server and who may use it."""
+        options = self._options
+        tls = "no TLS" if self._tls is None else "TLS"
+        if options.tls_client_ca_file is not None:
+            tls = "TLS with client certificates"
+        callers = "anyone may call"
+        if self._credentials is not None:
+            callers = self._credentials.current().summary
+        return f"{'loopback only, ' if is_loopback(options.host) else ''}{tls}, {callers}"
 
     def _on_change(self) -> None:
         # Attributions need a worker, analyses a warm one.
@@ -121,10 +146,15 @@ class _Server:
         _say("stopped")
 
 
-def _listen(server: grpc.aio.Server, options: ServiceOptions) -> int:
+def _listen(
+    server: grpc.aio.Server, options: ServiceOptions, tls: grpc.ServerCredentials | None
+) -> int:
     address = options.address(options.port)
     try:
-        port = server.add_insecure_port(address)
+        if tls is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, tls)
     except RuntimeError:
         port = 0
     if not port:

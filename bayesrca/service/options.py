@@ -30,17 +30,29 @@ def _option[T](
 class ServiceOptions:
     """How to serve. Each option's meaning is its help text, which `bayesrca serve --help` shows.
 
+    Secrets are never options: an option names the file that holds one.
+
     Raises:
-        InvalidSettingsError: a value outside its range.
+        InvalidSettingsError: a value outside its range, options that contradict each other, or a
+            server that anyone on the network could use without `insecure`.
     """
 
-    host: str = _option("127.0.0.1", "Address to listen on.")
+    host: str = _option("127.0.0.1", "Address to listen on; not loopback: TLS and credentials.")
     port: int = _option(50051, "TCP port; 0 picks a free one.", 0, 65535)
     workers: int = _option(1, "Worker processes; each runs one call at a time.", 1, 256)
     queue: int = _option(8, "Calls that may wait for a worker.", 0, 10_000)
     reflection: bool = _option(True, "Let clients list the services and their messages.")
     warm: bool = _option(True, "Compile the model before the server calls itself ready.")
-    insecure: bool = _option(False, "Allow a host other than loopback, without encryption.")
+    insecure: bool = _option(False, "Serve beyond loopback without TLS or without credentials.")
+    tls_cert_file: Path | None = _option(None, "Certificate chain (PEM) to show; switches TLS on.")
+    tls_key_file: Path | None = _option(None, "Private key (PEM) of that certificate.")
+    tls_client_ca_file: Path | None = _option(
+        None, "Authorities (PEM) of the certificates that every client must then show."
+    )
+    credentials_file: Path | None = _option(
+        None, "Who may call, and for which tenant (TOML, docs/operations.md); none: anyone."
+    )
+    max_calls: int = _option(256, "Calls open at a time, health checks apart.", 1, 100_000)
     max_message_bytes: int = _option(
         DEFAULT_MAX_MESSAGE_BYTES, "Largest request and response.", 1 << 10, 1 << 30
     )
@@ -62,11 +74,40 @@ class ServiceOptions:
             if not (module and function):
                 msg = f"{name} must be written module:function, got {getattr(self, name)!r}"
                 raise InvalidSettingsError(msg, field=name)
-        if not (self.insecure or is_loopback(self.host)):
+        self._check_files()
+        self._check_exposure()
+
+    def _check_files(self) -> None:
+        """Refuse TLS options of which one is missing."""
+        for name, needs, why in (
+            ("tls_cert_file", "tls_key_file", "a certificate needs its private key"),
+            ("tls_key_file", "tls_cert_file", "a private key needs its certificate"),
+            ("tls_client_ca_file", "tls_cert_file", "clients show certificates over TLS only"),
+            (
+                "tls_client_ca_file",
+                "credentials_file",
+                "a client's certificate may do what the credentials file says, else nothing",
+            ),
+        ):
+            if getattr(self, name) is not None and getattr(self, needs) is None:
+                msg = f"{name} is set but {needs} is not: {why}"
+                raise InvalidSettingsError(msg, field=needs)
+
+    def _check_exposure(self) -> None:
+        """Refuse to serve the network in the clear, or without asking who calls."""
+        if self.insecure or is_loopback(self.host):
+            return
+        missing = [
+            word
+            for word, name in (("TLS", "tls_cert_file"), ("credentials", "credentials_file"))
+            if getattr(self, name) is None
+        ]
+        if missing:
             msg = (
-                f"refusing to serve on {self.host}: the service has no encryption and no "
-                "authentication yet, so anyone who reaches the port could use it; listen on "
-                "127.0.0.1, or pass --insecure if the network in front of it is trusted"
+                f"refusing to serve on {self.host} without {' and '.join(missing)}: anyone who "
+                "reaches the port could use it or listen in; set tls_cert_file, tls_key_file and "
+                "credentials_file, listen on 127.0.0.1, or pass --insecure if the network in front "
+                "of it is trusted"
             )
             raise InvalidSettingsError(msg, field="host")
 
@@ -77,7 +118,12 @@ class ServiceOptions:
 
     def address(self, port: int) -> str:
         """Return ``HOST:PORT`` with an IPv6 host in brackets."""
-        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+        return join_address(self.host, port)
+
+
+def join_address(host: str, port: int) -> str:
+    """Return ``HOST:PORT`` with an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
