@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bayesrca.service.caller import Caller, Scope, current_caller
 from bayesrca.service.configuration import Configuration, configure
-from bayesrca.service.options import ServiceOptions
+from bayesrca.service.options import LogFormat, ServiceOptions
 
 __all__ = [
     "Caller",
     "Configuration",
+    "LogFormat",
     "Scope",
     "ServiceOptions",
     "configure",

@@ -33,7 +33,8 @@ SCOPES: Mapping[str, Scope] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Scope.READ,
 }
 """The scope each method needs; a method that is missing here is denied to everybody."""
-_OPEN = "/grpc.health.v1.Health/"
+HEALTH = "/grpc.health.v1.Health/"
+"""The methods that need no credentials."""
 _NOBODY = Caller(tenant=ANYONE.tenant, subject=ANYONE.subject, scopes=frozenset())
 
 
@@ -60,7 +61,7 @@ class Guard:
         Raises:
             CallFailedError: as `by_certificate`.
         """
-        if method.startswith(_OPEN):
+        if method.startswith(HEALTH):
             return _NOBODY
         if self._credentials is None:
             return _allowed(method, ANYONE)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import grpc
+from structlog.contextvars import bind_contextvars
 
-from bayesrca.service.auth import Guard
-from bayesrca.service.caller import CALLER
+from bayesrca.service.auth import HEALTH, Guard
+from bayesrca.service.caller import CALLER, Caller
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.status import status_of
 
@@ -22,6 +24,8 @@ type Handler = grpc.RpcMethodHandler[Any, Any]
 type Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 _NAMES = "x509_subject_alternative_name"
 
+_log = logging.getLogger("bayesrca.service")
+
 
 async def abort(context: Context, failure: Failure) -> NoReturn:
     """End a call with a failure's status, by raising what gRPC raises to do so."""
@@ -29,7 +33,7 @@ async def abort(context: Context, failure: Failure) -> NoReturn:
     await context.abort(code, message, trailing_metadata=metadata)
 
 
-def refusing(failure: Failure) -> Handler:
+def refusing(method: str, failure: Failure) -> Handler:
     """Return a handler that refuses a call of any kind.
 
     It is one of streams, for those are handed over before a message has been read: who is refused
@@ -37,6 +41,7 @@ def refusing(failure: Failure) -> Handler:
     """
 
     async def refuse(_: object, context: Context) -> None:
+        _log.info("%s refused: %s", method, failure.reason)
         await abort(context, failure)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
@@ -107,17 +112,23 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         try:
             caller = self._guard.by_metadata(method, details.invocation_metadata or ())
         except CallFailedError as failed:
-            return refusing(failed.failure)
+            return refusing(method, failed.failure)
         if caller is not None:
-            CALLER.set(caller)  # each call runs in a task, and so in a context, of its own
+            _tell(caller)
             return handler
 
         def enter(context: Context) -> AbstractContextManager[object]:
             names = context.auth_context().get(_NAMES, ())
-            CALLER.set(self._guard.by_certificate(method, names))
+            _tell(self._guard.by_certificate(method, names))
             return contextlib.nullcontext()
 
         return surrounded(handler, enter)
+
+
+def _tell(caller: Caller) -> None:
+    """Tell handlers and the log who calls; each call runs in a task and context of its own."""
+    CALLER.set(caller)
+    bind_contextvars(tenant=caller.tenant, subject=caller.subject)
 
 
 class LimitInterceptor(grpc.aio.ServerInterceptor):
@@ -136,11 +147,12 @@ class LimitInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Return the method's handler, counted, or one that refuses."""
         handler = await continuation(details)
-        if handler is None or details.method.startswith("/grpc.health.v1.Health/"):
+        if handler is None or details.method.startswith(HEALTH):
             return handler
         if self._open >= self._most:
             message = f"{self._open} calls are open already; try again later"
-            return refusing(Failure(reason="TOO_MANY_CALLS", message=message, retry_after=1.0))
+            failure = Failure(reason="TOO_MANY_CALLS", message=message, retry_after=1.0)
+            return refusing(details.method, failure)
         # From now on, not from when the handler begins: by then its request has been read.
         task = asyncio.current_task()
         assert task is not None

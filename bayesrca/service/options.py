@@ -6,10 +6,19 @@ import ipaddress
 import math
 import os
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES
 from bayesrca.errors import InvalidSettingsError
+
+
+class LogFormat(StrEnum):
+    """How the server writes its log: lines for people, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def _option[T](
@@ -60,6 +69,15 @@ class ServiceOptions:
     drain_seconds: float = _option(30.0, "What accepted calls may take after SIGTERM.", 0)
     grace_seconds: float = _option(1.0, "What a worker may take to obey a cancellation.", 0)
     prior: Path | None = _option(None, "Prior file that `bayesrca learn` wrote.")
+    http_host: str = _option("127.0.0.1", "Address of metrics and probes.")
+    http_port: int | None = _option(
+        None, "TCP port of /metrics, /livez and /readyz; 0 picks a free one; none: off.", 0, 65535
+    )
+    otlp_endpoint: str | None = _option(
+        None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
+    )
+    trace_ratio: float = _option(1.0, "Share of the traces begun here that are kept.", 0, 1)
+    log_format: LogFormat = _option(LogFormat.TEXT, "How to write the log.")
     # What the workers run: for tests that must not wait for real analyses.
     analyzer: str = _option("bayesrca.analysis:analyze", "module:function that runs.", hidden=True)
     warmer: str = _option("bayesrca.model:warm", "module:function that warms up.", hidden=True)
@@ -74,6 +92,7 @@ class ServiceOptions:
             if not (module and function):
                 msg = f"{name} must be written module:function, got {getattr(self, name)!r}"
                 raise InvalidSettingsError(msg, field=name)
+        _check_endpoint(self.otlp_endpoint)
         self._check_files()
         self._check_exposure()
 
@@ -142,3 +161,17 @@ def _check_number(name: str, value: float, low: float, high: float) -> None:
     wanted = f"in [{low}, {high}]" if high < math.inf else f"a finite number >= {low}"
     msg = f"{name} must be {wanted}, got {value}"
     raise InvalidSettingsError(msg, field=name)
+
+
+def _check_endpoint(endpoint: str | None) -> None:
+    if endpoint is None:
+        return
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and parts.port and not parts.path.strip("/")
+    except ValueError:
+        good = False
+    # A password in it would be shown with it: the message does not repeat what was given.
+    if not good or "@" in endpoint:
+        msg = "otlp_endpoint must be written http://HOST:PORT or https://HOST:PORT, nothing more"
+        raise InvalidSettingsError(msg, field="otlp_endpoint")

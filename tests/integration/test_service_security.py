@@ -26,7 +26,15 @@ from bayesrca.service import Scope
 from bayesrca.service.auth import SCOPES
 from bayesrca.service.credentials import new_token
 from tests.integration.certificates import Authority, Pair
-from tests.integration.kit import ROOT, SERVICE, Server, eventually, make_request
+from tests.integration.kit import (
+    ROOT,
+    SERVICE,
+    Server,
+    eventually,
+    fetch,
+    make_request,
+    pages_of,
+)
 
 pytestmark = pytest.mark.grpc
 ANALYZE = f"/{SERVICE}/Analyze"
@@ -341,14 +349,16 @@ class TestLimits:
 
     def test_calls_beyond_the_most_are_refused_and_health_is_not(self) -> None:
         with (
-            Server("--max-calls", "2") as server,
+            Server("--max-calls", "2", "--http-port", "0") as server,
             server.until_ready().channel() as channel,
             ThreadPoolExecutor(2) as threads,
         ):
             slow = make_request("sleep:2").SerializeToString()
             running = [threads.submit(outcome, channel, None, slow) for _ in range(2)]
+            pages = pages_of(server)
+            assert eventually(lambda: "bayesrca_rpcs_open 2.0" in fetch(pages, "/metrics")[1])
             wanted = (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
-            assert eventually(lambda: outcome(channel) == wanted, 2)
+            assert outcome(channel) == wanted
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
             assert [call.result()[0] for call in running] == [grpc.StatusCode.OK] * 2
             assert outcome(channel)[0] == grpc.StatusCode.OK

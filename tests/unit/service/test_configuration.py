@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesrca.errors import InvalidSettingsError
-from bayesrca.service import ServiceOptions, configure
+from bayesrca.service import LogFormat, ServiceOptions, configure
 from bayesrca.service.configuration import FILE_VARIABLE, PREFIX, dashed, kinds
 
 
@@ -115,6 +115,22 @@ def test_other_variables_are_none_of_ours() -> None:
     assert configure({}, theirs).options == ServiceOptions()
 
 
+def test_one_of_a_few_words(tmp_path: Path) -> None:
+    path = write(tmp_path, 'log_format = "json"\n')
+    assert configure({}, {}, path).options.log_format is LogFormat.JSON
+    path = write(tmp_path, 'log_format = "xml"\n')
+    assert str(refusal({}, {}, path)).endswith("log_format must be one of text, json, got 'xml'")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["host:1", "ftp://h:1", "http://h", "http://u:p@h:1", "http://h:1/x", "http://h:x"]
+)
+def test_a_collectors_address_is_nothing_but_that(endpoint: str) -> None:
+    error = refusal({"otlp_endpoint": endpoint}, {})
+    assert "http://HOST:PORT" in str(error)
+    assert "u:p" not in str(error)
+
+
 @pytest.mark.parametrize("word", ["true", "YES", "on", "1", "false", "No", "off", "0"])
 def test_words_for_true_and_false(word: str) -> None:
     options = configure({}, {"BAYESRCA_SERVE_WARM": word}).options
@@ -137,7 +153,7 @@ def test_what_is_printed_reads_back(
 
 
 def test_every_option_has_a_type_that_each_layer_can_read() -> None:
-    assert {*kinds().values()} <= {bool, int, float, str, Path}
+    assert {*kinds().values()} <= {bool, int, float, str, Path, LogFormat}
     for option in fields(ServiceOptions):
         assert option.metadata["help"].endswith(".") or option.metadata["hidden"]
         assert dashed(option.name).replace("-", "").islower()
