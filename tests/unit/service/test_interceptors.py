@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bayesrca.service.handlers import _RPCS
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor, surrounded
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.watched import Watched
+from tests.integration.kit import eventually
 
 pytestmark = pytest.mark.grpc
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream", "writing")
@@ -71,28 +73,27 @@ def handlers() -> grpc.GenericRpcHandler:
     )
 
 
-async def ask(channel: grpc.aio.Channel, kind: str, request: bytes, token: str = "") -> bytes:
+def ask(channel: grpc.Channel, kind: str, request: bytes, token: str = "") -> bytes:
     name = "unary_stream" if kind == "writing" else kind
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     sent: Any = iter([request, request]) if name.startswith("stream") else request
-    call: Any = getattr(channel, name)(f"/t.T/{kind}")(sent, metadata=metadata, timeout=10)
-    if name.endswith("unary"):
-        return bytes(await call)
-    return b"".join([response async for response in call])
+    answer: Any = getattr(channel, name)(f"/t.T/{kind}")(sent, metadata=metadata, timeout=10)
+    return bytes(answer) if name.endswith("unary") else b"".join(answer)
 
 
 def serve(
-    interceptors: list[grpc.aio.ServerInterceptor],
-    use: Callable[[grpc.aio.Channel], Awaitable[None]],
+    interceptors: list[grpc.aio.ServerInterceptor], use: Callable[[grpc.Channel], None]
 ) -> None:
+    """Run a server, and `use` in a thread: asyncio's client loses the status of refused streams."""
+
     async def run() -> None:
         server = grpc.aio.server(interceptors=interceptors)
         server.add_generic_rpc_handlers((handlers(),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                await use(channel)
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await asyncio.to_thread(use, channel)
         finally:
             await server.stop(0)
 
@@ -113,13 +114,13 @@ def test_handlers_learn_who_calls(kind: str, tmp_path: Path) -> None:
     path.write_text("\n".join(line for _, line in made), encoding="utf-8")
     guard = Guard(Watched((path,), lambda: read_credentials(path)), certificates=False)
 
-    async def use(channel: grpc.aio.Channel) -> None:
+    def use(channel: grpc.Channel) -> None:
         for (token, _), name in zip(made, ("ann", "bob"), strict=True):
-            answer = await ask(channel, kind, b"", token)
+            answer = ask(channel, kind, b"", token)
             once = f"of-{name}/{name}".encode()
             assert answer in (once, once * 2)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await ask(channel, kind, b"")
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(channel, kind, b"")
         assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
     serve([GuardInterceptor(guard)], use)
@@ -141,10 +142,10 @@ def test_what_surrounds_a_handler_sees_its_end_and_refuses_in_its_place(kind: st
         async def intercept_service(self, continuation: Any, details: Any) -> Any:  # noqa: ANN401
             return surrounded(await continuation(details), lambda _: Around())
 
-    async def use(channel: grpc.aio.Channel) -> None:
-        assert (await ask(channel, kind, b"")).startswith(b"default/anyone")
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await ask(channel, kind, b"fail")
+    def use(channel: grpc.Channel) -> None:
+        assert ask(channel, kind, b"").startswith(b"default/anyone")
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(channel, kind, b"fail")
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
     serve([Interceptor()], use)
@@ -152,19 +153,41 @@ def test_what_surrounds_a_handler_sees_its_end_and_refuses_in_its_place(kind: st
 
 
 def test_calls_are_counted_until_they_end_however_they_end() -> None:
-    async def use(channel: grpc.aio.Channel) -> None:
+    def use(channel: grpc.Channel) -> None:
         for _ in range(3):
-            await ask(channel, "unary_unary", b"")
-            with pytest.raises(grpc.aio.AioRpcError):
-                await ask(channel, "unary_unary", b"fail")
+            ask(channel, "unary_unary", b"")
+            with pytest.raises(grpc.RpcError):
+                ask(channel, "unary_unary", b"fail")
             # Its request never comes to an end: the handler does not begin.
-            half: Any = channel.stream_unary("/t.T/stream_unary")()
-            await half.write(b"")
-            await asyncio.sleep(0.05)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await ask(channel, "unary_unary", b"")
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            begun, ended = threading.Event(), threading.Event()
+            half = start(channel, begun, ended)
+            assert begun.wait(10)
+            assert eventually(lambda: code(channel) is grpc.StatusCode.RESOURCE_EXHAUSTED, 10)
             half.cancel()
-            await asyncio.sleep(0.05)
+            ended.set()
+            assert eventually(lambda: code(channel) is grpc.StatusCode.OK, 10)
 
     serve([LimitInterceptor(1)], use)
+
+
+def start(
+    channel: grpc.Channel, begun: threading.Event, ended: threading.Event
+) -> grpc.Future[Any]:
+    """Begin a call and leave it there."""
+
+    def requests() -> Iterator[bytes]:
+        yield b""
+        begun.set()
+        ended.wait(10)
+
+    method: Any = channel.stream_unary("/t.T/stream_unary")
+    call: grpc.Future[Any] = method.future(requests())
+    return call
+
+
+def code(channel: grpc.Channel) -> grpc.StatusCode:
+    try:
+        ask(channel, "unary_unary", b"")
+    except grpc.RpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
