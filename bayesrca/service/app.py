@@ -15,7 +15,6 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
     health_pb2,
     health_pb2_grpc,
 )
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from bayesrca.config import LearnedPrior
 from bayesrca.errors import ServiceError
@@ -26,6 +25,7 @@ from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
+from bayesrca.service.reflection import add_reflection
 from bayesrca.service.telemetry import Metrics
 from bayesrca.service.telemetry_calls import TelemetryInterceptor
 from bayesrca.service.telemetry_http import TelemetryServer
@@ -84,8 +84,7 @@ class _Server:
         handlers = Handlers(self._pool, options.cores, self._prior)
         server.add_generic_rpc_handlers(handlers.generic_handlers())
         if options.reflection:
-            names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
+            add_reflection((ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME), server)
         port = _listen(server, options, self._tls)
         for name in (ROOT_CAUSE, ATTRIBUTION):
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)

@@ -41,8 +41,10 @@ class TestGrpcurl:
     def test_it_lists_and_describes(self, service: Server) -> None:
         listed = run("grpcurl", "-plaintext", service.address, "list")
         assert {SERVICE, ATTRIBUTION, "grpc.health.v1.Health"} <= {*listed.stdout.split()}
-        described = run("grpcurl", "-plaintext", service.address, "describe", SERVICE)
+        described = run("grpcurl", "-plaintext", service.address, "describe", f"{SERVICE}.Analyze")
         assert "rpc Analyze ( .bayesrca.api.v1.AnalyzeRequest )" in described.stdout
+        unknown = run("grpcurl", "-plaintext", service.address, "describe", f"{SERVICE}.Nothing")
+        assert unknown.returncode != 0
 
     def test_it_calls(self, service: Server) -> None:
         arguments = ["-plaintext", "-d", "@", service.address, f"{SERVICE}/Analyze"]
