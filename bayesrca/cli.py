@@ -171,6 +171,10 @@ def serve(
         typer.Option("--insecure", help="Allow a host other than loopback, without encryption."),
     ] = False,
     prior: Prior = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep stored analyses in (docs/api.md); none: keep none."),
+    ] = None,
 ) -> None:
     """Answer analyses over gRPC until stopped (docs/api.md)."""
     from bayesrca.service import serve as run  # noqa: PLC0415  loads gRPC
@@ -183,6 +187,7 @@ def serve(
         reflection=reflection,
         insecure=insecure,
         prior=read_prior(prior),
+        data_dir=data_dir,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bayesrca.config import LearnedPrior
 from bayesrca.service.options import DEFAULT_PORT, ServiceOptions
 from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
@@ -20,6 +22,7 @@ def serve(
     insecure: bool = False,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
     prior: LearnedPrior | None = None,
+    data_dir: Path | None = None,
 ) -> None:
     """Serve both services until SIGTERM or SIGINT, then drain and return.
 
@@ -37,10 +40,12 @@ def serve(
         max_message_bytes: largest request accepted and response sent, 1 KiB to 1 GiB.
         prior: a learned prior that every analysis uses (`bayesrca.model.prior_file.load_prior`);
             None for the built-in one.
+        data_dir: folder of stored analyses, used by one server at a time; None to store none.
 
     Raises:
         InvalidSettingsError: an option outside its range.
-        ServiceError: the port cannot be listened on (reason ``CANNOT_LISTEN``).
+        ServiceError: the port cannot be listened on (reason ``CANNOT_LISTEN``), or the data
+            directory cannot be used (``STORE_IN_USE``, ``STORE_UNUSABLE``).
     """
     # Imported here: gRPC takes a while to load, and the command line's help needs none of it.
     from bayesrca.service.app import run  # noqa: PLC0415
@@ -56,5 +61,6 @@ def serve(
             insecure=insecure,
             max_message_bytes=max_message_bytes,
             prior=prior,
+            data_dir=data_dir,
         )
     )

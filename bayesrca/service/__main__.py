@@ -28,6 +28,11 @@ def main() -> int:
     parser.add_argument("--drain-seconds", type=float, default=defaults.drain_seconds)
     parser.add_argument("--grace-seconds", type=float, default=defaults.grace_seconds)
     parser.add_argument("--prior", type=lambda path: load_prior(Path(path)))
+    parser.add_argument("--data-dir", type=Path)
+    for name in ("tenant-pending", "tenant-bytes", "retain-bytes"):
+        default = getattr(defaults, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--retain-seconds", type=float, default=defaults.retain_seconds)
     # What the workers run: for tests of the service that must not wait for real analyses.
     parser.add_argument("--analyzer", default=defaults.analyzer, help=argparse.SUPPRESS)
     parser.add_argument("--warmer", default=defaults.warmer, help=argparse.SUPPRESS)

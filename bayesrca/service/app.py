@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from bayesrca.errors import ServiceError
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
+from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
 
@@ -59,8 +60,14 @@ class _Server:
         self._pool = WorkerPool(options, self._on_change)
         server = grpc.aio.server(options=_channel_options(options.max_message_bytes))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        handlers = Handlers(self._pool, options.cores, options.prior)
-        server.add_generic_rpc_handlers(handlers.generic_handlers())
+        calls = Handlers(self._pool, options.cores, options.prior)
+        self._keeping = Keeping(options, self._pool, options.prior)
+        for service, rpcs in (
+            (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
+            (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
+        ):
+            handler = grpc.method_handlers_generic_handler(service, rpcs)
+            server.add_generic_rpc_handlers((handler,))
         if options.reflection:
             names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
@@ -69,13 +76,14 @@ class _Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._health.set(health.OVERALL_HEALTH, health_pb2.HealthCheckResponse.SERVING)
         stopping = _stop_signals()
+        kept = await self._keeping.start()
         await server.start()
-        self._report(port)
+        self._report(port, kept)
         self._pool.start()
         await stopping[0].wait()
         await self._drain(server, stopping[1])
 
-    def _report(self, port: int) -> None:
+    def _report(self, port: int, kept: str) -> None:
         options = self._options
         _say(f"bayesrca {_version()}: gRPC, {'' if options.insecure else 'loopback only, '}no TLS")
         _say(
@@ -85,6 +93,7 @@ class _Server:
         )
         if options.prior is not None:
             _say(f"the parameters' prior is {options.prior.label}")
+        _say(kept)
         _say(f"listening on {options.address(port)}")
         _say("warming the model; calls that need it wait" if options.warm else "no warm-up")
 
@@ -116,7 +125,9 @@ class _Server:
         for task in (finishing, hurry):
             task.cancel()
         await self._pool.stop()
+        await self._keeping.stop()
         await server.stop(_STOP_GRACE_SECONDS)
+        await self._keeping.close()
         _say("stopped")
 
 

@@ -19,12 +19,14 @@ class Call:
         rpc: name of the rpc, e.g. ``Analyze``.
         request: its request message, serialised.
         settings: how to do it, instead of the request's own settings.
+        draft: path of a new file that takes the draws; empty where nobody wants them.
     """
 
     rpc: str
     # No repr: error messages and logs must not spell a request out.
     request: bytes = field(repr=False)
     settings: Settings | AttributionSettings
+    draft: str = ""
 
     @property
     def needs_model(self) -> bool:
@@ -86,17 +88,51 @@ class Ready:
     """Worker to front: the model is warm, every job is accepted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Worker to front: how far a job is.
+
+    Attributes:
+        number: the job's; filled in where it is sent.
+        step: as `bayesrca.analysis.Progress` has it, like the next two.
+        done: share of the step that is done, in [0, 1].
+        divergences: divergent transitions so far.
+        screen: the screen's `Answer` message, serialised, once it is known and not the last.
+    """
+
+    number: int = -1
+    step: str = ""
+    done: float = 0.0
+    divergences: int = 0
+    screen: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a worker made of a call.
+
+    Attributes:
+        response: the response message, serialised, ready to be sent.
+        draws_sha256: SHA-256 of the call's draft, as it was written; empty without one.
+        draws_bytes: its size.
+    """
+
+    response: bytes = field(repr=False)
+    draws_sha256: str = ""
+    draws_bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """Worker to front: a job succeeded.
 
     Attributes:
         number: the job's.
-        response: the response message, serialised, ready to be sent.
+        output: what came out.
     """
 
     number: int
-    response: bytes
+    output: Output
 
 
 @dataclass(frozen=True, slots=True)

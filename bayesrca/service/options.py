@@ -6,6 +6,7 @@ import ipaddress
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from bayesrca.config import LearnedPrior
 from bayesrca.errors import InvalidSettingsError
@@ -30,6 +31,12 @@ class ServiceOptions:
         drain_seconds: how long running and waiting calls may take after SIGTERM, >= 0.
         grace_seconds: how long a worker may take to obey a cancellation before it is killed, > 0.
         prior: a learned prior that every analysis uses, or None for the built-in one.
+        data_dir: folder of stored analyses, used by one server at a time; None to store none.
+        tenant_pending: stored analyses of one tenant that may wait or run, 1 to 1 000 000.
+        tenant_bytes: bytes a tenant's stored analyses may take before it can create no more, >= 1.
+        retain_seconds: how long a stored analysis stays after it has ended, > 0.
+        retain_bytes: bytes of all stored analyses, above which the oldest that have ended are
+            removed, >= 1.
         analyzer: ``module:function`` that a worker calls like `bayesrca.analysis.analyze`.
         warmer: ``module:function`` that a worker calls, without arguments, to warm up.
 
@@ -48,6 +55,11 @@ class ServiceOptions:
     drain_seconds: float = 30.0
     grace_seconds: float = 1.0
     prior: LearnedPrior | None = None
+    data_dir: Path | None = None
+    tenant_pending: int = 100
+    tenant_bytes: int = 4 << 30
+    retain_seconds: float = 30 * 86_400.0
+    retain_bytes: int = 16 << 30
     analyzer: str = "bayesrca.analysis:analyze"
     warmer: str = "bayesrca.model:warm"
 
@@ -57,12 +69,15 @@ class ServiceOptions:
             ("workers", 1, 256),
             ("queue", 0, 10_000),
             ("max_message_bytes", 1 << 10, 1 << 30),
+            ("tenant_pending", 1, 1_000_000),
+            ("tenant_bytes", 1, 1 << 60),
+            ("retain_bytes", 1, 1 << 60),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
                 msg = f"{name} must be in [{low}, {high}], got {value}"
                 raise InvalidSettingsError(msg, field=name)
-        for name in ("drain_seconds", "grace_seconds"):
+        for name in ("drain_seconds", "grace_seconds", "retain_seconds"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 msg = f"{name} must be a finite number of seconds >= 0, got {value}"

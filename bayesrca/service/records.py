@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayesrca.service.store_schema import State
+from bayesrca.config import Method
+from bayesrca.wire import AnalysisState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,8 @@ class Record:
     tenant: str
     request_id: str
     incident: str
-    state: State
+    method: str
+    state: AnalysisState
     attempt: int
     created: float
     started: float | None
@@ -33,9 +35,31 @@ class Record:
     error_id: str
 
     @property
+    def needs_model(self) -> bool:
+        """Whether it has to wait for a compiled model."""
+        return self.method != Method.SCREEN
+
+    @property
     def artefacts(self) -> tuple[str, ...]:
         """SHA-256 of every file it names."""
         return tuple(sha for sha in (self.request, self.answer, self.draws) if sha)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAnalysis:
+    """What is to be stored of a request.
+
+    Attributes:
+        request_id: a UUID of the caller's making, in its one form.
+        incident: name of the incident.
+        method: how it is to be analysed.
+        request: the `AnalyzeRequest`, serialised in the one way that equal requests share.
+    """
+
+    request_id: str
+    incident: str
+    method: Method
+    request: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

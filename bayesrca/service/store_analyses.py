@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from bayesrca.service.artefacts import is_no_space
 from bayesrca.service.messages import CallFailedError, Failure
-from bayesrca.service.records import Limits, Record, Result
+from bayesrca.service.records import Limits, NewAnalysis, Record, Result
 from bayesrca.service.store import Store, StoreFullError
-from bayesrca.service.store_schema import ANALYSES, PENDING, State
+from bayesrca.service.store_schema import ANALYSES, PENDING
+from bayesrca.wire import AnalysisState
 
 MOST_ATTEMPTS = 2
 """How often an analysis is begun; one that ended two workers or servers may well end a third."""
@@ -37,48 +38,44 @@ class AnalysisTable:
         self._files = store.artefacts
         self._limits = limits
 
-    async def accept(
-        self, tenant: str, request_id: str, incident: str, request: bytes
-    ) -> tuple[Record, bool]:
-        """Store a request for good, once for each `request_id` of a tenant.
-
-        Returns:
-            The analysis, and whether it is new.
+    async def accept(self, tenant: str, new: NewAnalysis) -> Record:
+        """Store a request for good, once for each `request_id` of a tenant, and return what is.
 
         Raises:
             CallFailedError: the id came with another request before (``REQUEST_ID_REUSED``), or the
                 tenant has too much waiting (``TOO_MANY_PENDING``) or stored (``STORAGE_QUOTA``).
         """
-        sha256 = hashlib.sha256(request).hexdigest()
+        sha256 = hashlib.sha256(new.request).hexdigest()
 
-        def work(connection: sa.Connection) -> tuple[Record, bool]:
-            mine = sa.and_(_T.tenant == tenant, _T.request_id == request_id)
+        def work(connection: sa.Connection) -> Record:
+            mine = sa.and_(_T.tenant == tenant, _T.request_id == new.request_id)
             known = _one(connection, mine)
             if known is not None:
                 if known.request != sha256:
                     raise CallFailedError(_REUSED)
-                return known, False
-            self._check_quota(connection, tenant, len(request))
-            self._put(tenant, request)
+                return known
+            self._check_quota(connection, tenant, len(new.request))
+            self._put(tenant, new.request)
             identity = str(uuid.uuid4())
             row = {
                 "id": identity,
                 "tenant": tenant,
-                "request_id": request_id,
-                "incident": incident,
-                "state": State.QUEUED,
+                "request_id": new.request_id,
+                "incident": new.incident,
+                "method": new.method,
+                "state": AnalysisState.QUEUED,
                 "attempt": 0,
                 "created": self._store.clock.now(),
                 "request": sha256,
                 "draws_bytes": 0,
-                "stored_bytes": len(request),
+                "stored_bytes": len(new.request),
                 "reason": "",
                 "message": "",
                 "field": "",
                 "error_id": "",
             }
             connection.execute(ANALYSES.insert().values(row))
-            return _existing(connection, identity), True
+            return _existing(connection, identity)
 
         return await self._store.write(work)
 
@@ -91,7 +88,7 @@ class AnalysisTable:
         return await self._store.read(lambda connection: _find(connection, tenant, identity))
 
     async def page(
-        self, tenant: str, states: Sequence[State], limit: int, before: int | None
+        self, tenant: str, states: Sequence[AnalysisState], limit: int, before: int | None
     ) -> list[Record]:
         """Return a tenant's analyses, newest first.
 
@@ -123,8 +120,8 @@ class AnalysisTable:
         def work(connection: sa.Connection) -> Record | None:
             return _change(
                 connection,
-                sa.and_(_T.id == identity, _T.state == State.QUEUED),
-                state=State.RUNNING,
+                sa.and_(_T.id == identity, _T.state == AnalysisState.QUEUED),
+                state=AnalysisState.RUNNING,
                 attempt=_T.attempt + 1,
                 started=self._store.clock.now(),
             )
@@ -145,7 +142,7 @@ class AnalysisTable:
             return _change(
                 connection,
                 _attempt(record),
-                state=State.SUCCEEDED,
+                state=AnalysisState.SUCCEEDED,
                 finished=self._store.clock.now(),
                 answer=answer,
                 draws=result.draws_sha256,
@@ -174,7 +171,9 @@ class AnalysisTable:
             if counted and record.attempt >= MOST_ATTEMPTS:
                 return self._fail(connection, record, POISON)
             attempt = record.attempt - (0 if counted else 1)
-            return _change(connection, _attempt(record), state=State.QUEUED, attempt=attempt)
+            return _change(
+                connection, _attempt(record), state=AnalysisState.QUEUED, attempt=attempt
+            )
 
         return await self._store.write(work)
 
@@ -190,7 +189,7 @@ class AnalysisTable:
             changed = _change(
                 connection,
                 sa.and_(_T.id == identity, _T.state.in_(PENDING)),
-                state=State.CANCELLED,
+                state=AnalysisState.CANCELLED,
                 finished=self._store.clock.now(),
             )
             return changed or found
@@ -221,15 +220,15 @@ class AnalysisTable:
         """
 
         def work(connection: sa.Connection) -> list[Record]:
-            running = ANALYSES.select().where(_T.state == State.RUNNING)
+            running = ANALYSES.select().where(_T.state == AnalysisState.RUNNING)
             for record in _records(connection, running):
                 if record.attempt >= MOST_ATTEMPTS:
                     self._fail(connection, record, POISON)
                 else:
-                    _change(connection, _attempt(record), state=State.QUEUED)
+                    _change(connection, _attempt(record), state=AnalysisState.QUEUED)
             every = _records(connection, ANALYSES.select().order_by(_T.number))
             self._files.sweep((r.tenant, sha) for r in every for sha in r.artefacts)
-            return [r for r in every if r.state is State.QUEUED]
+            return [r for r in every if r.state is AnalysisState.QUEUED]
 
         return await self._store.write(work)
 
@@ -285,7 +284,7 @@ class AnalysisTable:
         return _change(
             connection,
             _attempt(record),
-            state=State.FAILED,
+            state=AnalysisState.FAILED,
             finished=self._store.clock.now(),
             reason=why.reason,
             message=why.message,
@@ -312,7 +311,7 @@ class AnalysisTable:
 
 def _records(connection: sa.Connection, query: sa.Select[Any]) -> list[Record]:
     rows = connection.execute(query).mappings()
-    return [Record(**{**row, "state": State(row["state"])}) for row in rows]
+    return [Record(**{**row, "state": AnalysisState(row["state"])}) for row in rows]
 
 
 def _one(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Record | None:
@@ -337,7 +336,7 @@ def _attempt(record: Record) -> sa.ColumnElement[bool]:
     return sa.and_(
         _T.number == record.number,
         _T.attempt == record.attempt,
-        _T.state == State.RUNNING,
+        _T.state == AnalysisState.RUNNING,
     )
 
 

@@ -7,29 +7,15 @@ a step that has been released. A test holds that the steps make what `METADATA` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import sqlalchemy as sa
+
+from bayesrca.wire import AnalysisState
 
 METADATA = sa.MetaData()
 
 
-class State(StrEnum):
-    """Where an analysis is; the last three are final."""
-
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-    @property
-    def final(self) -> bool:
-        """Whether it never changes again."""
-        return self not in PENDING
-
-
-PENDING = (State.QUEUED, State.RUNNING)
+PENDING = (AnalysisState.QUEUED, AnalysisState.RUNNING)
 
 ANALYSES = sa.Table(
     "analyses",
@@ -40,6 +26,7 @@ ANALYSES = sa.Table(
     sa.Column("tenant", sa.Text, nullable=False),
     sa.Column("request_id", sa.Text, nullable=False),
     sa.Column("incident", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     # Seconds since 1970, UTC.
@@ -71,6 +58,7 @@ STEPS: Sequence[Sequence[str]] = (
             tenant TEXT NOT NULL,
             request_id TEXT NOT NULL,
             incident TEXT NOT NULL,
+            method TEXT NOT NULL,
             state TEXT NOT NULL,
             attempt INTEGER NOT NULL,
             created FLOAT NOT NULL,

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
@@ -35,10 +36,23 @@ def test_the_python_example_runs(
     service: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    code = snippet("python", "load_incident").replace("127.0.0.1:50051", service.address)
+    code = snippet("python", "client.analyze(").replace("127.0.0.1:50051", service.address)
     exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "none of these: " in printed
+    assert "may act: True" in printed
+
+
+def test_the_python_example_of_a_stored_analysis_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with Server("--data-dir", str(tmp_path)) as server:
+        address = server.until_ready().address
+        code = snippet("python", "create_analysis").replace("127.0.0.1:50051", address)
+        exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "SUCCEEDED" in printed
     assert "may act: True" in printed
 
 

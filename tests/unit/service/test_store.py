@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from bayesrca.config import Method
 from bayesrca.errors import ServiceError
 from bayesrca.service import store_schema
 from bayesrca.service.artefacts import ArtefactLostError, write_through
 from bayesrca.service.messages import CallFailedError, Failure
-from bayesrca.service.records import Limits, Record, Result
+from bayesrca.service.records import Limits, NewAnalysis, Record, Result
 from bayesrca.service.store import Clock, Store, StoreFullError
 from bayesrca.service.store_analyses import AnalysisTable
-from bayesrca.service.store_schema import METADATA, STEPS, State
+from bayesrca.service.store_schema import METADATA, STEPS
+from bayesrca.wire import AnalysisState
 
 LIMITS = Limits(pending=3, tenant_bytes=10_000, retain_seconds=100.0, retain_bytes=10_000)
 
@@ -56,8 +58,12 @@ def run[T](work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def new(request: str, body: bytes = b"body") -> NewAnalysis:
+    return NewAnalysis(request_id=request, incident="an incident", method=Method.AUTO, request=body)
+
+
 def accept(table: AnalysisTable, request: str, body: bytes = b"body", tenant: str = "a") -> Record:
-    return run(table.accept(tenant, request, "an incident", body))[0]
+    return run(table.accept(tenant, new(request, body)))
 
 
 def started(table: AnalysisTable, record: Record) -> Record:
@@ -152,10 +158,8 @@ def test_a_folder_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_request_is_accepted_once(table: AnalysisTable, store: Store) -> None:
-    first, new = run(table.accept("a", "one", "an incident", b"body"))
-    again, newer = run(table.accept("a", "one", "an incident", b"body"))
-    assert (new, newer) == (True, False)
-    assert again == first
+    first = accept(table, "one")
+    assert accept(table, "one") == first
     assert reason_of(lambda: accept(table, "one", b"other")) == "REQUEST_ID_REUSED"
     # Another tenant's ids are its own.
     assert accept(table, "one", b"other", tenant="b").id != first.id
@@ -174,12 +178,12 @@ def test_an_analysis_from_its_request_to_its_answer(
     table: AnalysisTable, store: Store, hand: Hand
 ) -> None:
     record = started(table, accept(table, "one"))
-    assert (record.state, record.attempt) == (State.RUNNING, 1)
+    assert (record.state, record.attempt) == (AnalysisState.RUNNING, 1)
     assert run(table.start(record.id)) is None
     hand.steady += 2.5
     done = run(table.succeed(record, result(store)))
     assert done is not None
-    assert (done.state, done.finished) == (State.SUCCEEDED, 1e9 + 2.5)
+    assert (done.state, done.finished) == (AnalysisState.SUCCEEDED, 1e9 + 2.5)
     assert done.answer is not None
     assert run(table.read(done, done.answer)) == b"answer"
     assert done.stored_bytes == len(b"bodyanswerdraws")
@@ -210,13 +214,13 @@ def test_a_late_result_of_an_earlier_attempt_is_not_taken(
 def test_two_attempts_are_all(table: AnalysisTable) -> None:
     record = started(table, accept(table, "one"))
     record = run(table.put_back(record, counted=False)) or record
-    assert (record.state, record.attempt) == (State.QUEUED, 0)
+    assert (record.state, record.attempt) == (AnalysisState.QUEUED, 0)
     record = started(table, record)
     record = run(table.put_back(record, counted=True)) or record
-    assert (record.state, record.attempt) == (State.QUEUED, 1)
+    assert (record.state, record.attempt) == (AnalysisState.QUEUED, 1)
     record = started(table, record)
     record = run(table.put_back(record, counted=True)) or record
-    assert (record.state, record.reason, record.attempt) == (State.FAILED, "WORKER_LOST", 2)
+    assert (record.state, record.reason, record.attempt) == (AnalysisState.FAILED, "WORKER_LOST", 2)
 
 
 def test_what_ran_when_the_server_ended_is_queued_again_once(tmp_path: Path) -> None:
@@ -270,7 +274,9 @@ def test_pages_go_from_the_newest_on(table: AnalysisTable) -> None:
     first = run(table.page("a", (), 2, None))
     assert [r.request_id for r in first] == ["2", "1"]
     assert [r.request_id for r in run(table.page("a", (), 2, first[-1].number))] == ["0"]
-    assert [r.request_id for r in run(table.page("a", (State.CANCELLED,), 9, None))] == ["1"]
+    assert [r.request_id for r in run(table.page("a", (AnalysisState.CANCELLED,), 9, None))] == [
+        "1"
+    ]
 
 
 def test_a_tenant_has_its_limits_and_no_other_has(table: AnalysisTable, store: Store) -> None:
@@ -297,7 +303,7 @@ def test_finished_analyses_age_and_clock_jumps_do_not_matter(
     assert run(table.expire()) == []
     hand.steady += 2.0
     assert [r.id for r in run(table.expire())] == [old.id]
-    assert run(table.get("a", pending.id)).state is State.QUEUED
+    assert run(table.get("a", pending.id)).state is AnalysisState.QUEUED
 
 
 def test_the_oldest_go_while_there_is_too_much(table: AnalysisTable) -> None:

@@ -1,0 +1,390 @@
+"""The client whose calls return when there is an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from bayesrca.client import calls
+from bayesrca.client.channel import PAUSES, READY_SECONDS, SERVICE, Target
+from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
+from bayesrca.config import Settings
+from bayesrca.incident import Incident
+from bayesrca.posterior.result import Answer
+from bayesrca.wire import (
+    DEFAULT_MAX_MESSAGE_BYTES,
+    AnalysisState,
+    AnalysisUpdate,
+    StoredAnalysis,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bayesrca.attribution import ExcessFlowGame, Game, ShapleyEstimate
+
+
+class Client:
+    """A connection to one server. Use it as a context manager, or call `close`.
+
+    Safe to share among threads; do not use it across a fork.
+
+    Args:
+        address: ``HOST:PORT``.
+        timeout: seconds each call may take unless it says otherwise; None for no limit.
+        max_message_bytes: largest request sent and answer accepted. Best equal to the server's:
+            what is too large only for the server is refused after some useless retries.
+        token: bearer token to show; over a network with TLS only.
+        tls: encrypt; goes without saying where one of the files is given.
+        ca_file: PEM file of the authorities that may vouch for the server; None for the system's.
+        certificate_file: PEM file of the client's own certificate chain, with `key_file`.
+        key_file: PEM file of its private key.
+
+    Raises:
+        ServiceError: an address or timeout that cannot be (reasons ``INVALID_ADDRESS``,
+            ``INVALID_TIMEOUT``), or credentials that cannot be used (``INVALID_CREDENTIALS``).
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float | None = None,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        token: str | None = None,
+        tls: bool = False,
+        ca_file: Path | None = None,
+        certificate_file: Path | None = None,
+        key_file: Path | None = None,
+    ) -> None:
+        self._target = Target(
+            address=address,
+            timeout=timeout,
+            max_message_bytes=max_message_bytes,
+            token=token,
+            tls=tls,
+            ca_file=ca_file,
+            certificate_file=certificate_file,
+            key_file=key_file,
+        )
+        options, credentials = self._target.options, self._target.credentials
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options=options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options=options)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection and whatever still runs on it; may be called twice."""
+        self._channel.close()
+
+    def analyze(
+        self,
+        incident: Incident,
+        *,
+        seed: int,
+        settings: Settings | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Have the server compute the posterior over root causes of an incident.
+
+        With the same versions, seed, settings, an explicit method and no deadline, every number but
+        the timings equals the local run's to the last bit. A call that fails because the server is
+        not there, loses its worker or has a full queue is tried up to five times, within `timeout`.
+
+        Args:
+            incident: what happened.
+            seed: seed of every random number, 0 to 2^63 - 1.
+            settings: None for the defaults. ``cores`` is the server's to choose.
+            timeout: seconds to wait (> 0); None takes the client's own. With `Method.AUTO` the
+                server sees to it that an answer is back in time, if need be the screen's.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidSettingsError: a seed out of range.
+        """
+        return self._call(calls.analyze(incident, seed, settings), timeout)
+
+    def create_analysis(
+        self,
+        incident: Incident,
+        *,
+        seed: int,
+        settings: Settings | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> StoredAnalysis:
+        """Have the server store an analysis and compute it when it can.
+
+        Returns as soon as the analysis is stored. It survives the end of workers and servers; its
+        answer stays until it is deleted or its time is over.
+
+        Args:
+            incident: what happened.
+            seed: as `analyze` takes it, like `settings`.
+            settings: None for the defaults.
+            request_id: a UUID. A second call with the same id and the same request returns the
+                analysis there is; None takes a new one.
+            timeout: seconds to wait until it is stored; None takes the client's own.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidSettingsError: a seed out of range.
+            InvalidRequestError: a `request_id` that is no UUID.
+        """
+        return self._call(calls.create_analysis(incident, seed, settings, request_id), timeout)
+
+    def get_analysis(self, name: str, *, timeout: float | None = None) -> StoredAnalysis:
+        """Return a stored analysis, with its answer when there is one.
+
+        Args:
+            name: its name, as `create_analysis` returned it.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: there is none of that name (``NOT_FOUND``), or as above.
+        """
+        return self._call(calls.get_analysis(name), timeout)
+
+    def list_analyses(
+        self,
+        *,
+        states: Sequence[AnalysisState | str] = (),
+        page_size: int = 50,
+        timeout: float | None = None,
+    ) -> Iterator[StoredAnalysis]:
+        """Yield stored analyses without their answers, newest first.
+
+        Args:
+            states: only those in one of these states; all when empty.
+            page_size: how many to ask for at once.
+            timeout: seconds each page may take; None takes the client's own.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidSettingsError: a state that does not exist.
+        """
+        token = ""
+        while True:
+            page, token = self._call(calls.list_analyses(states, page_size, token), timeout)
+            yield from page
+            if not token:
+                return
+
+    def watch_analysis(
+        self, name: str, *, timeout: float | None = None
+    ) -> Iterator[AnalysisUpdate]:
+        """Yield what an analysis is now and then every change, until it has ended.
+
+        When the server goes away meanwhile, its successor is asked, for some seconds.
+
+        Args:
+            name: its name.
+            timeout: seconds all of it may take; None takes the client's own.
+
+        Raises:
+            ServiceError: there is none of that name (``NOT_FOUND``), or as above.
+        """
+        limit = self._target.limit(timeout)
+        end = None if limit is None else time.monotonic() + limit
+        pauses = iter(PAUSES)
+        while True:
+            left = None if end is None else max(end - time.monotonic(), 1e-3)
+            try:
+                for update in self._open(calls.watch_analysis(name), left):
+                    pauses = iter(PAUSES)
+                    yield update
+            except grpc.RpcError as error:
+                pause = next(pauses, None) if is_unavailable(error) else None
+                if pause is None or (end is not None and time.monotonic() + pause > end):
+                    raise service_error(error, self._target.address) from None
+                time.sleep(pause)
+            else:
+                return
+
+    def wait_for_analysis(self, name: str, *, timeout: float | None = None) -> StoredAnalysis:
+        """Return an analysis once it has ended, with its answer if it has one.
+
+        Args:
+            name: its name.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: it has not ended in time (``DEADLINE_EXCEEDED``), or as above.
+        """
+        *_, last = self.watch_analysis(name, timeout=timeout)
+        return last.analysis
+
+    def cancel_analysis(self, name: str, *, timeout: float | None = None) -> StoredAnalysis:
+        """Stop an analysis that has not ended, and return it as it is then.
+
+        Args:
+            name: its name.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: there is none of that name (``NOT_FOUND``), or as above.
+        """
+        return self._call(calls.cancel_analysis(name), timeout)
+
+    def delete_analysis(self, name: str, *, timeout: float | None = None) -> None:
+        """Remove an analysis with its answer and its draws; one that runs is stopped first.
+
+        Args:
+            name: its name.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: there is none of that name (``NOT_FOUND``), or as above.
+        """
+        self._call(calls.delete_analysis(name), timeout)
+
+    def attribute_anomaly(
+        self,
+        game: Game,
+        *,
+        seed: int,
+        tolerance: float | None = None,
+        budget: int | None = None,
+        tolerance_kind: Literal["relative", "absolute"] = "relative",
+        confidence: float | None = None,
+        guarantee: Literal["asymptotic", "bernstein"] = "asymptotic",
+        method: Literal["automatic", "sampled", "leverage", "exact"] = "automatic",
+        deadline: float | None = None,
+        timeout: float | None = None,
+    ) -> ShapleyEstimate:
+        """Have the server share a game's value among its players.
+
+        With the same versions and arguments, every bit equals the local estimate's, unless a
+        deadline or the timeout ended one of the two early. What is sampled when the deadline nears
+        comes back in time, with its errors and ``converged`` False. Calls are tried again as those
+        of `analyze` are.
+
+        Args:
+            game: one of `bayesrca.attribution`'s games on graphs: a sampled, Gaussian or nonlinear
+                tail, noisy-OR, live edges, a call tree or an excess flow.
+            seed: 0 to 2^64 - 1.
+            tolerance: as `bayesrca.attribution.estimate_shapley` takes it, like those that follow.
+            budget: at most 10^10 evaluations.
+            tolerance_kind: ``relative`` or ``absolute``.
+            confidence: coverage of the half-widths, in (0, 1); None for 0.95.
+            guarantee: what they promise, ``asymptotic`` or ``bernstein``.
+            method: as there, or ``exact`` for `bayesrca.attribution.compute_shapley`, which takes
+                none of the five before and samples nothing.
+            deadline: seconds (> 0) the server may take once it has begun.
+            timeout: seconds to wait (> 0); None takes the client's own.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidGameError: the game is none that can be sent.
+            InvalidSettingsError: an argument out of range.
+        """
+        call = calls.attribute_anomaly(
+            game,
+            seed=seed,
+            tolerance=tolerance,
+            budget=budget,
+            tolerance_kind=tolerance_kind,
+            confidence=confidence,
+            guarantee=guarantee,
+            method=method,
+            deadline=deadline,
+        )
+        return self._call(call, timeout)
+
+    def estimate_shares(
+        self,
+        game: ExcessFlowGame,
+        *,
+        seed: int,
+        resamples: int = 256,
+        timeout: float | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Have the server tell the shares of a target's excess, with their errors.
+
+        Args:
+            game: the excess flow.
+            seed: 0 to 2^64 - 1.
+            resamples: how often the doses are drawn, 2 to 100 000.
+            timeout: seconds to wait (> 0); None takes the client's own.
+
+        Returns:
+            What `bayesrca.attribution.ExcessFlowGame.estimate_shares` returns, to the last bit.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+            InvalidGameError: the game is none that can be sent.
+            InvalidSettingsError: an argument out of range.
+        """
+        return self._call(calls.estimate_shares(game, seed, resamples), timeout)
+
+    def ready(self, *, timeout: float | None = None) -> bool:
+        """Return whether the server has a warm worker and takes calls.
+
+        A server that cannot be reached, or does not answer in time, is not ready; nothing is
+        raised for it.
+
+        Args:
+            timeout: seconds to wait; None takes the client's own, or 5 s if it has none.
+        """
+        limit = self._target.limit(timeout) or READY_SECONDS
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        try:
+            reply = self._health.Check(request, timeout=limit, metadata=self._target.metadata)
+        except (grpc.RpcError, ValueError):
+            return False
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _call[A](self, call: calls.Call[A], timeout: float | None) -> A:
+        """Send a request and read the response."""
+        send: Any = self._channel.unary_unary(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        address = self._target.address
+        try:
+            response = send(
+                call.request, timeout=self._target.limit(timeout), metadata=self._target.metadata
+            )
+        except grpc.RpcError as error:
+            raise service_error(error, address) from None
+        except ValueError as error:  # what gRPC raises on a closed channel
+            raise closed_error(address) from error
+        return read_response(call.read, response, address)
+
+    def _open[A](self, call: calls.Call[A], timeout: float | None) -> Iterator[A]:
+        """Send a request and read a stream of responses; gRPC's errors get out."""
+        send: Any = self._channel.unary_stream(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        address = self._target.address
+        try:
+            responses = send(call.request, timeout=timeout, metadata=self._target.metadata)
+        except ValueError as error:
+            raise closed_error(address) from error
+        try:
+            for response in responses:
+                yield read_response(call.read, response, address)
+        finally:
+            responses.cancel()
