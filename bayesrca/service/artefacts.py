@@ -63,14 +63,19 @@ class Artefacts:
         return sha256
 
     def adopt(self, tenant: str, draft: Path, sha256: str) -> None:
-        """Give a file that `write_through` has written its own name.
+        """Give a file that `write_through` has written its own name; it may have it already.
 
         Raises:
             OSError: it could not be moved; the draft is left where it was.
         """
         path = self.path(tenant, sha256)
         make_folder(path.parent)
-        draft.rename(path)
+        try:
+            draft.rename(path)
+        except FileNotFoundError:
+            # An earlier try got this far, and then the row could not be written.
+            if not path.is_file():
+                raise
         flush_folder(path.parent)
 
     def read(self, tenant: str, sha256: str) -> bytes:

@@ -141,7 +141,7 @@ class Jobs:
 
         Raises:
             CallFailedError: the tenant has none of that id (``NOT_FOUND``), or the server stops
-                (``DRAINING``).
+                (``DRAINING``) or has failed to run it (``INTERNAL``).
         """
         job = self._jobs.get(identity)
         if job is not None and job.now.record.tenant != tenant:
@@ -155,7 +155,10 @@ class Jobs:
                 raise CallFailedError(DRAINING)
             if job.now is seen:
                 await _either(news, self._stopping)
-        yield Snapshot(record=await self._table.get(tenant, identity))
+        record = await self._table.get(tenant, identity)
+        if not record.state.final:
+            raise CallFailedError(DRAINING if self._pool.closed else _GIVEN_UP)
+        yield Snapshot(record=record)
 
     async def stop(self) -> None:
         """Let go of everything; what has not ended is queued for the next server."""
@@ -319,3 +322,10 @@ async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
+
+
+_GIVEN_UP = Failure(
+    reason="INTERNAL",
+    message="the server cannot run this analysis, its log says why; it will be tried again when "
+    "the server starts again",
+)
