@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,10 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 
 from bayesrca.client import calls
 from bayesrca.client.channel import PAUSES, READY_SECONDS, SERVICE, Target
+from bayesrca.client.download import Download
 from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
 from bayesrca.config import Settings
 from bayesrca.incident import Incident
-from bayesrca.posterior.result import Answer
+from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
     DEFAULT_MAX_MESSAGE_BYTES,
     AnalysisState,
@@ -143,23 +145,8 @@ class AsyncClient:
         self, name: str, *, timeout: float | None = None
     ) -> AsyncIterator[AnalysisUpdate]:
         """As `bayesrca.client.Client.watch_analysis`."""
-        limit = self._target.limit(timeout)
-        clock = asyncio.get_running_loop().time
-        end = None if limit is None else clock() + limit
-        pauses = iter(PAUSES)
-        while True:
-            left = None if end is None else max(end - clock(), 1e-3)
-            try:
-                async for update in self._open(calls.watch_analysis(name), left):
-                    pauses = iter(PAUSES)
-                    yield update
-            except grpc.RpcError as error:
-                pause = next(pauses, None) if is_unavailable(error) else None
-                if pause is None or (end is not None and clock() + pause > end):
-                    raise service_error(error, self._target.address) from None
-                await asyncio.sleep(pause)
-            else:
-                return
+        async for update in self._follow(lambda: calls.watch_analysis(name), timeout):
+            yield update
 
     async def wait_for_analysis(self, name: str, *, timeout: float | None = None) -> StoredAnalysis:
         """As `bayesrca.client.Client.wait_for_analysis`."""
@@ -174,6 +161,33 @@ class AsyncClient:
     async def delete_analysis(self, name: str, *, timeout: float | None = None) -> None:
         """As `bayesrca.client.Client.delete_analysis`."""
         await self._call(calls.delete_analysis(name), timeout)
+
+    async def get_diagnostics(
+        self, name: str, *, timeout: float | None = None
+    ) -> tuple[Diagnostics, list[ParameterSummary]]:
+        """As `bayesrca.client.Client.get_diagnostics`."""
+        return await self._call(calls.get_diagnostics(name), timeout)
+
+    async def render_plot(
+        self,
+        name: str,
+        plot: str,
+        *,
+        form: str = "png",
+        parameters: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> bytes:
+        """As `bayesrca.client.Client.render_plot`."""
+        return await self._call(calls.render_plot(name, plot, form, parameters), timeout)
+
+    async def download_draws(self, name: str, path: Path, *, timeout: float | None = None) -> None:
+        """As `bayesrca.client.Client.download_draws`; writes to the disk in a thread."""
+        with Download(path) as download:
+            async for message in self._follow(
+                lambda: calls.stream_draws(name, download.offset), timeout
+            ):
+                await asyncio.to_thread(download.take, message)
+            await asyncio.to_thread(download.finish)
 
     async def attribute_anomaly(
         self,
@@ -241,6 +255,28 @@ class AsyncClient:
         except grpc.aio.UsageError as error:  # what gRPC raises on a closed channel
             raise closed_error(address) from error
         return read_response(call.read, response, address)
+
+    async def _follow[A](
+        self, call: Callable[[], calls.Call[A]], timeout: float | None
+    ) -> AsyncIterator[A]:
+        """Read a stream to its end, opening it again when the server goes away."""
+        limit = self._target.limit(timeout)
+        clock = asyncio.get_running_loop().time
+        end = None if limit is None else clock() + limit
+        pauses = iter(PAUSES)
+        while True:
+            left = None if end is None else max(end - clock(), 1e-3)
+            try:
+                async for message in self._open(call(), left):
+                    pauses = iter(PAUSES)
+                    yield message
+            except grpc.RpcError as error:
+                pause = next(pauses, None) if is_unavailable(error) else None
+                if pause is None or (end is not None and clock() + pause > end):
+                    raise service_error(error, self._target.address) from None
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _open[A](self, call: calls.Call[A], timeout: float | None) -> AsyncIterator[A]:
         """Send a request and read a stream of responses; gRPC's errors get out."""

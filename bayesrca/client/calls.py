@@ -14,7 +14,8 @@ from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.client.channel import ATTRIBUTION, SERVICE
 from bayesrca.config import Settings
 from bayesrca.incident import Incident
-from bayesrca.posterior.result import Answer
+from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
     AnalysisState,
     AnalysisUpdate,
@@ -33,6 +34,7 @@ from bayesrca.wire import (
     encode_states,
     word_of,
 )
+from bayesrca.wire.inspections import decode_diagnostics_response, encode_plot_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,6 +122,36 @@ def watch_analysis(name: str) -> Call[AnalysisUpdate]:
         request=pb.WatchAnalysisRequest(name=name),
         response=pb.WatchAnalysisResponse,
         read=decode_update,
+    )
+
+
+def get_diagnostics(name: str) -> Call[tuple[Diagnostics, list[ParameterSummary]]]:
+    """Return a `GetDiagnostics`."""
+    return Call(
+        path=f"/{SERVICE}/GetDiagnostics",
+        request=pb.GetDiagnosticsRequest(name=name),
+        response=pb.GetDiagnosticsResponse,
+        read=decode_diagnostics_response,
+    )
+
+
+def render_plot(name: str, plot: str, form: str, parameters: Sequence[str]) -> Call[bytes]:
+    """Return a `RenderPlot`."""
+    return Call(
+        path=f"/{SERVICE}/RenderPlot",
+        request=encode_plot_request(name, plot, form, parameters),
+        response=pb.RenderPlotResponse,
+        read=lambda response: bytes(response.image),
+    )
+
+
+def stream_draws(name: str, offset: int) -> Call[pb.StreamInferenceDataResponse]:
+    """Return a `StreamInferenceData`, whose chunks go to a `Download`."""
+    return Call(
+        path=f"/{SERVICE}/StreamInferenceData",
+        request=pb.StreamInferenceDataRequest(name=name, offset_bytes=offset),
+        response=pb.StreamInferenceDataResponse,
+        read=lambda response: response,
     )
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, Literal
 
 from bayesrca.client import calls
-from bayesrca.client.channel import PAUSES, READY_SECONDS, SERVICE, Target
-from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
+from bayesrca.client.connection import Connection
+from bayesrca.client.download import Download
 from bayesrca.config import Settings
 from bayesrca.incident import Incident
-from bayesrca.posterior.result import Answer
+from bayesrca.posterior.result import Answer, Diagnostics
+from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
-    DEFAULT_MAX_MESSAGE_BYTES,
     AnalysisState,
     AnalysisUpdate,
     StoredAnalysis,
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from bayesrca.attribution import ExcessFlowGame, Game, ShapleyEstimate
 
 
-class Client:
+class Client(Connection):
     """A connection to one server. Use it as a context manager, or call `close`.
 
     Safe to share among threads; do not use it across a fork.
@@ -51,50 +46,6 @@ class Client:
         ServiceError: an address or timeout that cannot be (reasons ``INVALID_ADDRESS``,
             ``INVALID_TIMEOUT``), or credentials that cannot be used (``INVALID_CREDENTIALS``).
     """
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout: float | None = None,
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-        token: str | None = None,
-        tls: bool = False,
-        ca_file: Path | None = None,
-        certificate_file: Path | None = None,
-        key_file: Path | None = None,
-    ) -> None:
-        self._target = Target(
-            address=address,
-            timeout=timeout,
-            max_message_bytes=max_message_bytes,
-            token=token,
-            tls=tls,
-            ca_file=ca_file,
-            certificate_file=certificate_file,
-            key_file=key_file,
-        )
-        options, credentials = self._target.options, self._target.credentials
-        if credentials is None:
-            self._channel = grpc.insecure_channel(address, options=options)
-        else:
-            self._channel = grpc.secure_channel(address, credentials, options=options)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the connection and whatever still runs on it; may be called twice."""
-        self._channel.close()
 
     def analyze(
         self,
@@ -121,7 +72,7 @@ class Client:
             ServiceError: the server refused, failed or was not reached; ``reason`` says which.
             InvalidSettingsError: a seed out of range.
         """
-        return self._call(calls.analyze(incident, seed, settings), timeout)
+        return self.call(calls.analyze(incident, seed, settings), timeout)
 
     def create_analysis(
         self,
@@ -150,7 +101,7 @@ class Client:
             InvalidSettingsError: a seed out of range.
             InvalidRequestError: a `request_id` that is no UUID.
         """
-        return self._call(calls.create_analysis(incident, seed, settings, request_id), timeout)
+        return self.call(calls.create_analysis(incident, seed, settings, request_id), timeout)
 
     def get_analysis(self, name: str, *, timeout: float | None = None) -> StoredAnalysis:
         """Return a stored analysis, with its answer when there is one.
@@ -162,7 +113,7 @@ class Client:
         Raises:
             ServiceError: there is none of that name (``NOT_FOUND``), or as above.
         """
-        return self._call(calls.get_analysis(name), timeout)
+        return self.call(calls.get_analysis(name), timeout)
 
     def list_analyses(
         self,
@@ -184,7 +135,7 @@ class Client:
         """
         token = ""
         while True:
-            page, token = self._call(calls.list_analyses(states, page_size, token), timeout)
+            page, token = self.call(calls.list_analyses(states, page_size, token), timeout)
             yield from page
             if not token:
                 return
@@ -203,22 +154,7 @@ class Client:
         Raises:
             ServiceError: there is none of that name (``NOT_FOUND``), or as above.
         """
-        limit = self._target.limit(timeout)
-        end = None if limit is None else time.monotonic() + limit
-        pauses = iter(PAUSES)
-        while True:
-            left = None if end is None else max(end - time.monotonic(), 1e-3)
-            try:
-                for update in self._open(calls.watch_analysis(name), left):
-                    pauses = iter(PAUSES)
-                    yield update
-            except grpc.RpcError as error:
-                pause = next(pauses, None) if is_unavailable(error) else None
-                if pause is None or (end is not None and time.monotonic() + pause > end):
-                    raise service_error(error, self._target.address) from None
-                time.sleep(pause)
-            else:
-                return
+        yield from self.follow(lambda: calls.watch_analysis(name), timeout)
 
     def wait_for_analysis(self, name: str, *, timeout: float | None = None) -> StoredAnalysis:
         """Return an analysis once it has ended, with its answer if it has one.
@@ -243,7 +179,7 @@ class Client:
         Raises:
             ServiceError: there is none of that name (``NOT_FOUND``), or as above.
         """
-        return self._call(calls.cancel_analysis(name), timeout)
+        return self.call(calls.cancel_analysis(name), timeout)
 
     def delete_analysis(self, name: str, *, timeout: float | None = None) -> None:
         """Remove an analysis with its answer and its draws; one that runs is stopped first.
@@ -255,7 +191,67 @@ class Client:
         Raises:
             ServiceError: there is none of that name (``NOT_FOUND``), or as above.
         """
-        self._call(calls.delete_analysis(name), timeout)
+        self.call(calls.delete_analysis(name), timeout)
+
+    def get_diagnostics(
+        self, name: str, *, timeout: float | None = None
+    ) -> tuple[Diagnostics, list[ParameterSummary]]:
+        """Return an analysis's gates, and what its draws say of each parameter.
+
+        Args:
+            name: its name.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: it has no answer (``NO_ANSWER``), or as above.
+        """
+        return self.call(calls.get_diagnostics(name), timeout)
+
+    def render_plot(
+        self,
+        name: str,
+        plot: str,
+        *,
+        form: str = "png",
+        parameters: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> bytes:
+        """Have the server draw a picture of an analysis, and return it.
+
+        Args:
+            name: its name.
+            plot: ``causes``, ``trace``, ``posterior``, ``forest``, ``autocorrelation`` or ``ess``;
+                of NUTS also ``rank`` and ``energy``.
+            form: ``png`` or ``svg``.
+            parameters: of which parameters, up to 12; the usual ones when empty.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: it has no answer (``NO_ANSWER``), no such parameter, or as above.
+            InvalidSettingsError: a plot or a form that does not exist.
+        """
+        return self.call(calls.render_plot(name, plot, form, parameters), timeout)
+
+    def download_draws(self, name: str, path: Path, *, timeout: float | None = None) -> None:
+        """Write an analysis's draws to a netCDF file that ArviZ reads.
+
+        Every chunk and the whole are checked against the server's hashes; a stream that is cut off
+        is taken up where it ended. The file appears when it is complete.
+
+        Args:
+            name: its name.
+            path: the file; one of that name is replaced.
+            timeout: seconds all of it may take; None takes the client's own.
+
+        Raises:
+            ServiceError: it has no draws (``NO_ANSWER``), they arrived damaged (``BAD_ANSWER``), or
+                as above.
+            OSError: the file cannot be written.
+        """
+        with Download(path) as download:
+            for message in self.follow(lambda: calls.stream_draws(name, download.offset), timeout):
+                download.take(message)
+            download.finish()
 
     def attribute_anomaly(
         self,
@@ -308,7 +304,7 @@ class Client:
             method=method,
             deadline=deadline,
         )
-        return self._call(call, timeout)
+        return self.call(call, timeout)
 
     def estimate_shares(
         self,
@@ -334,57 +330,4 @@ class Client:
             InvalidGameError: the game is none that can be sent.
             InvalidSettingsError: an argument out of range.
         """
-        return self._call(calls.estimate_shares(game, seed, resamples), timeout)
-
-    def ready(self, *, timeout: float | None = None) -> bool:
-        """Return whether the server has a warm worker and takes calls.
-
-        A server that cannot be reached, or does not answer in time, is not ready; nothing is
-        raised for it.
-
-        Args:
-            timeout: seconds to wait; None takes the client's own, or 5 s if it has none.
-        """
-        limit = self._target.limit(timeout) or READY_SECONDS
-        request = health_pb2.HealthCheckRequest(service=SERVICE)
-        try:
-            reply = self._health.Check(request, timeout=limit, metadata=self._target.metadata)
-        except (grpc.RpcError, ValueError):
-            return False
-        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
-
-    def _call[A](self, call: calls.Call[A], timeout: float | None) -> A:
-        """Send a request and read the response."""
-        send: Any = self._channel.unary_unary(
-            call.path,
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.response.FromString,
-        )
-        address = self._target.address
-        try:
-            response = send(
-                call.request, timeout=self._target.limit(timeout), metadata=self._target.metadata
-            )
-        except grpc.RpcError as error:
-            raise service_error(error, address) from None
-        except ValueError as error:  # what gRPC raises on a closed channel
-            raise closed_error(address) from error
-        return read_response(call.read, response, address)
-
-    def _open[A](self, call: calls.Call[A], timeout: float | None) -> Iterator[A]:
-        """Send a request and read a stream of responses; gRPC's errors get out."""
-        send: Any = self._channel.unary_stream(
-            call.path,
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.response.FromString,
-        )
-        address = self._target.address
-        try:
-            responses = send(call.request, timeout=timeout, metadata=self._target.metadata)
-        except ValueError as error:
-            raise closed_error(address) from error
-        try:
-            for response in responses:
-                yield read_response(call.read, response, address)
-        finally:
-            responses.cancel()
+        return self.call(calls.estimate_shares(game, seed, resamples), timeout)

@@ -75,13 +75,13 @@ class AnalysisHandlers:
 
     async def _get(self, request: bytes, _: Context) -> bytes:
         table, _jobs = self._stored()
-        identity = analysis_id(_parsed(pb.GetAnalysisRequest, request).name)
+        identity = analysis_id(parsed(pb.GetAnalysisRequest, request).name)
         record = await table.get(current_caller().tenant, identity)
         return await _with_answer(table, record)
 
     async def _list(self, request: bytes, _: Context) -> bytes:
         table, _jobs = self._stored()
-        page = decode_page(_parsed(pb.ListAnalysesRequest, request))
+        page = decode_page(parsed(pb.ListAnalysesRequest, request))
         tenant = current_caller().tenant
         # One more tells whether there is a next page.
         records = await table.page(tenant, page.states, page.size + 1, page.before)
@@ -89,7 +89,7 @@ class AnalysisHandlers:
 
     async def _watch(self, request: bytes, _: Context) -> AsyncGenerator[bytes]:
         table, jobs = self._stored()
-        identity = analysis_id(_parsed(pb.WatchAnalysisRequest, request).name)
+        identity = analysis_id(parsed(pb.WatchAnalysisRequest, request).name)
         shown: bytes | None = None
         async for now in jobs.watch(current_caller().tenant, identity):
             if now.record.state.final:
@@ -103,19 +103,19 @@ class AnalysisHandlers:
 
     async def _cancel(self, request: bytes, _: Context) -> bytes:
         _table, jobs = self._stored()
-        identity = analysis_id(_parsed(pb.CancelAnalysisRequest, request).name)
+        identity = analysis_id(parsed(pb.CancelAnalysisRequest, request).name)
         record = await jobs.cancel(current_caller().tenant, identity)
         return pb.CancelAnalysisResponse(analysis=_message(record)).SerializeToString()
 
     async def _delete(self, request: bytes, _: Context) -> bytes:
         _table, jobs = self._stored()
-        identity = analysis_id(_parsed(pb.DeleteAnalysisRequest, request).name)
+        identity = analysis_id(parsed(pb.DeleteAnalysisRequest, request).name)
         await jobs.delete(current_caller().tenant, identity)
         return pb.DeleteAnalysisResponse().SerializeToString()
 
     def _stored(self) -> tuple[AnalysisTable, Jobs]:
         if self._open is None:
-            raise CallFailedError(_NO_STORE)
+            raise CallFailedError(NO_STORE)
         return self._open
 
 
@@ -143,7 +143,12 @@ def _read_new(request: bytes) -> NewAnalysis:
     )
 
 
-def _parsed[M: Message](kind: Callable[[], M], request: bytes) -> M:
+def parsed[M: Message](kind: Callable[[], M], request: bytes) -> M:
+    """Return a small request as its message.
+
+    Raises:
+        InvalidRequestError: the bytes are none.
+    """
     message = kind()
     try:
         message.ParseFromString(request)
@@ -227,7 +232,7 @@ def _timestamp(seconds: float) -> Timestamp:
     return stamp
 
 
-_NO_STORE = Failure(
+NO_STORE = Failure(
     reason="NO_STORE",
     message="this server keeps no analyses: it was started without a data directory (--data-dir); "
     "Analyze needs none",

@@ -8,6 +8,7 @@ import grpc
 
 from bayesrca.config import LearnedPrior
 from bayesrca.service.analyses import AnalysisHandlers
+from bayesrca.service.inspections import InspectionHandlers
 from bayesrca.service.jobs import Jobs
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
@@ -52,7 +53,9 @@ class Keeping:
 
     def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Return the handlers of the rpcs about stored analyses, by name."""
-        return AnalysisHandlers(self._table, self._jobs, self._pool).rpcs()
+        stored = AnalysisHandlers(self._table, self._jobs, self._pool)
+        draws = InspectionHandlers(self.store, self._table, self._pool)
+        return stored.rpcs() | draws.rpcs()
 
     async def start(self) -> str:
         """Put in order what an earlier server left, before any call; return a line for people."""

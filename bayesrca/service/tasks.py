@@ -26,6 +26,7 @@ from bayesrca.errors import (
 )
 from bayesrca.service.artefacts import is_no_space, write_through
 from bayesrca.service.messages import Call, Output, Report
+from bayesrca.service.tasks_stored import diagnose, render
 from bayesrca.wire import AttributionSettings, ShapleyMethod, decode_incident, encode_answer
 from bayesrca.wire.attribution import decode_game, encode_estimate, encode_shares
 from bayesrca.wire.attribution_settings import MAX_ATTRIBUTION_SECONDS
@@ -52,6 +53,8 @@ def tasks(analyze: Callable[..., Any]) -> Mapping[str, Task]:
         "Analyze": partial(_analyze, analyze),
         "CreateAnalysis": partial(_analyze_and_keep, analyze),
         "AttributeAnomaly": _attribute,
+        "GetDiagnostics": lambda call, _cancelled, _tell: diagnose(call),
+        "RenderPlot": lambda call, _cancelled, _tell: render(call),
     }
 
 
@@ -80,6 +83,9 @@ def _analyze_and_keep(
         screened=lambda screen: tell(Report(screen=_answer_of(screen))),
         cancelled=cancelled,
     )
+    if cancelled():
+        msg = "the analysis was cancelled"
+        raise CancelledError(msg)
     # In memory, a few MB: HDF5 itself does not survive a disk that is full.
     draws = bytes(analysis.to_datatree().to_netcdf(engine="h5netcdf"))
     try:

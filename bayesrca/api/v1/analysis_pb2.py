@@ -26,15 +26,19 @@ from bayesrca.api.v1 import answer_pb2 as bayesrca_dot_api_dot_v1_dot_answer__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x62\x61yesrca/api/v1/analysis.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1c\x62\x61yesrca/api/v1/answer.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x0f\x41nalysisFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x65rror_id\x18\x04 \x01(\t\"7\n\x11InferenceDataInfo\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\xbc\x03\n\x08\x41nalysis\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08incident\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.bayesrca.api.v1.AnalysisState\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32 .bayesrca.api.v1.AnalysisFailure\x12\x15\n\ranswer_sha256\x18\n \x01(\t\x12:\n\x0einference_data\x18\x0b \x01(\x0b\x32\".bayesrca.api.v1.InferenceDataInfo\x12\'\n\x06\x61nswer\x18\x0c \x01(\x0b\x32\x17.bayesrca.api.v1.Answer\"C\n\x10\x41nalysisProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x01\x12\x13\n\x0b\x64ivergences\x18\x03 \x01(\x03*\xbd\x01\n\rAnalysisState\x12\x1e\n\x1a\x41NALYSIS_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41NALYSIS_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x41NALYSIS_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x41NALYSIS_STATE_SUCCEEDED\x10\x03\x12\x19\n\x15\x41NALYSIS_STATE_FAILED\x10\x04\x12\x1c\n\x18\x41NALYSIS_STATE_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x62\x61yesrca/api/v1/analysis.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1c\x62\x61yesrca/api/v1/answer.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x0f\x41nalysisFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08\x65rror_id\x18\x04 \x01(\t\"7\n\x11InferenceDataInfo\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\xbc\x03\n\x08\x41nalysis\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08incident\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.bayesrca.api.v1.AnalysisState\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32 .bayesrca.api.v1.AnalysisFailure\x12\x15\n\ranswer_sha256\x18\n \x01(\t\x12:\n\x0einference_data\x18\x0b \x01(\x0b\x32\".bayesrca.api.v1.InferenceDataInfo\x12\'\n\x06\x61nswer\x18\x0c \x01(\x0b\x32\x17.bayesrca.api.v1.Answer\"C\n\x10\x41nalysisProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x01\x12\x13\n\x0b\x64ivergences\x18\x03 \x01(\x03\"\x80\x01\n\x10ParameterSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\n\n\x02sd\x18\x03 \x01(\x01\x12\r\n\x05r_hat\x18\x04 \x01(\x01\x12\x10\n\x08\x65ss_bulk\x18\x05 \x01(\x01\x12\x10\n\x08\x65ss_tail\x18\x06 \x01(\x01\x12\x11\n\tmcse_mean\x18\x07 \x01(\x01*\xbd\x01\n\rAnalysisState\x12\x1e\n\x1a\x41NALYSIS_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41NALYSIS_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x41NALYSIS_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x41NALYSIS_STATE_SUCCEEDED\x10\x03\x12\x19\n\x15\x41NALYSIS_STATE_FAILED\x10\x04\x12\x1c\n\x18\x41NALYSIS_STATE_CANCELLED\x10\x05*\xaa\x01\n\x04Plot\x12\x14\n\x10PLOT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPLOT_CAUSES\x10\x01\x12\x0e\n\nPLOT_TRACE\x10\x02\x12\r\n\tPLOT_RANK\x10\x03\x12\x12\n\x0ePLOT_POSTERIOR\x10\x04\x12\x0f\n\x0bPLOT_FOREST\x10\x05\x12\x0f\n\x0bPLOT_ENERGY\x10\x06\x12\x18\n\x14PLOT_AUTOCORRELATION\x10\x07\x12\x0c\n\x08PLOT_ESS\x10\x08*W\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x14\n\x10IMAGE_FORMAT_SVG\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.analysis_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANALYSISSTATE']._serialized_start=773
-  _globals['_ANALYSISSTATE']._serialized_end=962
+  _globals['_ANALYSISSTATE']._serialized_start=904
+  _globals['_ANALYSISSTATE']._serialized_end=1093
+  _globals['_PLOT']._serialized_start=1096
+  _globals['_PLOT']._serialized_end=1266
+  _globals['_IMAGEFORMAT']._serialized_start=1268
+  _globals['_IMAGEFORMAT']._serialized_end=1355
   _globals['_ANALYSISFAILURE']._serialized_start=114
   _globals['_ANALYSISFAILURE']._serialized_end=197
   _globals['_INFERENCEDATAINFO']._serialized_start=199
@@ -43,4 +47,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYSIS']._serialized_end=701
   _globals['_ANALYSISPROGRESS']._serialized_start=703
   _globals['_ANALYSISPROGRESS']._serialized_end=770
+  _globals['_PARAMETERSUMMARY']._serialized_start=773
+  _globals['_PARAMETERSUMMARY']._serialized_end=901
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,82 @@ ANALYSIS_STATE_CANCELLED: AnalysisState.ValueType  # 5
 """Somebody called `CancelAnalysis` in time. Final."""
 Global___AnalysisState: _TypeAlias = AnalysisState  # noqa: Y015
 
+class _Plot:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlotEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Plot.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLOT_UNSPECIFIED: _Plot.ValueType  # 0
+    """Never valid."""
+    PLOT_CAUSES: _Plot.ValueType  # 1
+    """Probability of the ten most probable causes and of none, with error and credible interval."""
+    PLOT_TRACE: _Plot.ValueType  # 2
+    """Density and trace of each parameter, chain by chain."""
+    PLOT_RANK: _Plot.ValueType  # 3
+    """Ranks of the draws of each parameter, chain by chain, with the envelope they should keep to. Of
+    two chains or more, so of analyses by NUTS only.
+    """
+    PLOT_POSTERIOR: _Plot.ValueType  # 4
+    """Posterior density of each parameter."""
+    PLOT_FOREST: _Plot.ValueType  # 5
+    """Credible intervals of the parameters, one under the other."""
+    PLOT_ENERGY: _Plot.ValueType  # 6
+    """Marginal energy and energy transitions. Of analyses by NUTS only."""
+    PLOT_AUTOCORRELATION: _Plot.ValueType  # 7
+    """Autocorrelation of each parameter's draws."""
+    PLOT_ESS: _Plot.ValueType  # 8
+    """Effective sample size of quantiles of each parameter."""
+
+class Plot(_Plot, metaclass=_PlotEnumTypeWrapper):
+    """A picture of an analysis."""
+
+PLOT_UNSPECIFIED: Plot.ValueType  # 0
+"""Never valid."""
+PLOT_CAUSES: Plot.ValueType  # 1
+"""Probability of the ten most probable causes and of none, with error and credible interval."""
+PLOT_TRACE: Plot.ValueType  # 2
+"""Density and trace of each parameter, chain by chain."""
+PLOT_RANK: Plot.ValueType  # 3
+"""Ranks of the draws of each parameter, chain by chain, with the envelope they should keep to. Of
+two chains or more, so of analyses by NUTS only.
+"""
+PLOT_POSTERIOR: Plot.ValueType  # 4
+"""Posterior density of each parameter."""
+PLOT_FOREST: Plot.ValueType  # 5
+"""Credible intervals of the parameters, one under the other."""
+PLOT_ENERGY: Plot.ValueType  # 6
+"""Marginal energy and energy transitions. Of analyses by NUTS only."""
+PLOT_AUTOCORRELATION: Plot.ValueType  # 7
+"""Autocorrelation of each parameter's draws."""
+PLOT_ESS: Plot.ValueType  # 8
+"""Effective sample size of quantiles of each parameter."""
+Global___Plot: _TypeAlias = Plot  # noqa: Y015
+
+class _ImageFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImageFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMAGE_FORMAT_UNSPECIFIED: _ImageFormat.ValueType  # 0
+    """Not set: the server's default (`IMAGE_FORMAT_PNG`)."""
+    IMAGE_FORMAT_PNG: _ImageFormat.ValueType  # 1
+    """Portable Network Graphics."""
+    IMAGE_FORMAT_SVG: _ImageFormat.ValueType  # 2
+    """Scalable Vector Graphics."""
+
+class ImageFormat(_ImageFormat, metaclass=_ImageFormatEnumTypeWrapper):
+    """Form of a picture."""
+
+IMAGE_FORMAT_UNSPECIFIED: ImageFormat.ValueType  # 0
+"""Not set: the server's default (`IMAGE_FORMAT_PNG`)."""
+IMAGE_FORMAT_PNG: ImageFormat.ValueType  # 1
+"""Portable Network Graphics."""
+IMAGE_FORMAT_SVG: ImageFormat.ValueType  # 2
+"""Scalable Vector Graphics."""
+Global___ImageFormat: _TypeAlias = ImageFormat  # noqa: Y015
+
 @_typing.final
 class AnalysisFailure(_message.Message):
     """Why an analysis has no answer: what a failed `Analyze` would carry in its status."""
@@ -231,3 +307,49 @@ class AnalysisProgress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalysisProgress: _TypeAlias = AnalysisProgress  # noqa: Y015
+
+@_typing.final
+class ParameterSummary(_message.Message):
+    """One parameter's posterior in an analysis, or one probability's, over the equally weighted draws."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    SD_FIELD_NUMBER: _builtins.int
+    R_HAT_FIELD_NUMBER: _builtins.int
+    ESS_BULK_FIELD_NUMBER: _builtins.int
+    ESS_TAIL_FIELD_NUMBER: _builtins.int
+    MCSE_MEAN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name; of an array `name[label]`, e.g. `noise_scale[latency]` or `p_cause[checkout]`."""
+    mean: _builtins.float
+    """Mean of the draws."""
+    sd: _builtins.float
+    """Standard deviation of the draws, >= 0."""
+    r_hat: _builtins.float
+    """Rank-normalised split R-hat; NaN where it is undefined: one chain, or draws that never change."""
+    ess_bulk: _builtins.float
+    """Bulk effective sample size; NaN where it is undefined."""
+    ess_tail: _builtins.float
+    """Tail effective sample size; NaN where it is undefined."""
+    mcse_mean: _builtins.float
+    """Monte Carlo standard error of `mean`; NaN where it is undefined."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        mean: _builtins.float = ...,
+        sd: _builtins.float = ...,
+        r_hat: _builtins.float = ...,
+        ess_bulk: _builtins.float = ...,
+        ess_tail: _builtins.float = ...,
+        mcse_mean: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ess_bulk", b"ess_bulk", "ess_tail", b"ess_tail", "mcse_mean", b"mcse_mean", "mean", b"mean", "name", b"name", "r_hat", b"r_hat", "sd", b"sd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParameterSummary: _TypeAlias = ParameterSummary  # noqa: Y015

@@ -555,3 +555,184 @@ class DeleteAnalysisResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteAnalysisResponse: _TypeAlias = DeleteAnalysisResponse  # noqa: Y015
+
+@_typing.final
+class GetDiagnosticsRequest(_message.Message):
+    """Request of `GetDiagnostics`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDiagnosticsRequest: _TypeAlias = GetDiagnosticsRequest  # noqa: Y015
+
+@_typing.final
+class GetDiagnosticsResponse(_message.Message):
+    """Response of `GetDiagnostics`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIAGNOSTICS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def diagnostics(self) -> _answer_pb2.Diagnostics:
+        """The gates and what they look at, as in the answer."""
+
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[_analysis_pb2.ParameterSummary]:
+        """Every parameter of the model on its natural scale, then `p_none` and `p_cause` of the ten most
+        probable causes. Of the screen's draws, which are resampled by their weights, R-hat and ESS
+        describe the resampling only.
+        """
+
+    def __init__(
+        self,
+        *,
+        diagnostics: _answer_pb2.Diagnostics | None = ...,
+        parameters: _abc.Iterable[_analysis_pb2.ParameterSummary] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDiagnosticsResponse: _TypeAlias = GetDiagnosticsResponse  # noqa: Y015
+
+@_typing.final
+class StreamInferenceDataRequest(_message.Message):
+    """Request of `StreamInferenceData`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    offset_bytes: _builtins.int
+    """Where to begin, in bytes, 0 to the file's size: a stream that was cut off is taken up again."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        offset_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "offset_bytes", b"offset_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamInferenceDataRequest: _TypeAlias = StreamInferenceDataRequest  # noqa: Y015
+
+@_typing.final
+class StreamInferenceDataResponse(_message.Message):
+    """Response of `StreamInferenceData`: one chunk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    CHUNK_SHA256_FIELD_NUMBER: _builtins.int
+    INFERENCE_DATA_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The bytes."""
+    offset_bytes: _builtins.int
+    """Where they stand in the file."""
+    chunk_sha256: _builtins.str
+    """SHA-256 of the bytes, 64 hexadecimal digits."""
+    @_builtins.property
+    def inference_data(self) -> _analysis_pb2.InferenceDataInfo:
+        """The whole file. Present in the first message of the stream only."""
+
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+        offset_bytes: _builtins.int = ...,
+        chunk_sha256: _builtins.str = ...,
+        inference_data: _analysis_pb2.InferenceDataInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inference_data", b"inference_data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "chunk_sha256", b"chunk_sha256", "inference_data", b"inference_data", "offset_bytes", b"offset_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamInferenceDataResponse: _TypeAlias = StreamInferenceDataResponse  # noqa: Y015
+
+@_typing.final
+class RenderPlotRequest(_message.Message):
+    """Request of `RenderPlot`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PLOT_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    plot: _analysis_pb2.Plot.ValueType
+    """What to draw. Required."""
+    format: _analysis_pb2.ImageFormat.ValueType
+    """As what. [`IMAGE_FORMAT_PNG`]"""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of which parameters, by their names without labels, e.g. `noise_scale`; up to 12. None for
+        `PLOT_CAUSES` and `PLOT_ENERGY`. [the usual ones of docs/diagnostics.md]
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        plot: _analysis_pb2.Plot.ValueType = ...,
+        format: _analysis_pb2.ImageFormat.ValueType = ...,
+        parameters: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "name", b"name", "parameters", b"parameters", "plot", b"plot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderPlotRequest: _TypeAlias = RenderPlotRequest  # noqa: Y015
+
+@_typing.final
+class RenderPlotResponse(_message.Message):
+    """Response of `RenderPlot`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    """The picture."""
+    media_type: _builtins.str
+    """What it is, `image/png` or `image/svg+xml`."""
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        media_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "media_type", b"media_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderPlotResponse: _TypeAlias = RenderPlotResponse  # noqa: Y015

@@ -73,6 +73,21 @@ class RootCauseServiceStub:
                 request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisRequest.SerializeToString,
                 response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisResponse.FromString,
                 _registered_method=True)
+        self.GetDiagnostics = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/GetDiagnostics',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsResponse.FromString,
+                _registered_method=True)
+        self.StreamInferenceData = channel.unary_stream(
+                '/bayesrca.api.v1.RootCauseService/StreamInferenceData',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataResponse.FromString,
+                _registered_method=True)
+        self.RenderPlot = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/RenderPlot',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotResponse.FromString,
+                _registered_method=True)
 
 
 class RootCauseServiceServicer:
@@ -146,6 +161,32 @@ class RootCauseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDiagnostics(self, request, context):
+        """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+        from the stored draws.
+
+        This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+        `ANALYSIS_STATE_SUCCEEDED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamInferenceData(self, request, context):
+        """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+        256 KiB, the last one shorter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderPlot(self, request, context):
+        """Draws a picture of an analysis. The same request gives the same bytes with the same versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RootCauseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -183,6 +224,21 @@ def add_RootCauseServiceServicer_to_server(servicer, server):
                     servicer.DeleteAnalysis,
                     request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisRequest.FromString,
                     response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisResponse.SerializeToString,
+            ),
+            'GetDiagnostics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDiagnostics,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsResponse.SerializeToString,
+            ),
+            'StreamInferenceData': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamInferenceData,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataResponse.SerializeToString,
+            ),
+            'RenderPlot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderPlot,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -378,6 +434,87 @@ class RootCauseService:
             '/bayesrca.api.v1.RootCauseService/DeleteAnalysis',
             bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisRequest.SerializeToString,
             bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDiagnostics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/GetDiagnostics',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamInferenceData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/StreamInferenceData',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderPlot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/RenderPlot',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,19 @@ class RootCauseServiceStub:
     """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
     `request_id` is free again.
     """
+    GetDiagnostics: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.GetDiagnosticsRequest, _root_cause_service_pb2.GetDiagnosticsResponse]
+    """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+    from the stored draws.
+
+    This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+    `ANALYSIS_STATE_SUCCEEDED`.
+    """
+    StreamInferenceData: _grpc.UnaryStreamMultiCallable[_root_cause_service_pb2.StreamInferenceDataRequest, _root_cause_service_pb2.StreamInferenceDataResponse]
+    """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+    256 KiB, the last one shorter.
+    """
+    RenderPlot: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.RenderPlotRequest, _root_cause_service_pb2.RenderPlotResponse]
+    """Draws a picture of an analysis. The same request gives the same bytes with the same versions."""
 
 @_typing.type_check_only
 class RootCauseServiceAsyncStub(RootCauseServiceStub):
@@ -113,6 +126,19 @@ class RootCauseServiceAsyncStub(RootCauseServiceStub):
     """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
     `request_id` is free again.
     """
+    GetDiagnostics: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.GetDiagnosticsRequest, _root_cause_service_pb2.GetDiagnosticsResponse]  # type: ignore[assignment]
+    """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+    from the stored draws.
+
+    This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+    `ANALYSIS_STATE_SUCCEEDED`.
+    """
+    StreamInferenceData: _aio.UnaryStreamMultiCallable[_root_cause_service_pb2.StreamInferenceDataRequest, _root_cause_service_pb2.StreamInferenceDataResponse]  # type: ignore[assignment]
+    """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+    256 KiB, the last one shorter.
+    """
+    RenderPlot: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.RenderPlotRequest, _root_cause_service_pb2.RenderPlotResponse]  # type: ignore[assignment]
+    """Draws a picture of an analysis. The same request gives the same bytes with the same versions."""
 
 class RootCauseServiceServicer(metaclass=_abc_1.ABCMeta):
     """Finds which components caused an incident, and how sure one can be.
@@ -195,5 +221,36 @@ class RootCauseServiceServicer(metaclass=_abc_1.ABCMeta):
         """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
         `request_id` is free again.
         """
+
+    @_abc_1.abstractmethod
+    def GetDiagnostics(
+        self,
+        request: _root_cause_service_pb2.GetDiagnosticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.GetDiagnosticsResponse, _abc.Awaitable[_root_cause_service_pb2.GetDiagnosticsResponse]]:
+        """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+        from the stored draws.
+
+        This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+        `ANALYSIS_STATE_SUCCEEDED`.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamInferenceData(
+        self,
+        request: _root_cause_service_pb2.StreamInferenceDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_root_cause_service_pb2.StreamInferenceDataResponse], _abc.AsyncIterator[_root_cause_service_pb2.StreamInferenceDataResponse]]:
+        """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+        256 KiB, the last one shorter.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderPlot(
+        self,
+        request: _root_cause_service_pb2.RenderPlotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.RenderPlotResponse, _abc.Awaitable[_root_cause_service_pb2.RenderPlotResponse]]:
+        """Draws a picture of an analysis. The same request gives the same bytes with the same versions."""
 
 def add_RootCauseServiceServicer_to_server(servicer: RootCauseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
