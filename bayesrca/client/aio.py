@@ -15,12 +15,11 @@ from bayesrca.client import calls
 from bayesrca.client.channel import PAUSES, READY_SECONDS, SERVICE, Target
 from bayesrca.client.download import Download
 from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
-from bayesrca.config import Settings
+from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES, Settings
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
-    DEFAULT_MAX_MESSAGE_BYTES,
     AnalysisState,
     AnalysisUpdate,
     StoredAnalysis,

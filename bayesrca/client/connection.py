@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from bayesrca.client.calls import Call
 from bayesrca.client.channel import PAUSES, READY_SECONDS, SERVICE, Target
 from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
-from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
+from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES
 
 
 class Connection:

@@ -14,11 +14,12 @@ from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.errors import IncidentFormatError, InvalidRequestError
 from bayesrca.service.caller import current_caller
 from bayesrca.service.handlers import check_limits
+from bayesrca.service.interceptors import Context
 from bayesrca.service.jobs import Jobs, Snapshot
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.pool import DRAINING, WorkerPool
 from bayesrca.service.records import NewAnalysis, Record
-from bayesrca.service.rpc import Context, stream, unary
+from bayesrca.service.rpc import stream, unary
 from bayesrca.service.status import shorten
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.wire import (

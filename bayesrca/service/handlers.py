@@ -14,9 +14,10 @@ from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
 from bayesrca.config import LearnedPrior, Settings
 from bayesrca.errors import IncidentFormatError, InvalidGameError, InvalidSettingsError
 from bayesrca.service.caller import current_caller
+from bayesrca.service.interceptors import Context
 from bayesrca.service.messages import Call
 from bayesrca.service.pool import WorkerPool
-from bayesrca.service.rpc import Context, remaining_seconds, unary
+from bayesrca.service.rpc import remaining_seconds, unary
 from bayesrca.service.status import shorten
 from bayesrca.wire import (
     AttributionSettings,

@@ -15,10 +15,11 @@ from bayesrca.errors import InvalidRequestError
 from bayesrca.service.analyses import NO_STORE, parsed
 from bayesrca.service.artefacts import ArtefactLostError
 from bayesrca.service.caller import current_caller
+from bayesrca.service.interceptors import Context
 from bayesrca.service.messages import Call, CallFailedError, Failure, Stored
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.records import Record
-from bayesrca.service.rpc import Context, remaining_seconds, stream, unary
+from bayesrca.service.rpc import remaining_seconds, stream, unary
 from bayesrca.service.store import Store
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.wire import analysis_id

@@ -14,11 +14,9 @@ import grpc
 
 from bayesrca.errors import BayesRcaError
 from bayesrca.service.artefacts import ArtefactLostError
+from bayesrca.service.interceptors import Context, abort
 from bayesrca.service.messages import CallFailedError, Failure
-from bayesrca.service.status import status_of
 from bayesrca.service.store import StoreFullError
-
-Context = grpc.aio.ServicerContext[bytes, bytes]
 
 _log = logging.getLogger("bayesrca.service")
 
@@ -89,8 +87,7 @@ async def _told(name: str, size: int, context: Context) -> AsyncIterator[None]:
     except Exception as error:
         failure = failure_of(error)
         outcome = failure.reason
-        code, message, metadata = status_of(_with_retry_advice(failure, context))
-        await context.abort(code, message, trailing_metadata=metadata)
+        await abort(context, _with_retry_advice(failure, context))
     finally:
         _log.info("%s %s in %.3f s, %d bytes", name, outcome, time.monotonic() - begun, size)
 

@@ -29,6 +29,11 @@ CODES: Mapping[str, grpc.StatusCode] = {
     # The request is sound, but beyond this version or its limits.
     "NOT_SUPPORTED": grpc.StatusCode.FAILED_PRECONDITION,
     "GRAPH_TOO_WIDE": grpc.StatusCode.FAILED_PRECONDITION,
+    "NO_CREDENTIALS": grpc.StatusCode.UNAUTHENTICATED,
+    "INVALID_CREDENTIALS": grpc.StatusCode.UNAUTHENTICATED,
+    "EXPIRED_CREDENTIALS": grpc.StatusCode.UNAUTHENTICATED,
+    "MISSING_SCOPE": grpc.StatusCode.PERMISSION_DENIED,
+    "METHOD_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     # A client that cancels never reads its status, so this one is about the deadline.
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
     # About stored analyses.
@@ -41,6 +46,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "STORAGE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "ARTEFACT_LOST": grpc.StatusCode.DATA_LOSS,
     "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_CALLS": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "NO_WORKER": grpc.StatusCode.UNAVAILABLE,
     "WORKER_LOST": grpc.StatusCode.UNAVAILABLE,
@@ -48,6 +54,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
 # What has run out.
 _SUBJECTS: Mapping[str, str] = {
     "QUEUE_FULL": "queue",
+    "TOO_MANY_CALLS": "calls",
     "TOO_MANY_PENDING": "tenant",
     "STORAGE_QUOTA": "tenant",
     "STORAGE_FULL": "disk",
