@@ -7,9 +7,13 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+from opentelemetry.trace import NoOpTracer
+
 from bayesrca.service import Scope, ServiceOptions, configure
 from bayesrca.service.credentials import read_credentials
+from bayesrca.service.pool import WorkerPool
 from bayesrca.service.telemetry import Metrics
+from bayesrca.service.telemetry_jobs import JobTelemetry
 from tests.integration.kit import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -30,7 +34,7 @@ def test_limits_and_their_defaults() -> None:
 def test_every_option_named_exists() -> None:
     known = {option.name for option in fields(ServiceOptions)}
     for name in re.findall(
-        r"`((?!bayesrca)\w+_(?:file|seconds|host|port|endpoint|ratio|bytes|calls))`", PAGE
+        r"`((?!bayesrca|request_)\w+_(?:file|seconds|host|port|endpoint|ratio|bytes|calls))`", PAGE
     ):
         assert name in known
     for flag in re.findall(r"`?bayesrca serve ([^`\n]*)", PAGE):
@@ -43,6 +47,7 @@ def test_every_scope_and_metric_is_told() -> None:
         assert f"| `{scope}` |" in PAGE
     metrics = Metrics("1")
     metrics.rpc_unknown()
+    metrics.follow(WorkerPool(ServiceOptions(), lambda: None, JobTelemetry(metrics, NoOpTracer())))
     told = {*re.findall(r"^\| `(bayesrca_\w+)` \|", PAGE, re.MULTILINE)}
     shown = re.findall(r"^# TYPE (\w+) (\w+)$", metrics.render().decode(), re.MULTILINE)
     made = {name if kind != "info" else f"{name}_info" for name, kind in shown}
