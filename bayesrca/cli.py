@@ -24,6 +24,7 @@ from bayesrca.cli_decide import decide
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
+from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -159,34 +160,9 @@ app.command()(evidence)
 app.command()(calibrate)
 app.command()(simulate)
 app.command()(learn)
-
-
-@app.command()
-def serve(
-    *,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 50051,
-    workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 1,
-    queue: Annotated[int, typer.Option(help="Calls that may wait for a worker.", min=0)] = 8,
-    reflection: Annotated[bool, typer.Option(help="Let clients list the service.")] = True,
-    insecure: Annotated[
-        bool,
-        typer.Option("--insecure", help="Allow a host other than loopback, without encryption."),
-    ] = False,
-    prior: Prior = None,
-) -> None:
-    """Answer analyses over gRPC until stopped (docs/api.md)."""
-    from bayesrca.service import serve as run  # noqa: PLC0415  loads gRPC
-
-    run(
-        host=host,
-        port=port,
-        workers=workers,
-        queue=queue,
-        reflection=reflection,
-        insecure=insecure,
-        prior=read_prior(prior),
-    )
+app.command("serve")(serve)
+app.command("config")(config)
+app.command()(token)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from scipy.special import betaincinv
 
 from bayesrca.evaluation.calibrate import Calibration, CalibrationResults, Trial
 from bayesrca.evaluation.gates import THRESHOLDS, Gate, compute_gate, find_fired
@@ -43,6 +44,19 @@ class NoCulprit:
     n: int
     fired: dict[float, int]
     none: float | None
+
+    @property
+    def at_most(self) -> dict[float, float | None]:
+        """Threshold to the upper 95% bound of the share of false alarms (Clopper & Pearson 1934).
+
+        The bound is one-sided and takes incidents as independent; None without an answer.
+        """
+        if self.n == 0:
+            return dict.fromkeys(self.fired)
+        return {
+            t: float(betaincinv(k + 1, self.n - k, 0.95)) if k < self.n else 1.0
+            for t, k in self.fired.items()
+        }
 
 
 def count_no_culprit(trials: Sequence[Trial]) -> NoCulprit:
@@ -112,6 +126,7 @@ def _data_set(result: Calibration) -> dict[str, object]:
             name: {
                 "n": part.n,
                 "fired": {f"{t:g}": k for t, k in part.fired.items()},
+                "at_most": {f"{t:g}": bound for t, bound in part.at_most.items()},
                 "none": part.none,
             }
             for name, part in group_no_culprit(result.trials).items()
@@ -150,7 +165,7 @@ def _overall(results: Sequence[Calibration]) -> Table:
     table.add_column("all incidents", overflow="fold")
     for name in ("n", "log", "ECE", *(f"gate {t:g}" for t in THRESHOLDS)):
         table.add_column(name, justify="right")
-    for r in results:
+    for r in _with_pool(results):
         o = compute_overall(r.trials)
         gates = [f"{g.right}/{g.n}" for g in o.gates.values()]
         table.add_row(Text(r.name), str(o.n), _number(o.log_score), _number(o.ece), *gates)
@@ -159,21 +174,29 @@ def _overall(results: Sequence[Calibration]) -> Table:
 
 def _no_culprit(results: Sequence[Calibration]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("no culprit: share of incidents a gate fired on", overflow="fold")
+    table.add_column("no culprit: incidents a gate fired on (95% bound)", overflow="fold")
     for name in ("mean p(none)", *(f"gate {t:g}" for t in THRESHOLDS)):
         table.add_column(name, justify="right")
     names = {part.value: what for part, what in _WHAT.items()}
     names["hidden_without_stand_in"] = _NO_STAND_IN
-    for r in [*results, _pool(results)] if len(results) > 1 else results:
+    for r in _with_pool(results):
         table.add_row(Text(r.name))
         for key, part in group_no_culprit(r.trials).items():
-            fired = [f"{k}/{part.n}" for k in part.fired.values()]
+            bounds = part.at_most.values()
+            fired = [
+                f"{k}/{part.n}" + ("" if bound is None else f" (<= {bound:.2f})")
+                for k, bound in zip(part.fired.values(), bounds, strict=True)
+            ]
             table.add_row(Text(f"  {names[key]}"), _number(part.none), *fired)
     return table
 
 
-def _pool(results: Sequence[Calibration]) -> Calibration:
-    return Calibration(name="all data sets", trials=tuple(t for r in results for t in r.trials))
+def _with_pool(results: Sequence[Calibration]) -> Sequence[Calibration]:
+    """The results, and all of them together where there are several."""
+    if len(results) < 2:
+        return results
+    trials = tuple(t for r in results for t in r.trials)
+    return [*results, Calibration(name="all data sets", trials=trials)]
 
 
 def _failures(result: Calibration) -> Iterator[str]:

@@ -205,7 +205,7 @@ class _Generator:
                     cell.prepare(self.spread.theta, f)
             self.spread.draw_family(cells, f, [x for x in faults if x.shows[f]])
             out[group] = np.concatenate([np.zeros(0), *(_values(c) for c in cells if c)])
-        vitals, _ = self.spread.draw_vitals(faults)
+        vitals, *_ = self.spread.draw_vitals(faults)
         out[GROUPS[-1]] = vitals.z[self.vital_rows, 0]
         return out
 

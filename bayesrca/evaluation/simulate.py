@@ -1,7 +1,9 @@
 """Evidence drawn from the model of docs/concepts.md: what simulation-based calibration needs.
 
-One footprint and, unless more are asked for, one series per cell: there the model is exactly
-generative. Everything here is written from the equations and shares no code with the likelihood.
+One footprint and, unless more are asked for, one series per cell: there the model is generative,
+exactly but for the law of delays, of which the likelihood has a density short of one inside the
+window (eq. 16). Everything here is written from the equations and shares no code with the
+likelihood.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from bayesrca.evaluation.simulate_cells import Continuous, Count, random_cells
 from bayesrca.evaluation.simulate_faults import Cells, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import draw_topology
+from bayesrca.evaluation.simulate_onsets import draw_onsets, find_moved
 from bayesrca.evaluation.simulate_vitals import SimulatedVitals
 from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.incident import Topology
@@ -80,7 +83,7 @@ def simulate_evidence(
         none_prior: probability of "none of these", in [0, 1].
         causes: probabilities of one, two, three ... roots, given that there is one.
         components: size of a system that is drawn; None draws it, from 8 to 60.
-        most_series: most series in a cell of vitals. The model is exact for one.
+        most_series: most series in a cell, of vitals or without doses. The model is exact for one.
         correlation: of the noise of a cell's series, in [0, 1].
 
     Raises:
@@ -97,7 +100,10 @@ def simulate_evidence(
         raise ValueError(msg)
     vitals = SimulatedVitals(rng, len(topology), most=most_series, correlation=correlation)
     natural = natural_values(theta)
-    cells = [random_cells(rng, len(topology), f) for f in range(len(FAMILIES))]
+    cells = [
+        random_cells(rng, len(topology), f, most=most_series, correlation=correlation)
+        for f in range(len(FAMILIES))
+    ]
     for f, family in enumerate(cells):
         for cell in family:
             if cell is not None:
@@ -121,7 +127,13 @@ def _draw(
         spread.draw_family(family, f, [fault for fault in faults if fault.shows[f]])
         tables.append(_tabulate(family, spread.edges[f]))
     n = len(names)
-    vitals, states = spread.draw_vitals(faults)
+    vitals, states, hit = spread.draw_vitals(faults)
+    onsets = draw_onsets(
+        spread.rng,
+        find_moved(n, cells, vitals, states),
+        spread.find_ways(faults, hit),
+        unrelated=float(spread.theta["unrelated_delay"]),
+    )
     return Evidence(
         components=names,
         footprints=np.array([[0.0, 1.0]]),
@@ -138,6 +150,7 @@ def _draw(
         crash_log_ratio=spread.draw_silence(faults),
         demand=spread.demand,
         request_rate=np.full((n, 1), np.nan),
+        onsets=onsets,
         notes=(),
     )
 
@@ -155,7 +168,7 @@ def _tabulate(cells: Sequence[Continuous | Count | None], edges: NDArray[np.int6
         if cell is not None:
             for name, value in cell.row().items():
                 arrays[name][i, 0] = value
-    series = [(i, c.z) for i, c in enumerate(cells) if isinstance(c, Continuous)]
+    series = [(i, z) for i, c in enumerate(cells) if isinstance(c, Continuous) for z in c.contrasts]
     return FamilyTable(
         edges=edges,
         series_component=np.array([i for i, _ in series], dtype=np.int64),

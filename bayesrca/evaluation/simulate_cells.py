@@ -28,7 +28,8 @@ class Continuous:
     def __init__(self, rng: np.random.Generator, *, has_dose: bool) -> None:
         self.has_dose = has_dose
         self.scale = float(rng.uniform(0.05, 0.3))  # null scale of the contrast
-        self.noise = float(np.exp(rng.normal(3.0, 1.0))) * self.scale  # S
+        self.dose_scale = self.scale  # that of the excess work
+        self.noise = float(np.exp(rng.normal(3.0, 1.0))) * self.dose_scale  # S
         self.z = 0.0
 
     def prepare(self, theta: Theta, f: int) -> None:
@@ -55,6 +56,16 @@ class Continuous:
         self.z = float(size if rng.random() < UP else -size)
 
     @property
+    def contrasts(self) -> Floats:
+        """[m] z of every series of the cell."""
+        return np.array([self.z])
+
+    @property
+    def size(self) -> float:
+        """How far it moved, in null scales."""
+        return float(np.abs(self.contrasts).max())
+
+    @property
     def dose(self) -> float:
         """Log dose y."""
         return self._dose_at(self.z)
@@ -66,19 +77,19 @@ class Continuous:
 
     def _dose_at(self, z: float) -> float:
         c = self.scale * z
-        if c > 600.0:  # softplus(x) = x = exp(c) / scale
-            return float(np.log(self.noise) + c - np.log(self.scale))
-        x = np.expm1(c) / self.scale if z >= 0 else z
+        if c > 600.0:  # softplus(x) = x = exp(c) / dose_scale
+            return float(np.log(self.noise) + c - np.log(self.dose_scale))
+        x = (np.expm1(c) if z >= 0 else c) / self.dose_scale
         return float(np.log(self.noise) + _log_softplus(x))
 
     def set_dose(self, y: float) -> None:
         """Set z so that the log dose is y."""
         t = y - np.log(self.noise)
         if t > 600.0:
-            self.z = float((t + np.log(self.scale)) / self.scale)
+            self.z = float((t + np.log(self.dose_scale)) / self.scale)
             return
-        x = _inverse_log_softplus(t)
-        self.z = float(np.log1p(self.scale * x) / self.scale if x >= 0 else x)
+        excess = self.dose_scale * inverse_log_softplus(t)
+        self.z = float((np.log1p(excess) if excess >= 0 else excess) / self.scale)
 
     def row(self) -> dict[str, float]:
         """The cell's entries in the evidence, z apart."""
@@ -87,18 +98,53 @@ class Continuous:
         c = self.scale * self.z
         if c > 600.0:
             jacobian = self.scale
-        elif self.z >= 0:
-            x = np.expm1(c) / self.scale
-            jacobian = expit(x) / np.logaddexp(0.0, x) * np.exp(c)
         else:
-            x = self.z
-            jacobian = 1.0 if x < -30.0 else expit(x) / np.logaddexp(0.0, x)
+            x = (np.expm1(c) if c >= 0 else c) / self.dose_scale
+            slope = 1.0 if x < -30.0 else expit(x) / np.logaddexp(0.0, x)
+            jacobian = slope * np.exp(max(c, 0.0)) * self.scale / self.dose_scale
         return {
             "dose": self.dose,
             "dose_noise": self.noise,
             "dose_jacobian": float(jacobian),
             "dose_low": self.dose_at_large,
         }
+
+
+class Several(Continuous):
+    """Several series without doses: all are quiet or one of them responds, unknown which.
+
+    Args:
+        count: number of series.
+        correlation: of their quiet noise (a Gaussian copula), in [0, 1].
+    """
+
+    def __init__(self, rng: np.random.Generator, count: int, correlation: float) -> None:
+        super().__init__(rng, has_dose=False)
+        self.values, self.correlation = np.zeros(count), correlation
+
+    @property
+    def contrasts(self) -> Floats:
+        """[m] z of every series of the cell."""
+        return self.values
+
+    def draw_quiet(self, rng: np.random.Generator) -> None:
+        """Draw every series when nothing is wrong (eq. 3)."""
+        m = len(self.values)
+        common = correlated_normal(rng, m, self.correlation)
+        width = np.where(rng.random(m) < self.tail, 3.0, 1.0)
+        self.values = width * self.noise_scale * stats.t.ppf(stats.norm.cdf(common), 4)
+
+    def _effect(self, rng: np.random.Generator, median: float) -> None:
+        super()._effect(rng, median)
+        self.values[rng.integers(len(self.values))] = self.z
+
+
+def correlated_normal(rng: np.random.Generator, m: int, correlation: float) -> Floats:
+    """[m] standard normal numbers, every two with the correlation given, in [0, 1]."""
+    return np.asarray(
+        np.sqrt(correlation) * rng.standard_normal()
+        + np.sqrt(1.0 - correlation) * rng.standard_normal(m)
+    )
 
 
 class Count:
@@ -125,6 +171,7 @@ class Count:
         self.usual, self.wide, self.affected = np.exp(self.log_laws)
         self.noise = float(np.sqrt(2 * n * p0 * (1 - p0) + 0.5))
         excess = (k - n * p0) / self.noise
+        self.sizes = np.abs(excess)
         self.doses = np.log(self.noise) + _log_softplus(excess)
         self.highs = np.log(self.noise) + _log_softplus(excess + 0.5 / self.noise)
         self.highs[-1] = np.inf
@@ -144,6 +191,11 @@ class Count:
         self.k = int(rng.choice(len(self.affected), p=self.affected / self.affected.sum()))
 
     draw_root = draw_effect
+
+    @property
+    def size(self) -> float:
+        """How far it moved, in standard deviations of the quiet count."""
+        return float(self.sizes[self.k])
 
     @property
     def dose(self) -> float:
@@ -167,17 +219,28 @@ class Count:
         }
 
 
-def random_cells(rng: np.random.Generator, n: int, f: int) -> list[Continuous | Count | None]:
-    """Cells of n components: latencies with requests mostly, errors counted or not."""
+def random_cells(
+    rng: np.random.Generator, n: int, f: int, *, most: int = 1, correlation: float = 0.0
+) -> list[Continuous | Count | None]:
+    """Cells of n components: latencies with requests mostly, errors counted or not.
+
+    Those without doses have up to `most` series.
+    """
+
+    def without_dose() -> Continuous:
+        if most == 1:
+            return Continuous(rng, has_dose=False)
+        return Several(rng, int(rng.integers(1, most + 1)), correlation)
+
     cells: list[Continuous | Count | None] = []
     for _ in range(n):
         u = rng.random()
         if u < 0.1:
             cells.append(None)
         elif f == 0:
-            cells.append(Continuous(rng, has_dose=u > 0.3))
+            cells.append(Continuous(rng, has_dose=True) if u > 0.3 else without_dose())
         else:
-            cells.append(Count(rng) if u > 0.5 else Continuous(rng, has_dose=False))
+            cells.append(Count(rng) if u > 0.5 else without_dose())
     return cells
 
 
@@ -186,7 +249,8 @@ def _log_softplus(x: Any) -> Any:  # noqa: ANN401
         return np.where(x < -30.0, x, np.log(np.logaddexp(0.0, x)))
 
 
-def _inverse_log_softplus(t: float) -> float:
+def inverse_log_softplus(t: float) -> float:
+    """Return the x whose softplus has logarithm t."""
     if t < -30.0:
         return t
     w = np.exp(t)  # softplus(x)

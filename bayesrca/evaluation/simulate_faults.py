@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from scipy import stats
 from scipy.special import ndtri_exp
 
 from bayesrca.evaluation.simulate_cells import LARGE, Continuous, Count
+from bayesrca.evaluation.simulate_graph import find_reachable, find_steps
+from bayesrca.evaluation.simulate_onsets import Ways
 from bayesrca.evaluation.simulate_vitals import Disturbance, SimulatedVitals
 from bayesrca.evidence import FAMILIES, VitalTable
 from bayesrca.evidence.states import StateTable
@@ -55,7 +57,7 @@ class KindLaw:
     in_sets: bool = True
 
 
-_REST = 0.5
+_REST = 0.57
 
 LAWS: Mapping[str, KindLaw] = {
     "latency": KindLaw(
@@ -63,9 +65,9 @@ LAWS: Mapping[str, KindLaw] = {
     ),
     "errors": KindLaw(lambda t: _REST * t["error_kind"], lambda t: (t["cross_family"][1], 1.0)),
     "resource": KindLaw(lambda _: 0.33, lambda _: (0.6, 0.25)),
-    "load": KindLaw(lambda _: 0.05, lambda _: (0.6, 0.3), in_sets=False),
-    "link": KindLaw(lambda _: 0.07, lambda _: (1.0, 0.15), in_sets=False),
-    "crash": KindLaw(lambda _: 0.05, lambda _: (0.4, 0.8)),
+    "load": KindLaw(lambda _: 0.03, lambda _: (0.6, 0.3), in_sets=False),
+    "link": KindLaw(lambda _: 0.04, lambda _: (1.0, 0.15), in_sets=False),
+    "crash": KindLaw(lambda _: 0.03, lambda _: (0.4, 0.8)),
 }
 """The law of each kind."""
 
@@ -124,7 +126,7 @@ class FaultSpread:
         self._up = sorted({pair for pairs in self._pairs for pair in pairs})
         down = {(int(a), int(b)) for a, b in self.demand}
         self._down = sorted(down - set(self._up))
-        self.reach = [[_reachable(pairs, r) for r in range(self.n)] for pairs in self._pairs]
+        self.reach = [[find_reachable(pairs, r) for r in range(self.n)] for pairs in self._pairs]
         has_target = rng.random() < 0.8
         self.target = int(rng.integers(self.n)) if has_target else None
         self.alarm = int(rng.integers(len(FAMILIES))) if has_target else None
@@ -189,11 +191,11 @@ class FaultSpread:
                 if not link:
                     self._trace(cell, _sum([cells[root] for root in roots]))
 
-    def draw_vitals(self, faults: Sequence[Fault]) -> tuple[VitalTable, StateTable]:
-        """Draw the vitals and states of all components (eq. 11 to 14)."""
+    def draw_vitals(self, faults: Sequence[Fault]) -> tuple[VitalTable, StateTable, set[int]]:
+        """Draw the vitals and states of all components (eq. 11 to 14), and whom they disturbed."""
         roots = [fault.root for fault in faults]
-        slow = _steps(self._up, [f.root for f in faults if f.shows[0]])
-        up, down = _steps(self._up, roots), _steps(self._down, roots)
+        slow = find_steps(self._up, [f.root for f in faults if f.shows[0]])
+        up, down = find_steps(self._up, roots), find_steps(self._down, roots)
         load = any(fault.kind == "load" for fault in faults)
         disturbances = {}
         for i in range(self.n):
@@ -207,14 +209,29 @@ class FaultSpread:
                 alarmed=ALARM_TRUE if self.alarm_in_vitals and i == self.target else 0.0,
             )
         for fault in faults:
+            link = fault.kind == "link"  # it leaves an alarm at its root unexplained
             disturbances[fault.root] = replace(
                 disturbances[fault.root],
-                rate=0.0 if fault.kind == "link" else AT_ROOT,
-                alarmed=0.0,
+                rate=0.0 if link else AT_ROOT,
+                alarmed=disturbances[fault.root].alarmed if link else 0.0,
                 resource=fault.kind == "resource",
                 load=fault.kind == "load",
             )
         return self.vitals.draw(self.theta, disturbances)
+
+    def find_ways(self, faults: Sequence[Fault], hit: Collection[int]) -> Ways:
+        """Roots from which faults came to those they disturbed, with steps (eq. 16).
+
+        None for a load fault, which is not held against onsets, and for the roots themselves.
+        """
+        roots = [fault.root for fault in faults if fault.kind != "load"]
+        ways: dict[int, list[tuple[int, int]]] = {}
+        for root in roots:
+            for edges in (self._up, self._down):
+                for i, steps in find_steps(edges, [root]).items():
+                    if i in hit and i not in roots:
+                        ways.setdefault(i, []).append((root, steps))
+        return ways
 
     def draw_silence(self, faults: Sequence[Fault]) -> Floats:
         """[n, 1] log ratio of "crashed" to "as usual" for the presence of each component."""
@@ -246,7 +263,7 @@ class FaultSpread:
 
     def _find_unconnected(self) -> NDArray[np.bool_]:
         ways = [*self._up, *((b, a) for a, b in self._up)]
-        around = set() if self.target is None else _reachable(ways, self.target)
+        around = set() if self.target is None else find_reachable(ways, self.target)
         return np.array(
             [bool(around) and i not in around and i != self.target for i in range(self.n)]
         )
@@ -327,31 +344,6 @@ class FaultSpread:
             return
         noise, low = _noise_sq(cell, source), cell.dose_at_large - source.log
         cell.set_dose(source.log + _partial_above(self.rng, low, noise))
-
-
-def _reachable(edges: Sequence[tuple[int, int]], root: int) -> set[int]:
-    onward: dict[int, list[int]] = {}
-    for a, b in edges:
-        onward.setdefault(a, []).append(b)
-    seen, stack = {root}, [root]
-    while stack:
-        new = [b for b in onward.get(stack.pop(), ()) if b not in seen]
-        seen.update(new)
-        stack.extend(new)
-    return seen - {root}
-
-
-def _steps(edges: Sequence[tuple[int, int]], roots: Sequence[int]) -> dict[int, int]:
-    """Steps from the nearest root to all that can be reached, two at most; the roots left out."""
-    out: dict[int, int] = {}
-    near = set(roots)
-    seen = set(roots)
-    while near:
-        near = {b for a, b in edges if a in near and b not in seen}
-        seen |= near
-        distance = 2 if out else 1
-        out |= dict.fromkeys(near, distance)
-    return out
 
 
 def _sum(cells: Cells) -> Dose | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -72,3 +73,29 @@ def _draw_calls(rng: np.random.Generator, n: int) -> set[tuple[int, int]]:
     else:
         callers = np.minimum(position // _FAN + rng.integers(0, 2, len(position)), position - 1)
     return set(zip(order[callers].tolist(), order[position].tolist(), strict=True))
+
+
+def find_reachable(edges: Sequence[tuple[int, int]], root: int) -> set[int]:
+    """Everything that leads on from `root`, which is left out."""
+    onward: dict[int, list[int]] = {}
+    for a, b in edges:
+        onward.setdefault(a, []).append(b)
+    seen, stack = {root}, [root]
+    while stack:
+        new = [b for b in onward.get(stack.pop(), ()) if b not in seen]
+        seen.update(new)
+        stack.extend(new)
+    return seen - {root}
+
+
+def find_steps(edges: Sequence[tuple[int, int]], roots: Sequence[int]) -> dict[int, int]:
+    """Steps from the nearest root to all that can be reached, two at most; the roots left out."""
+    out: dict[int, int] = {}
+    near = set(roots)
+    seen = set(roots)
+    while near:
+        near = {b for a, b in edges if a in near and b not in seen}
+        seen |= near
+        distance = 2 if out else 1
+        out |= dict.fromkeys(near, distance)
+    return out

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bayesrca.evaluation.simulate_cells import correlated_normal
 from bayesrca.evidence import VITALS, VitalTable
 from bayesrca.evidence.states import StateTable
 from bayesrca.incident import Family
@@ -114,17 +115,28 @@ class SimulatedVitals:
 
     def draw(
         self, theta: Theta, disturbances: Mapping[int, Disturbance]
-    ) -> tuple[VitalTable, StateTable]:
-        """Draw all series and states, given what the causes do to some components."""
+    ) -> tuple[VitalTable, StateTable, set[int]]:
+        """Draw all series and states, given what the causes do to some components.
+
+        Returns also which of the components that report any the causes disturbed.
+        """
+        hit: set[int] = set()
         places: list[tuple[int, int]] = []
         z: list[float] = []
         owners: list[int] = []
         states: list[tuple[float, float]] = []
         for i in range(self.n):
             by = disturbances.get(i, Disturbance())
-            state = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.rate
             family = self._family_at_fault(i) if by.resource else self.load if by.load else None
-            state = state or by.resource or by.load or self.rng.random() < by.alarmed
+            alone = self.rng.random() < theta["vital_rate"]
+            caused = by.resource or by.load or self.rng.random() < by.rate
+            if self.rng.random() < by.alarmed:  # it is disturbed, by itself or by the causes
+                either = 1.0 - (1.0 - theta["vital_rate"]) * (1.0 - by.rate)
+                caused = self.rng.random() < by.rate / either
+                alone = not caused
+            state = alone or caused
+            if caused and self.series[i]:
+                hit.add(i)
             waiting = self.rng.random() < theta["vital_rate"] or self.rng.random() < by.waits
             for v, count in self.series[i].items():
                 shown = waiting if VITALS[v] is Family.EGRESS else self._is_shown(v, state)
@@ -134,7 +146,7 @@ class SimulatedVitals:
                 else:
                     places += [(i, v)] * count
                     z += self._cell(theta, v, count, shown, v == family).tolist()
-        return _tabulate(places, z), _tabulate_states(owners, states)
+        return _tabulate(places, z), _tabulate_states(owners, states), hit
 
     def _is_shown(self, v: int, disturbed: bool) -> bool:
         return disturbed and bool(self.rng.random() < LAWS[VITALS[v]].shows)
@@ -151,7 +163,7 @@ class SimulatedVitals:
         rng, scale, law = self.rng, theta["vital_scale"], LAWS[VITALS[v]]
         z = self._quiet(count, scale, theta["vital_index"])
         if at_fault:
-            if rng.random() < theta["own_visible"]:
+            if v == self.load or rng.random() < theta["own_visible"]:
                 z[rng.integers(count)] = self._effect(scale * ROOT_EFFECT, law.root_up)
         elif shown:
             size = scale * theta["vital_effect_size"]
@@ -176,10 +188,7 @@ class SimulatedVitals:
         return rows
 
     def _quiet(self, count: int, scale: float, index: float) -> Floats:
-        rho = self.correlation
-        normal = np.sqrt(rho) * self.rng.standard_normal() + np.sqrt(1 - rho) * (
-            self.rng.standard_normal(count)
-        )
+        normal = correlated_normal(self.rng, count, self.correlation)
         size = scale * np.expm1(-stats.norm.logsf(np.abs(normal)) / index - np.log(2.0) / index)
         return np.asarray(np.sign(normal) * size)
 

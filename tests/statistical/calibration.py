@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +17,32 @@ Floats = NDArray[np.float64]
 Sets = tuple[tuple[int, ...], ...]
 
 NONE_PRIOR = 0.15
+FLOOR = float(np.log(1e-6))
+"""Log score of a set of causes that was not weighed."""
 N_DRAWS = 63
 """Posterior draws a true value is ranked among: 64 equally likely ranks."""
 EDGES = np.array([0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0 + 1e-9])
-"""Bins of a component's published probability of being the root."""
+"""Bins of a published probability, of a component being a cause or of "none of these"."""
+_BINS = [f"{low:g} to {min(high, 1.0):g}" for low, high in pairwise(EDGES)]
+STATISTICS = (
+    *(f"p(cause) {b}" for b in _BINS),
+    *(f"p(none) {b}" for b in _BINS),
+    *(f"kind {kind}" for kind in KINDS),
+    *("two causes", "three causes", "log score"),
+)
+"""What is counted over all replicates: how often the truth was in each of these."""
 
 
 @dataclass(frozen=True)
 class Replicates:
     """r replicates: ranks [r, p + 1] of theta and of the log likelihood, and published answers.
 
-    Beside each answer stand its sets of several causes.
+    Beside each answer stand its sets of several causes. The true hypothesis is a column of the
+    answer, or the roots of a set that was not weighed.
     """
 
     ranks: NDArray[np.int64]
-    truth: NDArray[np.int64]
+    truth: list[int | tuple[int, ...]]
     log_probability: list[Floats]
     sets: list[Sets]
     pareto_k: Floats
@@ -49,8 +61,9 @@ def run(
 ) -> Replicates:
     """Simulate and screen n incidents; replicate i depends on (seed, i) alone.
 
-    `sizes` are the fewest and the most components of an incident, `causes` the probabilities of
-    one and of two causes.
+    `sizes` are the fewest and the most components of an incident, `most` and `correlation` the most
+    series of a cell and what their noise has in common, `causes` the probabilities of one, two and
+    three causes.
     """
     ranks, truth, published, sets, shapes = [], [], [], [], []
     for i in range(n):
@@ -74,13 +87,12 @@ def run(
         with likelihood:
             rank, log_p, shape = _screen(rng, likelihood, drawn_from.theta, scrambles, points)
         at = drawn_from.hypothesis(len(evidence.components), likelihood.sets)
-        assert at is not None, "all pairs of a small incident are weighed"
         ranks.append(rank)
-        truth.append(at)
+        truth.append(tuple(root for root, _ in drawn_from.causes) if at is None else at)
         published.append(log_p)
         sets.append(likelihood.sets)
         shapes.append(shape)
-    return Replicates(np.array(ranks), np.array(truth), published, sets, np.array(shapes))
+    return Replicates(np.array(ranks), truth, published, sets, np.array(shapes))
 
 
 def _screen(
@@ -135,50 +147,82 @@ def uniformity(ranks: NDArray[np.int64], simulations: int = 30_000) -> Floats:
     return np.asarray((reached + 1.0) / (simulations + 1.0), dtype=np.float64)
 
 
-def reliability(replicates: Replicates, n_sets: int = 4000) -> tuple[Floats, Floats]:
-    """Observed statistics [t], and the same [n_sets, t] if every answer were calibrated.
+def reliability(replicates: Replicates, n_sets: int = 20_000) -> tuple[Floats, Floats]:
+    """Observed `STATISTICS` [t], and the same [n_sets, t] if every answer were calibrated.
 
-    Statistics: roots whose probability lay in each bin of `EDGES`, single causes of each kind, sets
-    of several causes, answers "none", and the total log score. Under calibration the truth of a
-    replicate is a draw from its own published distribution.
+    Under calibration the truth of a replicate is a draw from its own published distribution.
     """
     rng = np.random.default_rng(0)
-    observed, expected = 0.0, np.zeros((n_sets, _N_STATISTICS))
+    observed, expected = np.zeros(len(STATISTICS)), np.zeros((n_sets, len(STATISTICS)))
     for truth, log_p, sets in zip(
         replicates.truth, replicates.log_probability, replicates.sets, strict=True
     ):
         p = np.exp(log_p)
-        values = _statistics(p / p.sum(), log_p, sets)
-        observed = observed + values[truth]
+        unweighed = () if isinstance(truth, int) else (truth,)
+        values = _statistics(p / p.sum(), log_p, sets, unweighed)
+        observed += values[truth if isinstance(truth, int) else -1]
         expected += values[rng.choice(len(p), size=n_sets, p=p / p.sum())]
-    return np.asarray(observed), expected
+    return observed, expected
 
 
-_N_STATISTICS = len(EDGES) - 1 + len(KINDS) + 3
-
-
-def _statistics(p: Floats, log_p: Floats, sets: Sets) -> Floats:
-    """[k, t] contribution of each hypothesis being true."""
-    kinds, bins = len(KINDS), len(EDGES) - 1
+def _statistics(p: Floats, log_p: Floats, sets: Sets, unweighed: Sets) -> Floats:
+    """[k + u, t] contribution of each hypothesis being true, sets without a column last."""
+    kinds = len(KINDS)
     singles = len(p) - 1 - len(sets)
     n = singles // kinds
-    members = np.zeros((len(p), n))
+    members = np.zeros((len(p) + len(unweighed), n))
     members[np.arange(singles), np.repeat(np.arange(n), kinds)] = 1.0
-    for row, roots in enumerate(sets):
-        members[singles + row, list(roots)] = 1.0
-    # Sums of probabilities may exceed one by rounding.
-    at = np.digitize(np.minimum(p @ members, 1.0), EDGES) - 1
-    kind = np.zeros((len(p), kinds))
+    kind = np.zeros((len(members), kinds))
     kind[np.arange(singles), np.tile(np.arange(kinds), n)] = 1.0
-    several = np.zeros(len(p))
-    several[singles:-1] = 1.0
-    none = np.zeros(len(p))
-    none[-1] = 1.0
-    return np.column_stack([members @ np.eye(bins)[at], kind, several, none, log_p])
+    several = np.zeros((len(members), 2))
+    rows = [*range(singles, len(p) - 1), *range(len(p), len(members))]
+    for row, roots in zip(rows, (*sets, *unweighed), strict=True):
+        members[row, list(roots)] = 1.0
+        several[row, len(roots) - 2] = 1.0
+    none = np.zeros((len(members), len(EDGES) - 1))
+    none[len(p) - 1] = _in_bins(p[-1:])[0]
+    score = np.append(log_p, np.full(len(unweighed), FLOOR))
+    bins = _in_bins(p @ members[: len(p)])
+    return np.column_stack([members @ bins, none, kind, several, score])
 
 
-def two_sided(observed: Floats, expected: Floats) -> Floats:
-    """Two-sided tail probability [t] of each observed statistic among the expected ones."""
-    low = (expected <= observed).mean(axis=0)
-    high = (expected >= observed).mean(axis=0)
-    return np.minimum(1.0, 2.0 * np.minimum(low, high))
+def _in_bins(p: Floats) -> Floats:
+    """[n, bins] in which bin of `EDGES` each probability lies."""
+    # Sums of probabilities may exceed one by rounding.
+    return np.asarray(np.eye(len(EDGES) - 1)[np.digitize(np.minimum(p, 1.0), EDGES) - 1])
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Where calibrated answers lie, all statistics [t] at once with the probability asked for.
+
+    `p` is the probability that calibrated answers leave such an envelope further than was observed,
+    `each` the two-sided tail [t] of every statistic by itself.
+    """
+
+    low: Floats
+    high: Floats
+    each: Floats
+    p: float
+
+
+def envelope(observed: Floats, expected: Floats, level: float = 0.99) -> Envelope:
+    """Hold observed statistics [t] against their law, drawn as expected [n, t]."""
+    order = np.sort(expected, axis=0)
+
+    def tails(x: Floats) -> Floats:
+        columns = [(order[:, j], x[:, j]) for j in range(x.shape[1])]
+        low = [np.searchsorted(law, at, side="right") for law, at in columns]
+        high = [len(law) - np.searchsorted(law, at, side="left") for law, at in columns]
+        return np.minimum(1.0, 2.0 * np.minimum(low, high).T / len(order))
+
+    smallest = np.sort(tails(expected).min(axis=1))
+    each = tails(observed[None])[0]
+    # A count of draws at either end that is as rare as the rarest statistic of 1 - level of them.
+    cut = int(np.quantile(smallest, 1.0 - level) * len(order) / 2.0)
+    return Envelope(
+        low=order[cut],
+        high=order[-1 - cut],
+        each=each,
+        p=float((smallest <= each.min() * (1 + 1e-9)).mean()),
+    )

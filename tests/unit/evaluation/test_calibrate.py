@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from bayesrca.config import Method, Settings
-from bayesrca.evaluation.calibrate import Calibration, CalibrationPlan, Trial, run_calibration
+from bayesrca.evaluation.calibrate import (
+    Calibration,
+    CalibrationPlan,
+    CalibrationResults,
+    Trial,
+    run_calibration,
+)
 from bayesrca.evaluation.calibrate_summary import (
     calibration_document,
     compute_overall,
     count_no_culprit,
     group_no_culprit,
+    render_calibration,
 )
 from bayesrca.evaluation.cases import find_data_sets
 from bayesrca.evaluation.inject import NO_CULPRIT, Part
@@ -77,6 +87,29 @@ def test_a_gate_that_names_anybody_is_wrong_without_a_culprit() -> None:
     assert noise.fired == {0.8: 1, 0.9: 1, 0.95: 0}
     assert noise.none == pytest.approx(0.415)
     assert group_no_culprit(trials)["quiet"].n == 0
+
+
+def test_false_alarms_have_an_upper_bound() -> None:
+    calm = make_trial(Part.QUIET, [0.1], [], 0.8)
+    bound = count_no_culprit([calm] * 59).at_most[0.9]
+    assert bound == pytest.approx(1 - 0.05 ** (1 / 59))  # P(none of 59) = .05
+    fired = make_trial(Part.QUIET, [0.99], [], 0.0)
+    found = count_no_culprit([calm, fired])
+    assert found.at_most[0.9] == pytest.approx(np.sqrt(0.95))  # P(at most one of two) = .05
+    assert count_no_culprit([fired]).at_most[0.9] == 1.0
+    assert count_no_culprit([]).at_most[0.9] is None
+
+
+def test_data_sets_are_pooled() -> None:
+    trials = (make_trial(Part.QUIET, [0.1], [], 0.8), make_trial(Part.CAUSE, [0.99], ["c0"], 0.0))
+    results = CalibrationResults(
+        data_sets=tuple(Calibration(name=name, trials=trials) for name in ("x", "y"))
+    )
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(render_calibration(results))
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert ["all", "data", "sets", "4"] in [row[:4] for row in rows]
+    assert ["nothing", "touched", "0.800", *["0/2", "(<=", "0.78)"] * 3] in rows
 
 
 def test_hidden_causes_with_a_stand_in_are_told_apart() -> None:

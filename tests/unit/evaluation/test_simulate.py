@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayesrca.errors import InvalidSettingsError, UnknownComponentError
 from bayesrca.evaluation import simulate_cells, simulate_faults, simulate_vitals
 from bayesrca.evaluation.simulate import SimulatedTruth, simulate_evidence
-from bayesrca.evaluation.simulate_faults import LAWS
+from bayesrca.evaluation.simulate_faults import LAWS, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import Shape, draw_topology
 from bayesrca.evaluation.simulate_incident import simulate_incident
 from bayesrca.evaluation.simulate_vitals import LAWS as VITAL_LAWS
+from bayesrca.evaluation.simulate_vitals import Disturbance, SimulatedVitals
 from bayesrca.evidence import VITALS
 from bayesrca.incident import Component, Edge, Family, Topology
 from bayesrca.kernels.propagation import KINDS, SET_SIZES, PreparedLikelihood
-from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.model.parameters import natural_values, unconstrained_prior
 from tests.oracle import constants as oracle
 from tests.oracle.densities import UP
 
@@ -86,6 +89,25 @@ def test_the_likelihood_takes_what_is_simulated() -> None:
             value, gradient = likelihood.compute_logp_grad(truth.theta)
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("kind", "disturbed"), [("link", True), ("crash", False)])
+def test_a_slow_way_to_the_target_leaves_its_alarm_to_others(kind: str, disturbed: bool) -> None:
+    """Nothing but the alarm disturbs the target's vitals when the fault lies on the way to it."""
+    rng = np.random.default_rng(0)
+    topology = Topology((Component("a"), Component("b")), (Edge("a", "b"),))
+    spread = FaultSpread(rng, topology, natural_values(MEAN), SimulatedVitals(rng, 2), [])
+    spread.target, spread.alarm, spread.alarm_in_vitals = 1, 0, True
+    seen: list[Disturbance] = []
+
+    def draw(_: object, disturbances: Mapping[int, Disturbance]) -> tuple[None, None, set[int]]:
+        seen.append(disturbances[1])
+        return None, None, set()
+
+    spread.vitals.draw = draw  # type: ignore[method-assign, assignment]
+    spread.draw_vitals([Fault(1, kind, (True, False))])
+    assert (seen[0].alarmed > 0) is disturbed
+    assert (seen[0].rate == 0) is disturbed
 
 
 @pytest.mark.parametrize("shape", Shape)
@@ -182,3 +204,22 @@ def test_times_beyond_reason_are_refused(name: str, value: float) -> None:
     with pytest.raises(InvalidSettingsError, match=f"{name} must be in"):
         given: dict[str, Any] = {name: value}
         simulate_incident(components=4, samples=60, seed=1, **given)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_several_series_of_a_cell_share_their_noise_and_one_responds(correlation: float) -> None:
+    rng = np.random.default_rng(5)
+    cell = simulate_cells.Several(rng, 4, correlation)
+    cell.prepare(natural_values(MEAN), 0)
+    quiet, shown = [], []
+    for _ in range(2000):
+        cell.draw_quiet(rng)
+        quiet.append(cell.contrasts.copy())
+        cell.draw_root(rng)
+        shown.append((cell.contrasts != quiet[-1]).sum())
+    assert set(shown) == {1}
+    law = stats.t(4, scale=float(natural_values(MEAN)["noise_scale"][0]))
+    middle = np.abs(np.array(quiet)) < 1.5  # the wide part of the law is in the tails
+    assert middle.mean() == pytest.approx(law.cdf(1.5) - law.cdf(-1.5), abs=0.02)
+    one, other, *_ = np.array(quiet).T
+    assert stats.spearmanr(one, other).statistic == pytest.approx(correlation, abs=0.1)
