@@ -298,11 +298,10 @@ class Jobs:
         while True:
             try:
                 removed = await self._table.expire()
-            except StoreFullError as error:
-                _log.error("nothing can be removed from a full store: %s", error)
-            else:
                 if removed:
-                    _log.info("removed %d analyses, by age or for space", len(removed))
+                    _log.info("removed %d analyses, by age or for space", removed)
+            except Exception:  # it must go on: nothing else keeps the store in bounds
+                _log.exception("no analysis could be removed by age or for space")
             await asyncio.sleep(_EXPIRE_SECONDS)
 
 
