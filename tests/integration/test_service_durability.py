@@ -266,7 +266,7 @@ def test_readers_that_never_read_hold_up_neither_others_nor_the_drain(tmp_path: 
         done = client.wait_for_analysis(made.name)
         with server.channel() as channel:
             stub = pb_grpc.RootCauseServiceStub(channel)
-            silent = []
+            silent: list[object] = []
             for _ in range(5):
                 silent.append(stub.WatchAnalysis(pb.WatchAnalysisRequest(name=made.name)))
                 request = pb.StreamInferenceDataRequest(name=made.name)
