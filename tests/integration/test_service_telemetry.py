@@ -249,7 +249,8 @@ class TestLogs:
         assert report[0].endswith("gRPC, loopback only, no TLS, anyone may call")
         assert report[1].startswith("1 worker(s) of ")
         assert "queue 5" in report[1]
-        assert report[2].startswith("metrics and probes on http://127.0.0.1:")
-        assert report[3].startswith("configuration: --analyzer, --http-port")
-        assert report[4] == f"listening on {server.address}"
-        assert report[5:] == ["no warm-up"]
+        assert report[2].startswith("no data directory")
+        assert report[3].startswith("metrics and probes on http://127.0.0.1:")
+        assert report[4].startswith("configuration: --analyzer, --http-port")
+        assert report[5] == f"listening on {server.address}"
+        assert report[6:] == ["no warm-up"]
