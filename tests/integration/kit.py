@@ -58,7 +58,11 @@ class Server:
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        line = self.wait_for(lambda line: "listening on " in line)
+        try:
+            line = self.wait_for(lambda line: "listening on " in line)
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
         self.address = line.partition("listening on ")[2].partition('"')[0]
 
     def _read(self) -> None:
