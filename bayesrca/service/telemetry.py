@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.openmetrics.exposition import generate_latest
+
+from bayesrca.decision import Verdict
 
 # From a health check to the longest sampling.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -30,6 +32,11 @@ class Metrics:
             registry=registry,
         )
         self._open = Gauge("bayesrca_rpcs_open", "Calls in progress.", registry=registry)
+        self._decisions = Counter(
+            "bayesrca_decisions", "Decisions made, by verdict.", ("verdict",), registry=registry
+        )
+        for verdict in Verdict:
+            self._decisions.labels(verdict)
         self._ready = Gauge("bayesrca_ready", "1 where analyses are taken.", registry=registry)
 
     def rpc_began(self) -> None:
@@ -52,6 +59,10 @@ class Metrics:
     def rpc_unknown(self) -> None:
         """Count a call of a method that does not exist, whose name anybody could make up."""
         self._rpcs.labels("unknown", "UNIMPLEMENTED").observe(0.0)
+
+    def decided(self, verdict: Verdict) -> None:
+        """Count a decision."""
+        self._decisions.labels(verdict).inc()
 
     def set_ready(self, ready: bool) -> None:
         """Tell whether analyses are taken."""
