@@ -67,6 +67,7 @@ check-protos: setup
 .PHONY: check-generated
 check-generated: setup
 	$(BIN)/python scripts/gen_protos.py --check
+	$(BIN)/python scripts/gen_api_docs.py --check
 	$(BIN)/python scripts/gen_stubs.py --check
 	$(BIN)/python -m mypy.stubtest bayesrca._core
 
@@ -82,8 +83,9 @@ fmt: setup ## format Rust, Python and protos
 	$(BIN)/buf format --write
 
 .PHONY: gen
-gen: setup ## regenerate bayesrca/api from protos/ and bayesrca/_core.pyi from Rust
+gen: setup ## regenerate bayesrca/api and docs/api-reference.md from protos/, bayesrca/_core.pyi from Rust
 	$(BIN)/python scripts/gen_protos.py
+	$(BIN)/python scripts/gen_api_docs.py
 	$(BIN)/python scripts/gen_stubs.py
 
 .PHONY: lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,8 +20,14 @@ from bayesrca.api.v1 import root_cause_service_pb2_grpc as pb_grpc
 from bayesrca.client import AsyncClient, Client
 from bayesrca.config import Method, Settings
 from bayesrca.errors import InvalidRequestError, InvalidSettingsError, ServiceError
-from bayesrca.wire import AnalysisState, StoredAnalysis
-from tests.integration.kit import SCREEN, Server, eventually, make_incident
+from bayesrca.wire import (
+    AnalysisState,
+    AnalyzeCall,
+    StoredAnalysis,
+    encode_create_request,
+    encode_request,
+)
+from tests.integration.kit import SCREEN, SERVICE, Server, eventually, make_incident
 from tests.integration.stand_ins import made_up
 
 pytestmark = pytest.mark.grpc
@@ -214,8 +221,6 @@ def test_a_deleted_analysis_is_gone(client: Client) -> None:
 def test_too_many_at_once_are_refused_with_advice(keeper: Server, client: Client) -> None:
     names = [create(client, "sleep:20", seed=i).name for i in range(6)]
     with keeper.channel() as channel, pytest.raises(grpc.RpcError) as caught:
-        from bayesrca.wire import AnalyzeCall, encode_create_request
-
         call = AnalyzeCall(incident=make_incident(), seed=1, settings=SCREEN)
         request = encode_create_request(call, str(uuid.uuid4()))
         pb_grpc.RootCauseServiceStub(channel).CreateAnalysis(request, timeout=30)
@@ -277,6 +282,61 @@ def test_the_asynchronous_client_does_the_same(keeper: Server) -> None:
         assert caught.value.reason == "CLOSED"
 
     asyncio.run(work())
+
+
+def test_a_thousand_hostile_messages_are_refused_one_by_one(keeper: Server, client: Client) -> None:
+    """Noise, and valid requests with bits turned, cut or doubled, to every rpc."""
+    rng = random.Random(3)
+    call = AnalyzeCall(incident=make_incident(), seed=1, settings=SCREEN)
+    valid = {
+        "Analyze": encode_request(call).SerializeToString(),
+        "CreateAnalysis": encode_create_request(call, str(uuid.uuid4())).SerializeToString(),
+        "ListAnalyses": pb.ListAnalysesRequest(page_size=1).SerializeToString(),
+        "RenderPlot": pb.RenderPlotRequest(
+            name="analyses/x", plot=analysis_pb2.PLOT_CAUSES
+        ).SerializeToString(),
+        "StreamInferenceData": pb.StreamInferenceDataRequest(
+            name="analyses/x", offset_bytes=-1
+        ).SerializeToString(),
+    }
+    name = pb.GetAnalysisRequest(name=f"analyses/{uuid.uuid4()}").SerializeToString()
+    rpcs = [method.name for method in pb.DESCRIPTOR.services_by_name["RootCauseService"].methods]
+    refused = {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+    with keeper.channel() as channel:
+        for _ in range(1000):
+            rpc = rng.choice(rpcs)
+            message = mangled(valid.get(rpc, name), rng)
+            send: grpc.UnaryStreamMultiCallable[bytes, bytes]
+            send = channel.unary_stream(f"/{SERVICE}/{rpc}")
+            try:
+                list(send(message, timeout=60))
+            except grpc.RpcError as error:
+                assert error.code() in refused, (rpc, message, error)
+    assert client.analyze(make_incident(), seed=1, settings=SCREEN).seed == 1
+    for analysis in client.list_analyses(page_size=1000):
+        client.delete_analysis(analysis.name)
+
+
+def mangled(message: bytes, rng: random.Random) -> bytes:
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(200))
+    at = rng.randrange(len(message))
+    if kind == 1:
+        return message[:at]
+    if kind == 2:
+        return message[:at] + message
+    turned = bytearray(message)
+    for _ in range(rng.randrange(1, 4)):
+        turned[rng.randrange(len(turned))] ^= 1 << rng.randrange(8)
+    return bytes(turned)
 
 
 def test_the_states_on_the_wire_are_the_clients_own() -> None:
