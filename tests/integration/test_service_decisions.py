@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 import signal
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,31 @@ from bayesrca.client import AsyncClient, Client
 from bayesrca.decision import Policy, Verdict, decide, parse_policy
 from bayesrca.errors import InvalidRequestError, InvalidSettingsError, ServiceError
 from bayesrca.posterior.document import hash_answer
+from bayesrca.service.caller import Scope
+from bayesrca.service.credentials import new_token
 from bayesrca.wire import StoredAnalysis
-from tests.integration.kit import SCREEN, Server, make_incident
+from bayesrca.wire.policies import encode_policy
+from tests.integration.kit import (
+    ROOT,
+    SCREEN,
+    Server,
+    fetch,
+    make_incident,
+    mangled,
+    pages_of,
+)
 from tests.unit.decision.kit import policy_table
 
 pytestmark = pytest.mark.grpc
 
 
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("data")
-    with Server("--data-dir", str(data), analyzer="certain") as server:
+    with Server("--data-dir", str(data), "--http-port", "0", analyzer="certain") as server:
         yield server.until_ready()
 
 
@@ -285,6 +302,109 @@ def test_without_a_data_directory_nothing_is_decided(service: Server) -> None:
         assert reason_of(gone.decide, "analyses/1", runbook="x") == "NO_STORE"
         assert reason_of(gone.engage_kill_switch) == "NO_STORE"
         assert reason_of(gone.create_policy, policy("x")) == "NO_STORE"
+
+
+def test_each_rpc_takes_its_scope_and_each_tenant_its_own(tmp_path: Path, runbook: str) -> None:
+    tokens, lines = {}, []
+    for name, tenant, scopes in (
+        ("bot", "t", [Scope.DECIDE]), ("reader", "t", [Scope.READ]), ("ops", "t", [Scope.ADMIN]),
+        ("other", "u", [*Scope]), ("maker", "t", [Scope.ANALYZE, Scope.READ]),
+    ):  # fmt: skip
+        tokens[name], line = new_token(name, tenant, scopes, None)
+        lines.append(line)
+    (tmp_path / "credentials.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = ("--credentials-file", str(tmp_path / "credentials.toml"))
+    data = ("--data-dir", str(tmp_path / "data"))
+    with Server(*files, *data, analyzer="certain") as server, ExitStack() as clients:
+        server.until_ready()
+        bot, reader, ops, other, maker = (
+            clients.enter_context(Client(server.address, timeout=60, token=tokens[name])).decisions
+            for name in ("bot", "reader", "ops", "other", "maker")
+        )
+        with Client(server.address, timeout=60, token=tokens["maker"]) as client:
+            analysis = analysed(client)
+        stored = ops.create_policy(policy(runbook))
+        made = bot.decide(analysis.name, runbook=runbook)
+        assert (stored.creator, made.caller) == ("ops", "bot")
+        bot.engage_kill_switch(runbook)
+        ops.release_kill_switch(runbook)
+        assert reader.get(made.name) == made
+        refused: tuple[tuple[Any, tuple[Any, ...], dict[str, str]], ...] = (
+            (reader.decide, (analysis.name,), {"runbook": runbook}),
+            (ops.decide, (analysis.name,), {"runbook": runbook}),
+            (maker.decide, (analysis.name,), {"runbook": runbook}),
+            (bot.get, (made.name,), {}),
+            (bot.create_policy, (policy(runbook),), {}),
+            (bot.release_kill_switch, (runbook,), {}),
+            (maker.engage_kill_switch, (runbook,), {}),
+            (ops.list_kill_switches, (), {}),
+        )
+        for call, given, named in refused:
+            assert reason_of(call, *given, **named) == "MISSING_SCOPE"
+        assert reason_of(other.get, made.name) == "NOT_FOUND"
+        assert reason_of(other.decide, analysis.name, policy=stored.name) == "NOT_FOUND"
+        assert [*other.list(), *other.list_policies(), *other.list_kill_switches()] == []
+
+
+def test_decisions_are_counted_and_logged(gate: Server, client: Client, runbook: str) -> None:
+    def counted() -> dict[str, float]:
+        _, text = fetch(pages_of(gate), "/metrics")
+        found = re.findall(r'bayesrca_decisions_total\{verdict="(\w+)"\} (\S+)', text)
+        return {verdict: float(n) for verdict, n in found}
+
+    before = counted()
+    analysis = analysed(client)
+    client.decisions.create_policy(policy(runbook))
+    for i in range(3):
+        for _ in range(2):  # the second is told what was decided
+            request_id = str(uuid.UUID(int=i))
+            client.decisions.decide(analysis.name, runbook=runbook, request_id=request_id)
+    after = counted()
+    assert {v: after[v] - before[v] for v in after} == {"run": 2.0, "review": 0.0, "hold": 1.0}
+    gate.wait_for(lambda line: f"RUN {runbook} on a: all 19 checks passed." in line)
+
+
+def test_hostile_messages_are_refused_one_by_one(gate: Server, client: Client) -> None:
+    rng = random.Random(5)
+    create = pb.CreatePolicyRequest(policy=encode_policy(policy("hostile")))
+    valid = {"CreatePolicy": create.SerializeToString()}
+    decide_by = pb.DecideRequest(**DECIDE).SerializeToString()
+    rpcs = [method.name for method in pb.DESCRIPTOR.services_by_name["DecisionService"].methods]
+    refused = {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+    }
+    with gate.channel() as channel:
+        for _ in range(400):
+            rpc = rng.choice(rpcs)
+            message = mangled(valid.get(rpc, decide_by), rng)
+            send: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+            send = channel.unary_unary(f"/bayesrca.api.v1.DecisionService/{rpc}")
+            try:
+                send(message, timeout=60)
+            except grpc.RpcError as error:
+                assert error.code() in refused, (rpc, message, error)
+    for switch in client.decisions.list_kill_switches():
+        client.decisions.release_kill_switch(switch.runbook)
+    assert not any(s.engaged for s in client.decisions.list_kill_switches())
+
+
+def test_the_example_of_the_page_runs(
+    gate: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "decide(" in c)
+    gates = (ROOT / "docs" / "runbook-gates.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", gates, re.DOTALL)
+    (tmp_path / "policy.toml").write_text(
+        toml.replace("PetSearch_AWS::ECS::Fargate", "a").replace("p_none = 0.02", "p_none = 0.1"),
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    restarted: list[str] = []
+    names = {"name": analysed(client).name, "restart": restarted.append}
+    exec(compile(code.replace("127.0.0.1:50051", gate.address), "docs/api.md", "exec"), names)
+    assert restarted == ["a"]
 
 
 def test_the_asynchronous_client_does_the_same(gate: Server, runbook: str) -> None:
