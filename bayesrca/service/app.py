@@ -31,6 +31,7 @@ from bayesrca.service.reflection import add_reflection
 from bayesrca.service.telemetry import Metrics
 from bayesrca.service.telemetry_calls import TelemetryInterceptor
 from bayesrca.service.telemetry_http import TelemetryServer
+from bayesrca.service.telemetry_jobs import JobTelemetry
 from bayesrca.service.telemetry_logs import set_up_logging
 from bayesrca.service.telemetry_traces import Traces
 from bayesrca.service.tls import server_credentials
@@ -72,7 +73,9 @@ class _Server:
         """Serve until told to stop, then drain."""
         options = self._options
         self._health = health.aio.HealthServicer()
-        self._pool = WorkerPool(options, self._on_change)
+        observer = JobTelemetry(self._metrics, self._traces.tracer)
+        self._pool = WorkerPool(options, self._on_change, observer)
+        self._metrics.follow(self._pool)
         guard = Guard(self._credentials, certificates=options.tls_client_ca_file is not None)
         server = grpc.aio.server(
             options=_channel_options(options),
@@ -154,7 +157,6 @@ class _Server:
         # Attributions need a worker, analyses a warm one.
         self._tell(ATTRIBUTION, self._pool.started)
         self._tell(ROOT_CAUSE, self._pool.ready)
-        self._metrics.set_ready(self._pool.ready)
         if self._pool.ready != self._was_ready:
             self._was_ready = self._pool.ready
             self._say("ready" if self._was_ready else "not ready")

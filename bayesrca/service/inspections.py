@@ -82,6 +82,7 @@ class InspectionHandlers:
             # Opened once: who deletes the analysis meanwhile does not cut the stream.
             file = await asyncio.to_thread(path.open, "rb")
         except FileNotFoundError as error:
+            await self._find(message.name)  # NOT_FOUND where it was removed meanwhile
             raise ArtefactLostError(path.name) from error
         try:
             first = True

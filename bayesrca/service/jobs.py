@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from structlog.contextvars import bind_contextvars
+
 from bayesrca.api.v1 import root_cause_service_pb2
 from bayesrca.config import LearnedPrior, Settings
 from bayesrca.service.messages import Call, CallFailedError, Failure, Output, Report
@@ -227,6 +229,8 @@ class Jobs:
         record = job.now.record
         response: asyncio.Future[Output] = asyncio.get_running_loop().create_future()
         job.response = response
+        # For the log of the front and, with the ticket, of the worker.
+        bind_contextvars(tenant=record.tenant, analysis=record.id, attempt=record.attempt + 1)
         ticket = Ticket(
             tenant=record.tenant,
             needs_model=record.needs_model,
@@ -257,6 +261,7 @@ class Jobs:
             await asyncio.to_thread(draft.unlink, missing_ok=True)
         if ended is None:
             return True
+        _log.info("analysis %s, attempt %d: %s", ended.id, ended.attempt, ended.state.name)
         job.update(ended)
         return False
 
@@ -293,11 +298,10 @@ class Jobs:
         while True:
             try:
                 removed = await self._table.expire()
-            except StoreFullError as error:
-                _log.error("nothing can be removed from a full store: %s", error)
-            else:
                 if removed:
-                    _log.info("removed %d analyses, by age or for space", len(removed))
+                    _log.info("removed %d analyses, by age or for space", removed)
+            except Exception:  # it must go on: nothing else keeps the store in bounds
+                _log.exception("no analysis could be removed by age or for space")
             await asyncio.sleep(_EXPIRE_SECONDS)
 
 

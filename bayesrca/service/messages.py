@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from bayesrca.config import Method, Settings
 from bayesrca.wire import AttributionSettings, ShapleyMethod
+
+if TYPE_CHECKING:
+    from bayesrca.posterior.result import Diagnostics
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +87,12 @@ class Job:
     Attributes:
         number: grows from job to job of one worker.
         call: what to do.
+        about: what the log is to say beside every record, by key.
     """
 
     number: int
     call: Call
+    about: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +139,13 @@ class Output:
         response: the response message, serialised, ready to be sent.
         draws_sha256: SHA-256 of the call's draft, as it was written; empty without one.
         draws_bytes: its size.
+        diagnostics: of the answer in the response; None where it holds none.
     """
 
     response: bytes = field(repr=False)
     draws_sha256: str = ""
     draws_bytes: int = 0
+    diagnostics: Diagnostics | None = None
 
 
 @dataclass(frozen=True, slots=True)

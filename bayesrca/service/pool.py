@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from functools import partial
+
+from structlog.contextvars import get_contextvars
 
 from bayesrca.service.caller import DEFAULT_TENANT
 from bayesrca.service.fair import FairQueue
 from bayesrca.service.messages import Call, CallFailedError, Done, Failure, Output, Report
+from bayesrca.service.observer import Ended, Observer
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.process import WorkerLostError, WorkerProcess, first_of
 
@@ -34,6 +39,8 @@ class Ticket:
             queue without asking, does not hold a drain, and waits until a worker can be started.
         listener: told how far the call is.
         response: what came out; cancelling it abandons the call wherever it is.
+        entered: when it came, by `time.monotonic`.
+        context: in which it came: the observer is told in it.
     """
 
     tenant: str
@@ -43,6 +50,8 @@ class Ticket:
     background: bool = False
     listener: Callable[[Report], None] | None = None
     response: asyncio.Future[Output]
+    entered: float = field(default_factory=time.monotonic)
+    context: Context = field(default_factory=copy_context)
 
     def fail(self, failure: Failure) -> None:
         """End the call without an answer, unless it has already ended."""
@@ -75,11 +84,15 @@ class WorkerPool:
     Args:
         options: how many workers, how long a queue, what they run.
         on_change: called whenever `started` or `ready` changes.
+        observer: told of calls and workers that end.
     """
 
-    def __init__(self, options: ServiceOptions, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, options: ServiceOptions, on_change: Callable[[], None], observer: Observer
+    ) -> None:
         self._options = options
         self._on_change = on_change
+        self._observer = observer
         self._tenders: list[asyncio.Task[None]] = []
         self._workers: set[WorkerProcess] = set()
         self._waiting: FairQueue[Ticket] = FairQueue()
@@ -93,12 +106,12 @@ class WorkerPool:
     @property
     def started(self) -> bool:
         """Whether a worker is alive, warm or not, and calls are accepted."""
-        return not self._closed and any(worker.accepts for worker in self._workers)
+        return not self._closed and any(worker.accepts for worker in [*self._workers])
 
     @property
     def ready(self) -> bool:
         """Whether a warm worker is alive and calls are accepted."""
-        return not self._closed and any(worker.ready for worker in self._workers)
+        return not self._closed and any(worker.ready for worker in [*self._workers])
 
     @property
     def closed(self) -> bool:
@@ -109,6 +122,21 @@ class WorkerPool:
     def busy(self) -> bool:
         """Whether a call runs, or waits that nobody keeps elsewhere."""
         return bool(self._running) or any(not ticket.background for ticket in self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Calls in the queue."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Calls at workers."""
+        return len(self._running)
+
+    @property
+    def alive(self) -> int:
+        """Workers that take calls, warm or not."""
+        return sum(worker.accepts for worker in [*self._workers])
 
     def start(self) -> None:
         """Start the workers; returns at once."""
@@ -216,9 +244,8 @@ class WorkerPool:
 
     async def _use_one_worker(self) -> bool:
         """Start a worker and feed it until it ends; return whether the next may start at once."""
-        warmer = self._options.warmer if self._options.warm else ""
         try:
-            worker = WorkerProcess(self._options.analyzer, warmer, self._changed)
+            worker = WorkerProcess(self._options, self._changed)
         except OSError:
             _log.exception("cannot start a worker process")
             return False
@@ -230,6 +257,7 @@ class WorkerPool:
                 await self._run(worker, await self._take(worker))
         except WorkerLostError as lost:
             _log.warning("%s (pid %d)", lost, worker.pid)
+            self._observer.worker_lost()
             return worker.warmed or worker.killed
         finally:
             self._workers.discard(worker)
@@ -279,28 +307,47 @@ class WorkerPool:
     async def _run(self, worker: WorkerProcess, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        rpc, outcome, diagnostics = "", "CANCELLED", None
         try:
             call = await _prepared(ticket)
             if call is None or ticket.response.done():
                 ticket.response.cancel()
                 return
+            rpc = call.rpc
             remaining = None if ticket.expires is None else ticket.expires - begun
             grace = self._options.grace_seconds
             reply = await worker.run(
-                call.within(remaining), ticket.response, grace, ticket.listener
+                call.within(remaining),
+                ticket.response,
+                grace,
+                ticket.listener,
+                ticket.context.run(get_contextvars),
             )
             if reply is None or ticket.response.done():
                 return
             if isinstance(reply, Done):
+                outcome, diagnostics = "OK", reply.output.diagnostics
                 ticket.response.set_result(reply.output)
             else:
+                outcome = reply.failure.reason
                 ticket.fail(reply.failure)
             self._typical_seconds += 0.2 * (loop.time() - begun - self._typical_seconds)
         except WorkerLostError:
-            ticket.fail(_WORKER_LOST)
+            if not ticket.response.done():
+                outcome = _WORKER_LOST.reason
+                ticket.fail(_WORKER_LOST)
             raise
         finally:
             self._running.discard(ticket)
+            if rpc:
+                ended = Ended(
+                    rpc=rpc,
+                    outcome=outcome,
+                    waited=max(begun - ticket.entered, 0.0),
+                    seconds=loop.time() - begun,
+                    diagnostics=diagnostics,
+                )
+                ticket.context.run(self._observer.job_ended, ended)
 
     def _changed(self) -> None:
         self._hand_out()  # a worker that has become warm suits more calls

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,14 +24,15 @@ from bayesrca.service.messages import (
     Report,
     Started,
 )
+from bayesrca.service.options import ServiceOptions
 
 # A fresh interpreter instead of multiprocessing's spawn: nothing of the program that calls `serve`
 # is imported again, and no third process has to be kept in mind when the server is killed.
 _BOOT = """
 import json, sys
-descriptor, analyzer, warmer, sys.path[:] = json.loads(sys.argv[1])
+descriptor, analyzer, warmer, log_format, sys.path[:] = json.loads(sys.argv[1])
 from bayesrca.service.worker import main
-main(descriptor, analyzer, warmer)
+main(descriptor, analyzer, warmer, log_format)
 """
 
 
@@ -52,8 +53,7 @@ class WorkerProcess:
     """One spawned worker. Use from the event loop's thread only.
 
     Args:
-        analyzer: ``module:function`` of the analysis.
-        warmer: ``module:function`` that warms up; empty for no warm-up.
+        options: what it runs, and how it logs.
         on_ready: called once, when the model is warm.
 
     Attributes:
@@ -63,7 +63,7 @@ class WorkerProcess:
         lost: done once the process has ended and been reaped; holds its exit code.
     """
 
-    def __init__(self, analyzer: str, warmer: str, on_ready: Callable[[], None]) -> None:
+    def __init__(self, options: ServiceOptions, on_ready: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_ready = on_ready
         self._started: asyncio.Future[None] = self._loop.create_future()
@@ -78,7 +78,10 @@ class WorkerProcess:
 
         self._socket, theirs = socket.socketpair()
         with theirs:
-            argument = json.dumps([theirs.fileno(), analyzer, warmer, sys.path])
+            warmer = options.warmer if options.warm else ""
+            argument = json.dumps(
+                [theirs.fileno(), options.analyzer, warmer, options.log_format, sys.path]
+            )
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _BOOT, argument],
                 stdin=subprocess.DEVNULL,
@@ -114,6 +117,7 @@ class WorkerProcess:
         abandoned: asyncio.Future[Any],
         grace: float,
         listener: Callable[[Report], None] | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> Done | Failed | None:
         """Run one call to its end, and see that the worker is free again afterwards.
 
@@ -122,6 +126,7 @@ class WorkerProcess:
             abandoned: done when nobody waits any more; the worker is then told to stop.
             grace: seconds it may take to stop before it is killed.
             listener: told how far the call is.
+            about: what the worker's log is to say beside every record, by key.
 
         Returns:
             The worker's reply, or None when the call was abandoned.
@@ -132,7 +137,7 @@ class WorkerProcess:
         self._number += 1
         self._reply = self._loop.create_future()
         self._listener = listener
-        sending = asyncio.ensure_future(self._send(Job(self._number, call)))
+        sending = asyncio.ensure_future(self._send(Job(self._number, call, about or {})))
         try:
             await first_of(self._reply, self.lost, abandoned)
             if not self._reply.done() and not self.lost.done():

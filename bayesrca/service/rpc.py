@@ -89,7 +89,9 @@ async def _told(name: str, size: int, context: Context) -> AsyncIterator[None]:
         outcome = failure.reason
         await abort(context, _with_retry_advice(failure, context))
     finally:
-        _log.info("%s %s in %.3f s, %d bytes", name, outcome, time.monotonic() - begun, size)
+        seconds = time.monotonic() - begun
+        told = {"rpc": name, "outcome": outcome, "seconds": seconds, "request_bytes": size}
+        _log.info("%s %s in %.3f s, %d bytes", name, outcome, seconds, size, extra=told)
 
 
 def _with_retry_advice(failure: Failure, context: Context) -> Failure:

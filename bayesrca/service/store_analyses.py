@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bayesrca.service.artefacts import is_no_space
+from bayesrca.service.artefacts import ArtefactLostError, is_no_space
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.records import Limits, NewAnalysis, Record, Result
 from bayesrca.service.store import Store, StoreFullError
@@ -110,9 +110,14 @@ class AnalysisTable:
         """Return one of an analysis's artefacts.
 
         Raises:
-            ArtefactLostError: it is gone; the analysis was removed meanwhile, or the disk failed.
+            ArtefactLostError: it is gone or damaged.
+            CallFailedError: the analysis has been removed meanwhile (``NOT_FOUND``).
         """
-        return await self._store.aside(lambda: self._files.read(record.tenant, sha256))
+        try:
+            return await self._store.aside(lambda: self._files.read(record.tenant, sha256))
+        except ArtefactLostError:
+            await self.get(record.tenant, record.id)
+            raise
 
     async def start(self, identity: str) -> Record | None:
         """Begin an attempt at a queued analysis; None when it is queued no more."""
@@ -232,24 +237,33 @@ class AnalysisTable:
 
         return await self._store.write(work)
 
-    async def expire(self) -> list[Record]:
-        """Remove the finished analyses that are too old, and the oldest while there is too much."""
+    async def expire(self) -> int:
+        """Remove the finished analyses that are too old, and the oldest while there is too much.
+
+        Returns:
+            How many.
+        """
+        ended = ANALYSES.select().where(_T.state.not_in(PENDING))
 
         def work(connection: sa.Connection) -> list[Record]:
-            ended = ANALYSES.select().where(_T.state.not_in(PENDING)).order_by(_T.number)
-            total = connection.execute(sa.select(sa.func.sum(_T.stored_bytes))).scalar() or 0
             oldest = self._store.clock.now() - self._limits.retain_seconds
-            removed = []
-            for record in _records(connection, ended):
-                if total > self._limits.retain_bytes or (record.finished or oldest) < oldest:
+            removed = _records(connection, ended.where(_T.finished < oldest))
+            total = connection.execute(sa.select(sa.func.sum(_T.stored_bytes))).scalar() or 0
+            excess = total - sum(r.stored_bytes for r in removed) - self._limits.retain_bytes
+            if excess > 0:
+                younger = ended.where(_T.finished >= oldest).order_by(_T.number)
+                for record in _records(connection, younger):
                     removed.append(record)
-                    total -= record.stored_bytes
-                    connection.execute(ANALYSES.delete().where(_T.number == record.number))
+                    excess -= record.stored_bytes
+                    if excess <= 0:
+                        break
+            for record in removed:
+                connection.execute(ANALYSES.delete().where(_T.number == record.number))
             return removed
 
         removed = await self._store.write(work)
         await self._forget(removed)
-        return removed
+        return len(removed)
 
     def _put(self, tenant: str, content: bytes) -> str:
         try:

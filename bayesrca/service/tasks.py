@@ -67,7 +67,10 @@ def _analyze(analyze: Callable[..., Any], call: Call, cancelled: Cancelled, _: L
         cancelled=cancelled,
     )
     answer = encode_answer(analysis.answer)
-    return Output(root_cause_service_pb2.AnalyzeResponse(answer=answer).SerializeToString())
+    return Output(
+        root_cause_service_pb2.AnalyzeResponse(answer=answer).SerializeToString(),
+        diagnostics=analysis.answer.diagnostics,
+    )
 
 
 def _analyze_and_keep(
@@ -95,7 +98,12 @@ def _analyze_and_keep(
             raise
         msg = f"the server has no space left for the draws, {len(draws)} bytes"
         raise ServiceError(msg, reason="STORAGE_FULL") from error
-    return Output(_answer_of(analysis), hashlib.sha256(draws).hexdigest(), len(draws))
+    return Output(
+        _answer_of(analysis),
+        hashlib.sha256(draws).hexdigest(),
+        len(draws),
+        analysis.answer.diagnostics,
+    )
 
 
 def _answer_of(analysis: Analysis) -> bytes:

@@ -73,7 +73,7 @@ class TelemetryInterceptor(grpc.aio.ServerInterceptor):
         method, code = details.method, "OK"
         self._metrics.rpc_began()
         with self._span(details) as span:
-            trace_id = _trace_id(span)
+            trace_id = trace_id_of(span)
             bind_contextvars(call_id=uuid.uuid4().hex)
             if trace_id:
                 bind_contextvars(trace_id=trace_id)
@@ -110,7 +110,8 @@ class TelemetryInterceptor(grpc.aio.ServerInterceptor):
         )
 
 
-def _trace_id(span: Span) -> str:
+def trace_id_of(span: Span) -> str:
+    """Return the id of the trace a span belongs to, 32 hexadecimal digits; empty for none."""
     found = span.get_span_context()
     return format_trace_id(found.trace_id) if found.is_valid else ""
 

@@ -11,7 +11,6 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import traceback
 import uuid
@@ -19,6 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
+
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from bayesrca.errors import BayesRcaError
 from bayesrca.service.messages import (
@@ -31,7 +32,9 @@ from bayesrca.service.messages import (
     Report,
     Started,
 )
+from bayesrca.service.options import LogFormat
 from bayesrca.service.tasks import Task, tasks
+from bayesrca.service.telemetry_logs import set_up_logging
 
 NICENESS = 10
 
@@ -99,6 +102,9 @@ class Worker:
         self._send(Ready())
 
     def _answer(self, job: Job) -> Done | Failed:
+        clear_contextvars()
+        bind_contextvars(**job.about)
+
         def cancelled() -> bool:
             return self._cancelled >= job.number
 
@@ -121,13 +127,14 @@ class Worker:
             )
 
 
-def main(descriptor: int, analyzer: str, warmer: str) -> None:
+def main(descriptor: int, analyzer: str, warmer: str, log_format: str) -> None:
     """Run a worker on an inherited socket; does not return.
 
     Args:
         descriptor: file descriptor of this process's end of the pipe.
         analyzer: ``module:function`` of the analysis.
         warmer: ``module:function`` that warms up; empty for no warm-up.
+        log_format: how to log, a `LogFormat`.
     """
     # The front decides when to stop. A terminal's Ctrl-C and a service manager's SIGTERM reach the
     # whole process group, and must not cut short the calls that the front is draining.
@@ -136,9 +143,7 @@ def main(descriptor: int, analyzer: str, warmer: str) -> None:
     os.nice(NICENESS)
     os.set_inheritable(descriptor, False)
     # Libraries speak up when something is wrong, not when they load.
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
+    set_up_logging(LogFormat(log_format), "%(levelname)s %(name)s: %(message)s", logging.WARNING)
     logging.getLogger("bayesrca").setLevel(logging.INFO)
     try:
         worker = Worker(Connection(descriptor), tasks(resolve(analyzer)), warmer)

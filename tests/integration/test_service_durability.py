@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
+from bayesrca.api.v1 import root_cause_service_pb2_grpc as pb_grpc
 from bayesrca.client import Client
 from bayesrca.config import Method, Settings
 from bayesrca.errors import ServiceError
@@ -255,6 +257,27 @@ def test_draws_that_do_not_fit_fail_their_analysis_alone(tmp_path: Path) -> None
         again = client.wait_for_analysis(create(client, "too large", seed=2).name)
         assert again.state is AnalysisState.SUCCEEDED
         assert worker_of(client) == worker
+
+
+def test_readers_that_never_read_hold_up_neither_others_nor_the_drain(tmp_path: Path) -> None:
+    with keeper(tmp_path) as (server, client):
+        incident = make_incident("large", samples=8, extra=20_000)
+        made = client.create_analysis(incident, seed=1, settings=SCREEN)
+        done = client.wait_for_analysis(made.name)
+        with server.channel() as channel:
+            stub = pb_grpc.RootCauseServiceStub(channel)
+            silent = []
+            for _ in range(5):
+                silent.append(stub.WatchAnalysis(pb.WatchAnalysisRequest(name=made.name)))
+                request = pb.StreamInferenceDataRequest(name=made.name)
+                silent.append(stub.StreamInferenceData(request))
+            client.download_draws(made.name, tmp_path / "draws.nc")
+            assert (tmp_path / "draws.nc").stat().st_size == done.draws_bytes
+            assert client.wait_for_analysis(create(client, "another").name).answer is not None
+            begun = time.monotonic()
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
+            assert time.monotonic() - begun < 10
 
 
 def test_a_second_server_on_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -104,6 +104,50 @@ class TestMetrics:
         assert call(server, metadata=TRACED) == "OK"
         assert f'# {{trace_id="{TRACE}"}}' in fetch(address, "/metrics")[1]
 
+    def test_jobs_by_outcome_and_how_well_they_were_computed(
+        self, observed: tuple[Server, str]
+    ) -> None:
+        server, address = observed
+        before = samples(address)
+        assert call(server) == "OK"
+        assert call(server, "no-evidence:x") == "INVALID_ARGUMENT"
+        assert call(server, "sleep:30", timeout=0.3) == "DEADLINE_EXCEEDED"
+        assert call(server, "die:x") == "UNAVAILABLE"
+        server.wait_for(lambda line: "worker ended with signal 9" in line)
+        outcomes = ("OK", "NO_EVIDENCE", "CANCELLED", "WORKER_LOST")
+        rows: list[tuple[str, ...]] = [
+            *(("bayesrca_job_seconds_count", outcome, "Analyze") for outcome in outcomes),
+            ("bayesrca_workers_lost_total",),
+            ("bayesrca_answers_total", "yes", "screen"),
+            ("bayesrca_pareto_k_count",),
+            ("bayesrca_ess_min_count", "screen"),
+        ]
+
+        def counted() -> list[float]:
+            now = samples(address)
+            return [now.get(row, 0.0) - before.get(row, 0.0) for row in rows]
+
+        assert eventually(lambda: counted() == [1.0] * len(rows), 10), counted()
+        now = samples(address)
+        assert now["bayesrca_queue_seconds_count",] - before["bayesrca_queue_seconds_count",] == 4.0
+        assert now["bayesrca_r_hat_max_count",] == 0.0
+
+    def test_what_waits_and_runs_shows(self, observed: tuple[Server, str]) -> None:
+        server, address = observed
+        assert call(server) == "OK"  # so that a worker is there
+
+        def now() -> list[float]:
+            found = samples(address)
+            names = ("workers", "jobs_running", "queue_depth", "rpcs_open")
+            return [found[f"bayesrca_{name}",] for name in names]
+
+        assert eventually(lambda: now() == [1.0, 0.0, 0.0, 0.0], 10)
+        with futures.ThreadPoolExecutor(3) as threads:
+            calls = [threads.submit(call, server, "sleep:2") for _ in range(3)]
+            assert eventually(lambda: now() == [1.0, 1.0, 2.0, 3.0], 10)
+            assert [done.result() for done in calls] == ["OK"] * 3
+        assert eventually(lambda: now() == [1.0, 0.0, 0.0, 0.0], 10)
+
     def test_no_other_page(self, observed: tuple[Server, str]) -> None:
         assert fetch(observed[1], "/")[0] == 404
         assert fetch(observed[1], "/metrics/x")[0] == 404
@@ -157,7 +201,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self._server.stop(None).wait()
 
     def one(self, status: str) -> Span:
-        (found,) = (span for span in self.spans if attributes(span)[STATUS] == status)
+        (found,) = (span for span in self.spans if attributes(span).get(STATUS) == status)
         return found
 
 
@@ -184,6 +228,12 @@ class TestSpans:
             assert call(server, "boom:x") == "INTERNAL"
         # What was not yet sent is sent before the server ends.
         fine, refused, broken = map(collector.one, ("OK", "INVALID_ARGUMENT", "INTERNAL"))
+        ours = [span for span in collector.spans if span.name == "worker Analyze"]
+        assert {span.parent_span_id for span in ours} == {fine.span_id, broken.span_id}
+        assert {span.trace_id for span in ours} == {fine.trace_id, broken.trace_id}
+        assert {attributes(span)["bayesrca.outcome"] for span in ours} == {"OK", "INTERNAL"}
+        for span in ours:
+            assert span.start_time_unix_nano < span.end_time_unix_nano
         for span in (fine, refused):
             assert span.trace_id.hex() == TRACE
             assert span.parent_span_id.hex() == PARENT
@@ -195,7 +245,7 @@ class TestSpans:
         errors = [span.status.code == span.status.STATUS_CODE_ERROR for span in (fine, refused)]
         assert errors == [False, False]
         assert broken.status.code == broken.status.STATUS_CODE_ERROR
-        assert len(collector.spans) == 3
+        assert len(collector.spans) == 5
 
     def test_the_ratio_is_of_traces_begun_here(self, collector: Collector) -> None:
         endpoint = f"http://127.0.0.1:{collector.port}"
@@ -203,7 +253,7 @@ class TestSpans:
             server.until_ready()
             assert call(server) == "OK"
             assert call(server, metadata=TRACED) == "OK"
-        assert [span.trace_id.hex() for span in collector.spans] == [TRACE]
+        assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
 
     def test_a_collector_that_is_gone_costs_no_call(self, collector: Collector) -> None:
         collector.stop()
@@ -231,8 +281,15 @@ class TestLogs:
         assert all({"time", "level", "logger", "message"} <= {*record} for record in records)
         said = [record["message"] for record in records]
         assert said[-1] == "stopped"
-        about = [record for record in records if record["message"].startswith("Analyze ")]
-        first, second = about
+        about = [record for record in records if record["logger"] == "bayesrca.service"]
+        first, second = (record for record in about if record.get("rpc") == "Analyze")
+        assert (first["outcome"], second["outcome"]) == ("OK", "INTERNAL")
+        assert first["seconds"] > 0
+        # The worker's own record is of the same call, its traceback in one line with the rest.
+        (worker,) = (record for record in records if record["logger"] == "bayesrca.service.worker")
+        assert worker["call_id"] == second["call_id"]
+        assert worker["tenant"] == "payments"
+        assert "RuntimeError: line\nbreak" in worker["exception"]
         assert (first["tenant"], first["subject"]) == ("payments", "robot")
         assert first["trace_id"] == TRACE
         assert "trace_id" not in second
@@ -249,7 +306,8 @@ class TestLogs:
         assert report[0].endswith("gRPC, loopback only, no TLS, anyone may call")
         assert report[1].startswith("1 worker(s) of ")
         assert "queue 5" in report[1]
-        assert report[2].startswith("metrics and probes on http://127.0.0.1:")
-        assert report[3].startswith("configuration: --analyzer, --http-port")
-        assert report[4] == f"listening on {server.address}"
-        assert report[5:] == ["no warm-up"]
+        assert report[2].startswith("no data directory")
+        assert report[3].startswith("metrics and probes on http://127.0.0.1:")
+        assert report[4].startswith("configuration: --analyzer, --http-port")
+        assert report[5] == f"listening on {server.address}"
+        assert report[6:] == ["no warm-up"]

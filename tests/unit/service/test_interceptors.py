@@ -11,11 +11,11 @@ from typing import Any
 import grpc
 import pytest
 
+from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
 from bayesrca.service import Scope, current_caller
 from bayesrca.service.auth import SCOPES, Guard
 from bayesrca.service.caller import ANYONE
 from bayesrca.service.credentials import new_token, read_credentials
-from bayesrca.service.handlers import _RPCS
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor, surrounded
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.watched import Watched
@@ -26,7 +26,12 @@ KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream", "writin
 
 
 def test_every_method_of_ours_has_a_scope() -> None:
-    served = {f"/{service}/{rpc}" for service, rpcs in _RPCS.items() for rpc in rpcs}
+    served = {
+        f"/{service.full_name}/{method.name}"
+        for module in (attribution_service_pb2, root_cause_service_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
     assert served <= {*SCOPES}
 
 
