@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from bayesrca.api.v1 import decision_pb2
 from bayesrca.decision import Policy, Verdict, decide, parse_policy
 from bayesrca.service.messages import CallFailedError
-from bayesrca.service.store import Clock, Store
+from bayesrca.service.store import Clock, Store, StoreFullError
 from bayesrca.service.store_decisions import DecisionTable, Question
 from bayesrca.wire.decisions import StoredDecision, decode_decision
 from bayesrca.wire.policies import policy_name
@@ -275,3 +276,26 @@ def test_all_of_it_outlives_the_server(store: Store, table: DecisionTable, hand:
     ]
     assert len(run(after.switches("t"))) == 1
     again.close()
+
+
+def test_a_full_disk_decides_nothing(store: Store, table: DecisionTable) -> None:
+    create(table)
+
+    def limit(pages: str) -> Callable[[sa.Connection], None]:
+        def work(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        return work
+
+    run(store.write(limit("1")))  # what there is stays
+    made: list[str] = []
+    asked = question()
+    with pytest.raises(StoreFullError):
+        for _ in range(99):  # until the last page is full
+            asked = question()
+            made.append(ask(table, asked).name)
+    run(store.write(limit("1000000")))
+    listed = run(table.page("t", "", (), 99, None))
+    assert len(listed) == len(made)
+    assert run(table.recall("t", asked)) is None
+    assert ask(table, asked).name not in made
