@@ -118,14 +118,14 @@ def moment(seconds: float | None) -> float | None:
     return None if seconds is None else to_microsecond(seconds)
 
 
-@given(st.floats(-1e9, 1e10))
+@given(st.floats(-1e9, 4e9))
 def test_moments_keep_their_microseconds(seconds: float) -> None:
     stamp = Timestamp()
     set_moment(stamp, seconds)
     kept = to_microsecond(seconds)
     assert seconds_of(stamp) == kept
     assert to_microsecond(kept) == kept
-    assert abs(kept - seconds) <= 1.5e-6
+    assert abs(kept - seconds) <= 1e-6
 
 
 @pytest.mark.parametrize(
