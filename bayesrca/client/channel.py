@@ -10,11 +10,16 @@ from pathlib import Path
 import grpc
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
+from bayesrca.api.v1 import (
+    attribution_service_pb2,
+    decision_service_pb2,
+    root_cause_service_pb2,
+)
 from bayesrca.errors import ServiceError
 
 SERVICE = root_cause_service_pb2.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 ATTRIBUTION = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"].full_name
+DECISION = decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name
 READY_SECONDS = 5.0
 """How long `ready` waits where nothing else says."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -27,7 +32,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": SERVICE}, {"service": ATTRIBUTION}],
+            "name": [{"service": SERVICE}, {"service": ATTRIBUTION}, {"service": DECISION}],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",

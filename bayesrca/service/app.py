@@ -21,6 +21,7 @@ from bayesrca.errors import ServiceError
 from bayesrca.service.auth import Guard
 from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
+from bayesrca.service.decisions import DECISION
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
 from bayesrca.service.keeping import Keeping
@@ -92,15 +93,17 @@ class _Server:
         for service, rpcs in (
             (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
+            (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
         if options.reflection:
-            add_reflection((ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME), server)
+            add_reflection((ROOT_CAUSE, ATTRIBUTION, DECISION, health.SERVICE_NAME), server)
         port = _listen(server, options, self._tls)
         for name in (ROOT_CAUSE, ATTRIBUTION):
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._health.set(health.OVERALL_HEALTH, health_pb2.HealthCheckResponse.SERVING)
+        for name in (health.OVERALL_HEALTH, DECISION):  # decisions need no worker
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if options.http_port is not None:
             self._pages = TelemetryServer(
                 options.http_host, options.http_port, self._metrics, lambda: self._pool.ready
