@@ -396,8 +396,8 @@ impl Spread {
             .chain(&plan.nodes)
             .chain(&plan.dependencies)
         {
-            for k in 0..s {
-                x.given_up[i * s + k] += g[k];
+            for (d, g) in x.given_up[i * s..(i + 1) * s].iter_mut().zip(g) {
+                *d += g;
             }
         }
         let low = DEPENDENCY_SHARE * theta.base_rate[f];
