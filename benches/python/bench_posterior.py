@@ -1,9 +1,13 @@
 """CPU cost of every step from an incident to its posterior.
 
-Two ways to run it:
+Three ways to run it:
 
     python benches/python/bench_posterior.py [INCIDENT_DIR ...]    one table, medians of three
+    python benches/python/bench_posterior.py --simulated 50 1000   the same, of incidents made up
     python -m pytest benches/python --benchmark-only               statistics by pytest-benchmark
+
+`--single` weighs single causes only, `--no-nuts` leaves PyMC out, `--max-bins` sets how finely the
+incident window is cut (2 bins give 3 footprints).
 
 All times are CPU times of the whole process (every thread counts), so that a busy machine does not
 change what they mean. The state of the sampler is printed beside its cost: a fast run that did not
@@ -15,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -27,6 +31,7 @@ from numpy.typing import NDArray
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
+from bayesrca.evaluation.simulate_incident import simulate_incident
 from bayesrca.evidence import VITALS, Evidence, build_evidence
 from bayesrca.incident import Component, Incident, Signal, Statistic, TimeWindow, Topology
 from bayesrca.ingest import load_incident
@@ -75,8 +80,8 @@ def make_vitals(n: int = 50, samples: int = 600) -> Incident:
     )
 
 
-def prepare_only(evidence: Evidence) -> PreparedLikelihood:
-    return prepare_likelihood(evidence, SETTINGS, seed=1)
+def prepare_only(evidence: Evidence, settings: Settings = SETTINGS) -> PreparedLikelihood:
+    return prepare_likelihood(evidence, settings, seed=1)
 
 
 def prepare(incident: Incident) -> PreparedLikelihood:
@@ -211,15 +216,15 @@ def cost_of(call: Callable[[], Any], repeats: int) -> Cost:
     return Cost(median(spent), result)
 
 
-def measure(path: Path, settings: Settings, repeats: int) -> None:
-    incident = load_incident(path)
-    evidence = cost_of(lambda: build_evidence(incident), repeats)
-    prepared = cost_of(lambda: prepare_only(evidence.result), 20)
+def measure(incident: Incident, settings: Settings, repeats: int, *, nuts: bool) -> None:
+    evidence = cost_of(lambda: build_evidence(incident, max_bins=settings.max_bins), repeats)
+    prepared = cost_of(lambda: prepare_only(evidence.result, settings), 20)
     likelihood: PreparedLikelihood = prepared.result
     n, series = len(incident.topology), len(incident.signals)
     print(
         f"\n{incident.name}: {n} components, {series} series, "
-        f"{len(evidence.result.footprints)} footprints, width {likelihood.width}"
+        f"{len(evidence.result.footprints)} footprints, width {likelihood.width}, "
+        f"{len(likelihood.sets)} sets"
     )
     thetas = make_thetas()
     gradient = cost_of(lambda: run_gradients(likelihood, thetas), repeats).seconds / THETAS
@@ -237,13 +242,10 @@ def measure(path: Path, settings: Settings, repeats: int) -> None:
         f"({screen.seconds / gradient:.0f} gradients); k-hat {found.pareto_k:.2f}, "
         f"ESS {found.ess:.0f}"
     )
-    measure_nuts(likelihood, settings, repeats)
-    whole = cost_of(
-        lambda: analyze(
-            incident, seed=1, settings=Settings(method=Method.SCREEN, cores=settings.cores)
-        ),
-        repeats,
-    )
+    if nuts:
+        measure_nuts(likelihood, settings, repeats)
+    by_screen = replace(settings, method=Method.SCREEN)
+    whole = cost_of(lambda: analyze(incident, seed=1, settings=by_screen), repeats)
     print(f"  analyze by the screen   {whole.seconds * 1e3:9.1f} CPU ms, evidence to answer")
     likelihood.release()
 
@@ -271,26 +273,43 @@ def measure_nuts(likelihood: PreparedLikelihood, settings: Settings, repeats: in
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU cost of every step to the posterior.")
-    parser.add_argument("incidents", nargs="*", type=Path, default=DEFAULT, metavar="INCIDENT_DIR")
-    parser.add_argument("--repeats", type=int, default=3, help="runs per step; medians are shown")
-    parser.add_argument("--draws", type=int, default=SETTINGS.draws, help="kept, per chain")
-    parser.add_argument("--tune", type=int, default=SETTINGS.tune, help="warm-up, per chain")
-    options = parser.parse_args()
-    assert not is_warm()
-    cold = cost_of(warm, 1)
-    print(f"load PyMC and compile the model: {cold.seconds:.1f} CPU s, once per process")
-    settings = Settings(draws=options.draws, tune=options.tune, cores=SETTINGS.cores)
+def measure_vitals(repeats: int) -> None:
     vitals = make_vitals()
-    spent = cost_of(lambda: build_evidence(vitals), options.repeats)
+    spent = cost_of(lambda: build_evidence(vitals), repeats)
     n, samples = len(vitals.topology), len(vitals.signals[0])
     print(
         f"evidence of {len(vitals.signals)} vitals, {n} components, {samples} samples: "
         f"{spent.seconds * 1e3:.1f} CPU ms"
     )
-    for path in options.incidents:
-        measure(path, settings, options.repeats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU cost of every step to the posterior.")
+    parser.add_argument("incidents", nargs="*", type=Path, metavar="INCIDENT_DIR")
+    parser.add_argument("--simulated", nargs="+", type=int, default=[], metavar="COMPONENTS")
+    parser.add_argument("--single", action="store_true", help="weigh single causes only")
+    parser.add_argument("--no-nuts", dest="nuts", action="store_false", help="leave NUTS out")
+    parser.add_argument("--max-bins", type=int, default=SETTINGS.max_bins, metavar="BINS")
+    parser.add_argument("--repeats", type=int, default=3, help="runs per step; medians are shown")
+    parser.add_argument("--draws", type=int, default=SETTINGS.draws, help="kept, per chain")
+    parser.add_argument("--tune", type=int, default=SETTINGS.tune, help="warm-up, per chain")
+    options = parser.parse_args()
+    if options.nuts:
+        assert not is_warm()
+        cold = cost_of(warm, 1)
+        print(f"load PyMC and compile the model: {cold.seconds:.1f} CPU s, once per process")
+    settings = replace(
+        SETTINGS,
+        draws=options.draws,
+        tune=options.tune,
+        max_bins=options.max_bins,
+        max_causes=1 if options.single else SETTINGS.max_causes,
+    )
+    measure_vitals(options.repeats)
+    made_up = [simulate_incident(components=n, seed=7)[0] for n in options.simulated]
+    folders = options.incidents or ([] if made_up else DEFAULT)
+    for incident in [*made_up, *map(load_incident, folders)]:
+        measure(incident, settings, options.repeats, nuts=options.nuts)
 
 
 if __name__ == "__main__":

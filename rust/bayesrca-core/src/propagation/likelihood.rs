@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::hypotheses::{Modes, N_WAYS, modes_at, way};
 use super::range::log_sum_exp;
-use super::sets::Sets;
+use super::sets::{Member, Sets};
 use super::spread::{PathProbabilities, Spread, SpreadScratch};
 use super::vitals::{VitalScratch, Vitals};
 use crate::error::{Error, Result};
@@ -73,6 +73,9 @@ pub struct Workspace {
     /// Factor of the vitals by way of showing there, `[(way * n + root) * s + footprint]`, over `exp(most_vital)`.
     pub(super) vital: Vec<f64>,
     pub(super) most_vital: Vec<f64>,
+    /// Weights of the components that are in sets, and the logarithm taken out of each; see `fill_members`.
+    pub(super) members: Vec<Member>,
+    pub(super) member_scale: Vec<f64>,
     /// Log joint of each hypothesis (prior included, normaliser of the prior not).
     pub(super) joint: Vec<f64>,
     /// Joint of each (hypothesis, footprint) over `exp(log_scale[hypothesis])`.

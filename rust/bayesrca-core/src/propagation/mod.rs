@@ -13,6 +13,7 @@ mod likelihood;
 mod order;
 mod plan;
 mod range;
+mod set_prior;
 mod sets;
 mod source;
 mod spread;

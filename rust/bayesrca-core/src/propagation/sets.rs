@@ -15,7 +15,7 @@ pub const MAX_CAUSES: usize = 3;
 /// Prior probability of one, two and three causes, given that there is one.
 pub const SIZES: [f64; MAX_CAUSES] = [0.8, 0.15, 0.05];
 /// Kinds that the roots of a set may have.
-const SET_KINDS: [usize; 4] = [LATENCY, ERRORS, RESOURCE, CRASH];
+pub(super) const SET_KINDS: [usize; 4] = [LATENCY, ERRORS, RESOURCE, CRASH];
 
 /// The sets that are weighed.
 #[derive(Debug, Clone)]
@@ -24,6 +24,9 @@ pub(crate) struct Sets {
     /// Where a fault that shows in some of a set's members spreads from: by bit mask of members, a component, or the
     /// number of components plus the position of a set.
     subsets: Vec<Vec<usize>>,
+    /// Components that are in any set, ascending, and the places of each set's members among them.
+    components: Vec<usize>,
+    places: Vec<Vec<usize>>,
     sizes: [f64; MAX_CAUSES],
 }
 
@@ -32,6 +35,8 @@ impl Default for Sets {
         Self {
             members: Vec::new(),
             subsets: Vec::new(),
+            components: Vec::new(),
+            places: Vec::new(),
             sizes: [1.0, 0.0, 0.0],
         }
     }
@@ -76,7 +81,14 @@ impl Sets {
         for m in 0..most {
             sizes[m] = SIZES[m] / total;
         }
+        let mut components = members.concat();
+        components.sort_unstable();
+        components.dedup();
+        let place = |i: &usize| components.partition_point(|c| c < i);
+        let places = members.iter().map(|set| set.iter().map(place).collect());
         Ok(Self {
+            places: places.collect(),
+            components,
             members,
             subsets,
             sizes,
@@ -108,7 +120,7 @@ fn chosen(set: &[usize], mask: usize) -> Vec<usize> {
 
 /// One root of a set in one footprint: weight of each way of showing, and of the kinds behind it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Member {
+pub(super) struct Member {
     mode: ByMode,
     kind: [f64; SET_KINDS.len()],
 }
@@ -145,12 +157,13 @@ impl Likelihood {
             return;
         }
         let totals = self.set_totals(theta, w);
+        self.fill_members(theta, w);
         for p in 0..self.sets.len() {
             let m = self.sets.members[p].len();
             let scales = self.scales(p, w);
             let most = self.most_path(p, w);
             for k in 0..self.s {
-                let terms = self.terms(theta, p, k, &scales, w);
+                let terms = self.terms(p, k, &scales, w);
                 let mut sum = 0.0;
                 self.for_each_mode(p, |latency, errors, explained| {
                     let miss = if explained {
@@ -170,6 +183,45 @@ impl Likelihood {
                 scale + scales.member.iter().sum::<f64>(),
                 w,
             );
+        }
+    }
+
+    /// Fill the weights of every component that is in a set, `[place * s + footprint]`, each over `exp` of its scale.
+    fn fill_members(&self, theta: &Natural, w: &mut Workspace) {
+        let s = self.s;
+        let priors = SET_KINDS.map(|kind| (kind_prior(theta, kind), mode_prior(theta, kind)));
+        let log = &w.vitals.log;
+        w.members.clear();
+        w.member_scale.clear();
+        for &i in &self.sets.components {
+            let row = i * s..(i + 1) * s;
+            let most = row
+                .clone()
+                .map(|at| log.resource[at].max(log.disturbed[at]))
+                .fold(f64::NEG_INFINITY, f64::max);
+            w.member_scale.push(most);
+            w.members.extend(row.map(|at| {
+                let resource = (log.resource[at] - most).exp();
+                let disturbed = (log.disturbed[at] - most).exp();
+                let mut member = Member::default();
+                for (c, kind) in SET_KINDS.into_iter().enumerate() {
+                    let vital = if kind == RESOURCE {
+                        resource
+                    } else {
+                        disturbed
+                    };
+                    let own = self.joint_weight[i * N_KINDS + kind] * self.presence(kind, at);
+                    let (prior, modes) = priors[c];
+                    let weight = prior * own * vital;
+                    member.kind[c] = weight;
+                    for l in 0..2 {
+                        for e in 0..2 {
+                            member.mode[l][e] += weight * modes[l][e];
+                        }
+                    }
+                }
+                member
+            }));
         }
     }
 
@@ -204,11 +256,8 @@ impl Likelihood {
     fn scales(&self, p: usize, w: &Workspace) -> Scales {
         let set = &self.sets.members[p];
         let mut member = [0.0; MAX_CAUSES];
-        for (j, &i) in set.iter().enumerate() {
-            let log = &w.vitals.log;
-            member[j] = (i * self.s..(i + 1) * self.s)
-                .map(|at| log.resource[at].max(log.disturbed[at]))
-                .fold(f64::NEG_INFINITY, f64::max);
+        for (scale, &place) in member.iter_mut().zip(&self.sets.places[p]) {
+            *scale = w.member_scale[place];
         }
         let family = [0, 1].map(|f| {
             (1..1usize << set.len())
@@ -239,32 +288,11 @@ impl Likelihood {
         }
     }
 
-    fn terms(&self, theta: &Natural, p: usize, k: usize, scales: &Scales, w: &Workspace) -> Terms {
+    fn terms(&self, p: usize, k: usize, scales: &Scales, w: &Workspace) -> Terms {
         let set = &self.sets.members[p];
         let mut members = [Member::default(); MAX_CAUSES];
-        for (j, &i) in set.iter().enumerate() {
-            let at = i * self.s + k;
-            let over = |log: &[f64]| (log[at] - scales.member[j]).exp();
-            let (resource, disturbed) =
-                (over(&w.vitals.log.resource), over(&w.vitals.log.disturbed));
-            for (c, kind) in SET_KINDS.into_iter().enumerate() {
-                let vital = if kind == RESOURCE {
-                    resource
-                } else {
-                    disturbed
-                };
-                let weight = kind_prior(theta, kind)
-                    * self.joint_weight[i * N_KINDS + kind]
-                    * self.presence(kind, at)
-                    * vital;
-                members[j].kind[c] = weight;
-                let prior = mode_prior(theta, kind);
-                for l in 0..2 {
-                    for e in 0..2 {
-                        members[j].mode[l][e] += weight * prior[l][e];
-                    }
-                }
-            }
+        for (member, &place) in members.iter_mut().zip(&self.sets.places[p]) {
+            *member = w.members[place * self.s + k];
         }
         let mut factor = [[0.0; 1 << MAX_CAUSES]; N_FAMILIES];
         for f in 0..N_FAMILIES {
@@ -319,7 +347,7 @@ impl Likelihood {
             }
             w.footprint_weight[k] += r;
             w.vitals.adjoint.path[(self.n + p) * s + k] += r;
-            let terms = self.terms(theta, p, k, &scales, w);
+            let terms = self.terms(p, k, &scales, w);
             let mut inner = 0.0;
             let mut shares = [(0, 0, false, 0.0); 1 << (2 * MAX_CAUSES)];
             let mut n_modes = 0;
@@ -390,77 +418,6 @@ impl Likelihood {
             }
         }
     }
-
-    /// Prior mass of a component in sets, and the part of it that leaves the alarm unexplained.
-    fn set_masses(&self, theta: &Natural, w: &Workspace) -> (Vec<f64>, Vec<f64>) {
-        let mass = |i: usize, unexplained: bool| -> f64 {
-            SET_KINDS
-                .into_iter()
-                .map(|kind| {
-                    let weight = kind_prior(theta, kind) * self.prior_weight[i * N_KINDS + kind];
-                    if unexplained {
-                        weight * w.modes[self.ways[i * N_KINDS + kind]].unexplained()
-                    } else {
-                        weight
-                    }
-                })
-                .sum()
-        };
-        let all = (0..self.n).map(|i| mass(i, false)).collect();
-        (all, (0..self.n).map(|i| mass(i, true)).collect())
-    }
-
-    /// Sum of the unnormalised prior weights of all sets of each size, considered or not.
-    fn set_totals(&self, theta: &Natural, w: &Workspace) -> [f64; MAX_CAUSES] {
-        let (all, unexplained) = self.set_masses(theta, w);
-        let (a, u) = (elementary(&all), elementary(&unexplained));
-        std::array::from_fn(|m| a[m + 1] - (1.0 - theta.unexplained_alarm) * u[m + 1])
-    }
-
-    /// Gradient of `-sum_m share_m ln total_m`.
-    fn sets_prior_backward(
-        &self,
-        theta: &Natural,
-        share: &[f64; MAX_CAUSES],
-        w: &Workspace,
-        gradient: &mut Natural,
-    ) {
-        let (all, unexplained) = self.set_masses(theta, w);
-        let (a, u) = (elementary(&all), elementary(&unexplained));
-        for m in 2..=MAX_CAUSES {
-            if share[m - 1] <= NEGLIGIBLE {
-                continue;
-            }
-            let g = -share[m - 1] / (a[m] - (1.0 - theta.unexplained_alarm) * u[m]);
-            gradient.unexplained_alarm += g * u[m];
-            let rest = -(1.0 - theta.unexplained_alarm) * g;
-            for i in 0..self.n {
-                let d_all = g * others(&a, all[i], m - 1);
-                let d_unexplained = rest * others(&u, unexplained[i], m - 1);
-                self.mass_backward(theta, i, (d_all, d_unexplained), w, gradient);
-            }
-        }
-    }
-
-    fn mass_backward(
-        &self,
-        theta: &Natural,
-        i: usize,
-        (d, d_unexplained): (f64, f64),
-        w: &Workspace,
-        gradient: &mut Natural,
-    ) {
-        for kind in SET_KINDS {
-            let modes = &w.modes[self.ways[i * N_KINDS + kind]];
-            let weight = kind_prior(theta, kind) * self.prior_weight[i * N_KINDS + kind];
-            let by_kind = weight * (d + d_unexplained * modes.unexplained());
-            kind_prior_backward(theta, kind, by_kind, gradient);
-            if kind == LATENCY || kind == ERRORS {
-                let d_prior = modes.unexplained_adjoint(d_unexplained * weight);
-                mode_prior_backward(kind, &d_prior, gradient);
-            }
-        }
-    }
 }
 
 /// Common logarithms taken out of a set's terms.
@@ -480,21 +437,4 @@ impl Terms {
         }
         out
     }
-}
-
-/// Elementary symmetric polynomials of degree 0 to `MAX_CAUSES`.
-fn elementary(x: &[f64]) -> [f64; MAX_CAUSES + 1] {
-    let mut e = [0.0; MAX_CAUSES + 1];
-    e[0] = 1.0;
-    for &v in x {
-        for m in (1..=MAX_CAUSES).rev() {
-            e[m] += e[m - 1] * v;
-        }
-    }
-    e
-}
-
-/// Elementary symmetric polynomial of a degree over all values but one, `x`.
-fn others(e: &[f64; MAX_CAUSES + 1], x: f64, degree: usize) -> f64 {
-    (1..=degree).fold(1.0, |lower, m| e[m] - x * lower)
 }

@@ -9,6 +9,7 @@ use fearless_simd::Level;
 use super::affected::Rates;
 use super::alarm::alarm_mix;
 use super::cells::{Cells, Ratios};
+use super::density::effect_beyond_large;
 use super::doses::{CellFactors, PairAdjoint};
 use super::plan::MAX_BLOCK;
 use super::plan::Plan;
@@ -33,6 +34,9 @@ mod tests;
 
 /// The base rate of a root's own dependencies, relative to everybody's.
 const DEPENDENCY_SHARE: f64 = 0.1;
+/// The base rate of a target that a source does not reach, relative to everybody's: it is quiet but for its alarm, a
+/// dependency of the root, or anybody.
+const UNREACHED: [f64; 3] = [0.0, DEPENDENCY_SHARE, 1.0];
 
 /// One family, prepared. Its sources are numbered: every component, then every link if there are any, then every set.
 #[derive(Debug, Clone)]
@@ -68,6 +72,11 @@ pub(crate) struct SpreadScratch {
     own: Vec<f64>,
     /// Per cell: the factor of a root's dependency over its background.
     dependency: Vec<f64>,
+    /// Per cell: an untraced component's factor over its background, of a dose with density 0, and per density.
+    untraced: Vec<f64>,
+    untraced_slope: Vec<f64>,
+    /// Factor of an alarm that a source does not reach, `[index in UNREACHED * s + footprint]`.
+    unreached: Vec<f64>,
     /// Per cell: the adjoint of the logarithm of one over its background.
     given_up: Vec<f64>,
     rates: Rates,
@@ -237,11 +246,17 @@ impl Spread {
             &mut c.related,
             &mut x.own,
             &mut x.dependency,
+            &mut x.untraced,
+            &mut x.untraced_slope,
         ];
         for v in tables {
             v.clear();
             v.resize(self.n * self.s, 0.0);
         }
+        let (g, beyond) = (
+            theta.untraced_dose,
+            effect_beyond_large(theta.effect_size[self.f]).0,
+        );
         for at in 0..self.n * self.s {
             let r = x.ratios.affected[at];
             let inv = 1.0 / (1.0 - a + a * r);
@@ -251,6 +266,16 @@ impl Spread {
             c.related[at] = (1.0 - u) * x.ratios.jacobian[at] * inv;
             x.own[at] = (1.0 - own + own * x.ratios.root[at]) * inv;
             x.dependency[at] = (1.0 - low + low * r) * inv;
+            x.untraced[at] = (1.0 - a + a * (1.0 - g) * r) * inv;
+            x.untraced_slope[at] = a * g * beyond * x.ratios.jacobian[at] * inv;
+        }
+        x.unreached.clear();
+        if let Some(t) = self.ground.alarm {
+            let row = &x.ratios.affected[t * self.s..(t + 1) * self.s];
+            for share in UNREACHED {
+                let factors = row.iter().map(|&r| alarm_mix(r, share * a).value);
+                x.unreached.extend(factors);
+            }
         }
     }
 
@@ -318,16 +343,16 @@ impl Spread {
                 keep_in_range(&mut out[k], &mut log[k]);
             }
         }
-        if let Some((t, rate_share)) = self.unreached_alarm(source, plan) {
+        if let Some(which) = self.unreached_alarm(source, plan) {
             for k in 0..s {
-                out[k] *= alarm_mix(x.ratios.affected[t * s + k], rate_share * a).value;
+                out[k] *= x.unreached[which * s + k];
             }
         }
         for u in &source.untraced {
             let (at, k) = (u.component * s + u.footprint, u.footprint);
-            let ratio = u.ratio(theta, self.f, s, &x.ratios);
-            out[k] *= (1.0 - a + a * ratio) * x.factors.inv[at];
+            out[k] *= x.untraced[at] + x.untraced_slope[at] * u.density;
             if self.ground.alarm == Some(u.component) {
+                let ratio = u.ratio(theta, self.f, s, &x.ratios);
                 out[k] *= alarm_mix(ratio, a).value / alarm_mix(x.ratios.affected[at], a).value;
             }
             keep_in_range(&mut out[k], &mut log[k]);
@@ -340,17 +365,16 @@ impl Spread {
         (source, &self.plans[source.plan])
     }
 
-    /// The target whose alarm this source does not reach, and its share of the base rate.
-    fn unreached_alarm(&self, source: &Source, plan: &Plan) -> Option<(usize, f64)> {
+    /// Index in `UNREACHED` of the target, where this source does not reach its alarm.
+    fn unreached_alarm(&self, source: &Source, plan: &Plan) -> Option<usize> {
         let t = self.ground.alarm?;
-        let share = match source.origin {
-            // Quiet but for its alarm: what is slow is the way to it.
-            Origin::Link if plan.roots.contains(&t) => 0.0,
-            _ if source.explains_alarm => return None,
-            _ if plan.dependencies.contains(&t) => DEPENDENCY_SHARE,
-            _ => 1.0,
-        };
-        Some((t, share))
+        match source.origin {
+            // What is slow is the way to it.
+            Origin::Link if plan.roots.contains(&t) => Some(0),
+            _ if source.explains_alarm => None,
+            _ if plan.dependencies.contains(&t) => Some(1),
+            _ => Some(2),
+        }
     }
 
     /// Add the adjoints of `sum_k g[k] ln G(source, k)`, except what [`Self::finish`] adds for all sources together.
@@ -372,8 +396,8 @@ impl Spread {
             .chain(&plan.nodes)
             .chain(&plan.dependencies)
         {
-            for k in 0..s {
-                x.given_up[i * s + k] += g[k];
+            for (d, g) in x.given_up[i * s..(i + 1) * s].iter_mut().zip(g) {
+                *d += g;
             }
         }
         let low = DEPENDENCY_SHARE * theta.base_rate[f];
@@ -392,8 +416,9 @@ impl Spread {
                 x.adjoint.affected[i * s + k] += d_low * low;
                 gradient.base_rate[f] += d_low * DEPENDENCY_SHARE * (be - 1.0);
             }
-            if let Some((t, rate_share)) = self.unreached_alarm(source, plan) {
-                let at = t * s + k;
+            let unreached = self.unreached_alarm(source, plan);
+            if let (Some(t), Some(which)) = (self.ground.alarm, unreached) {
+                let (at, rate_share) = (t * s + k, UNREACHED[which]);
                 let m = alarm_mix(x.ratios.affected[at], rate_share * theta.base_rate[f]);
                 x.adjoint.affected[at] += g[k] * m.d_ratio;
                 gradient.base_rate[f] += g[k] * m.d_rate * rate_share;

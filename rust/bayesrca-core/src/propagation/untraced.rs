@@ -17,7 +17,7 @@ pub(crate) struct Untraced {
     pub component: usize,
     pub footprint: usize,
     /// Density of the log dose under a partial dose of these roots, given that z exceeds `LARGE`.
-    density: f64,
+    pub density: f64,
 }
 
 /// Components of continuous cells that moved by more than `LARGE` in some footprint: `(component, footprint)`.

@@ -184,6 +184,11 @@ impl Spread {
                 let rows = slot.rows(panel, tables).zip(nodes);
                 for ((row, i), path) in rows.zip(sums.path.chunks_exact(s)) {
                     let (off, on) = row.split_at_mut(slot.width);
+                    if lanes == 1 {
+                        // A copy of unknown length costs more than one number.
+                        (off[lane], on[lane]) = (x.factors.inv[i * s + k], path[k]);
+                        continue;
+                    }
                     off[lane..lane + lanes].copy_from_slice(&x.factors.inv[i * s + k..][..lanes]);
                     on[lane..lane + lanes].copy_from_slice(&path[k..k + lanes]);
                 }
