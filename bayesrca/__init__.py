@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayesrca._core import __version__
     from bayesrca.analysis import Analysis, Progress, analyze
     from bayesrca.client import Client
+    from bayesrca.decision import Decision, Policy, Verdict, decide, load_policy
     from bayesrca.incident import (
         Component,
         ComponentKind,
@@ -45,6 +46,7 @@ _HOMES = {
     "bayesrca._core": ("__version__",),
     "bayesrca.analysis": ("Analysis", "Progress", "analyze"),
     "bayesrca.client": ("Client",),
+    "bayesrca.decision": ("Decision", "Policy", "Verdict", "decide", "load_policy"),
     "bayesrca.incident": (
         "Component",
         "ComponentKind",
@@ -74,6 +76,7 @@ __all__ = [
     "Client",
     "Component",
     "ComponentKind",
+    "Decision",
     "Diagnostics",
     "Edge",
     "EdgeKind",
@@ -82,6 +85,7 @@ __all__ = [
     "FamilyRules",
     "Incident",
     "Method",
+    "Policy",
     "Progress",
     "RootCausePosterior",
     "Run",
@@ -91,10 +95,13 @@ __all__ = [
     "Target",
     "TimeWindow",
     "Topology",
+    "Verdict",
     "__version__",
     "analyze",
+    "decide",
     "load_incident",
     "load_normal_runs",
+    "load_policy",
     "save_incident",
 ]
 

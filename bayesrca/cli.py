@@ -1,9 +1,9 @@
 """The command line: ``bayesrca analyze`` and the other commands.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 answered and
-healthy, 3 answered but not healthy, 2 wrong usage (a setting out of range included), 4 the input
-cannot be analysed, 5 the server could not be reached or refused, 1 the answer could not be written
-or a bug, 130 interrupted.
+healthy, 3 answered but not healthy, 6 and 7 decided to review and to hold, 2 wrong usage (a setting
+out of range included), 4 the input cannot be analysed, 5 the server could not be reached or
+refused, 1 the answer could not be written or a bug, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import typer
 
 from bayesrca.cli_backtest import backtest
 from bayesrca.cli_calibrate import calibrate
+from bayesrca.cli_decide import decide
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
+from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -44,7 +46,8 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 answered and healthy; 3 answered but not healthy (nothing may act on it); "
         "2 wrong usage; 4 the input cannot be analysed; 5 the server could not be reached or "
-        "refused; 1 the answer could not be written; 130 interrupted."
+        "refused; 1 the answer could not be written; 130 interrupted. Of decide: 0 RUN, 6 REVIEW, "
+        "7 HOLD."
     ),
 )
 
@@ -152,38 +155,14 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(decide)
 app.command()(evidence)
 app.command()(calibrate)
 app.command()(simulate)
 app.command()(learn)
-
-
-@app.command()
-def serve(
-    *,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 50051,
-    workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 1,
-    queue: Annotated[int, typer.Option(help="Calls that may wait for a worker.", min=0)] = 8,
-    reflection: Annotated[bool, typer.Option(help="Let clients list the service.")] = True,
-    insecure: Annotated[
-        bool,
-        typer.Option("--insecure", help="Allow a host other than loopback, without encryption."),
-    ] = False,
-    prior: Prior = None,
-) -> None:
-    """Answer analyses over gRPC until stopped (docs/api.md)."""
-    from bayesrca.service import serve as run  # noqa: PLC0415  loads gRPC
-
-    run(
-        host=host,
-        port=port,
-        workers=workers,
-        queue=queue,
-        reflection=reflection,
-        insecure=insecure,
-        prior=read_prior(prior),
-    )
+app.command("serve")(serve)
+app.command("config")(config)
+app.command()(token)
 
 
 def main() -> None:

@@ -19,12 +19,11 @@ from bayesrca.api.v1 import (
     root_cause_service_pb2,
     root_cause_service_pb2_grpc,
 )
-from bayesrca.config import Settings
+from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES, Settings
 from bayesrca.errors import BayesRcaError, ServiceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import Answer
 from bayesrca.wire import (
-    DEFAULT_MAX_MESSAGE_BYTES,
     AnalyzeCall,
     AttributionSettings,
     IntervalGuarantee,

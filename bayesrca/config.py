@@ -10,6 +10,9 @@ from bayesrca.errors import InvalidSettingsError
 
 LARGEST_SEED = 2**63 - 1
 """Seeds run from 0 to this, at home and over the wire: what a signed 64-bit column holds."""
+DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
+"""Largest message that server and client send and take unless told otherwise: 1 000 components with
+3 series of 600 samples each take 15 MB."""
 _MOST_SCREEN_POINTS = 1 << 16
 """The core's own limit: its Sobol sequences are that long."""
 

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from bayesrca.evaluation.simulate_cells import Continuous, Count, Theta
+from bayesrca.evaluation.simulate_cells import (
+    LARGE,
+    Continuous,
+    Count,
+    Theta,
+    inverse_log_softplus,
+)
 from bayesrca.evaluation.simulate_faults import LAWS as FAULT_LAWS
 from bayesrca.evaluation.simulate_faults import Fault, FaultSpread
 from bayesrca.evaluation.simulate_vitals import LAWS, SimulatedVitals
@@ -35,11 +41,17 @@ class GivenSeries(Continuous):
         rows: rows of the family's series.
         scale: null scale of the contrast, NaN where the cell has no dose.
         noise: standard deviation of the excess work when quiet, NaN where the cell has no dose.
+        log_at_large: log dose at z = 2, NaN where the cell has no dose.
     """
 
-    def __init__(self, rows: NDArray[np.int64], scale: float, noise: float) -> None:
+    def __init__(
+        self, rows: NDArray[np.int64], scale: float, noise: float, log_at_large: float
+    ) -> None:
         self.rows, self.scale, self.noise = rows, scale, noise
         self.has_dose = bool(np.isfinite(noise))
+        if self.has_dose:
+            at_large = inverse_log_softplus(log_at_large - np.log(noise))
+            self.dose_scale = float(np.expm1(LARGE * scale) / at_large)
         self.z = 0.0
         self.values = np.zeros(len(rows))
 
@@ -191,7 +203,8 @@ def given_cells(table: FamilyTable, s: int) -> list[GivenSeries | GivenCount | N
         elif rows.size:
             has_dose = np.isfinite(table.dose[i, s])
             noise = float(table.dose_noise[i, s]) if has_dose else np.nan
-            cells.append(GivenSeries(rows, float(table.scale[i, s]), noise))
+            low = float(table.dose_low[i, s])
+            cells.append(GivenSeries(rows, float(table.scale[i, s]), noise, low))
         else:
             cells.append(None)
     return cells

@@ -28,7 +28,8 @@ class Continuous:
     def __init__(self, rng: np.random.Generator, *, has_dose: bool) -> None:
         self.has_dose = has_dose
         self.scale = float(rng.uniform(0.05, 0.3))  # null scale of the contrast
-        self.noise = float(np.exp(rng.normal(3.0, 1.0))) * self.scale  # S
+        self.dose_scale = self.scale  # that of the excess work
+        self.noise = float(np.exp(rng.normal(3.0, 1.0))) * self.dose_scale  # S
         self.z = 0.0
 
     def prepare(self, theta: Theta, f: int) -> None:
@@ -76,19 +77,19 @@ class Continuous:
 
     def _dose_at(self, z: float) -> float:
         c = self.scale * z
-        if c > 600.0:  # softplus(x) = x = exp(c) / scale
-            return float(np.log(self.noise) + c - np.log(self.scale))
-        x = np.expm1(c) / self.scale if z >= 0 else z
+        if c > 600.0:  # softplus(x) = x = exp(c) / dose_scale
+            return float(np.log(self.noise) + c - np.log(self.dose_scale))
+        x = (np.expm1(c) if z >= 0 else c) / self.dose_scale
         return float(np.log(self.noise) + _log_softplus(x))
 
     def set_dose(self, y: float) -> None:
         """Set z so that the log dose is y."""
         t = y - np.log(self.noise)
         if t > 600.0:
-            self.z = float((t + np.log(self.scale)) / self.scale)
+            self.z = float((t + np.log(self.dose_scale)) / self.scale)
             return
-        x = _inverse_log_softplus(t)
-        self.z = float(np.log1p(self.scale * x) / self.scale if x >= 0 else x)
+        excess = self.dose_scale * inverse_log_softplus(t)
+        self.z = float((np.log1p(excess) if excess >= 0 else excess) / self.scale)
 
     def row(self) -> dict[str, float]:
         """The cell's entries in the evidence, z apart."""
@@ -97,12 +98,10 @@ class Continuous:
         c = self.scale * self.z
         if c > 600.0:
             jacobian = self.scale
-        elif self.z >= 0:
-            x = np.expm1(c) / self.scale
-            jacobian = expit(x) / np.logaddexp(0.0, x) * np.exp(c)
         else:
-            x = self.z
-            jacobian = 1.0 if x < -30.0 else expit(x) / np.logaddexp(0.0, x)
+            x = (np.expm1(c) if c >= 0 else c) / self.dose_scale
+            slope = 1.0 if x < -30.0 else expit(x) / np.logaddexp(0.0, x)
+            jacobian = slope * np.exp(max(c, 0.0)) * self.scale / self.dose_scale
         return {
             "dose": self.dose,
             "dose_noise": self.noise,
@@ -254,7 +253,8 @@ def _log_softplus(x: Any) -> Any:  # noqa: ANN401
         return np.where(x < -30.0, x, np.log(np.logaddexp(0.0, x)))
 
 
-def _inverse_log_softplus(t: float) -> float:
+def inverse_log_softplus(t: float) -> float:
+    """Return the x whose softplus has logarithm t."""
     if t < -30.0:
         return t
     w = np.exp(t)  # softplus(x)

@@ -57,7 +57,7 @@ class KindLaw:
     in_sets: bool = True
 
 
-_REST = 0.5
+_REST = 0.57
 
 LAWS: Mapping[str, KindLaw] = {
     "latency": KindLaw(
@@ -65,9 +65,9 @@ LAWS: Mapping[str, KindLaw] = {
     ),
     "errors": KindLaw(lambda t: _REST * t["error_kind"], lambda t: (t["cross_family"][1], 1.0)),
     "resource": KindLaw(lambda _: 0.33, lambda _: (0.6, 0.25)),
-    "load": KindLaw(lambda _: 0.05, lambda _: (0.6, 0.3), in_sets=False),
-    "link": KindLaw(lambda _: 0.07, lambda _: (1.0, 0.15), in_sets=False),
-    "crash": KindLaw(lambda _: 0.05, lambda _: (0.4, 0.8)),
+    "load": KindLaw(lambda _: 0.03, lambda _: (0.6, 0.3), in_sets=False),
+    "link": KindLaw(lambda _: 0.04, lambda _: (1.0, 0.15), in_sets=False),
+    "crash": KindLaw(lambda _: 0.03, lambda _: (0.4, 0.8)),
 }
 """The law of each kind."""
 

@@ -163,7 +163,7 @@ class SimulatedVitals:
         rng, scale, law = self.rng, theta["vital_scale"], LAWS[VITALS[v]]
         z = self._quiet(count, scale, theta["vital_index"])
         if at_fault:
-            if rng.random() < theta["own_visible"]:
+            if v == self.load or rng.random() < theta["own_visible"]:
                 z[rng.integers(count)] = self._effect(scale * ROOT_EFFECT, law.root_up)
         elif shown:
             size = scale * theta["vital_effect_size"]

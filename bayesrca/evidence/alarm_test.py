@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 CALM = 0.2
-"""Nothing is called anomalous where both p exceed this. It is lenient because the mistakes differ:
-a real incident called calm is lost, a normal window that is ranked has every other gate ahead."""
+"""Level of the test, shared equally by its looks (at the target and at the incident; Bonferroni).
+
+It is lenient because the mistakes differ: a real incident called calm is lost, a normal window that
+is ranked has every other gate ahead."""
 TAIL_WEIGHT, TAIL_WIDTH = 0.02, 3.0
 """Weight and width of the wide part of the reference quiet law, at noise scale 1."""
 VITAL_SCALE, VITAL_INDEX = 0.9, 2.5
@@ -38,7 +40,7 @@ class AlarmTest:
         target_p: p of the target in the alarm's family (in all its families where it does not
             report that one), in (0, 1]; None without a target or where it reports nothing.
         incident_p: p of all components and families together, in (0, 1].
-        anomalous: whether either is at most `CALM`.
+        anomalous: whether either is at most its share of `CALM`: half of it with a target.
         text: the same in a sentence.
     """
 
@@ -73,12 +75,14 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
     if np.isfinite(evidence.states.visits).any():
         # Bonferroni: series of either sort may tell, unknown which.
         incident_p = min(1.0, 2.0 * min(incident_p, _count_p(evidence.states)))
-    anomalous = min(incident_p, 1.0 if target_p is None else target_p) <= CALM
+    looks = [incident_p] if target_p is None else [incident_p, target_p]
+    threshold = CALM / len(looks)
+    anomalous = min(looks) <= threshold
     return AlarmTest(
         target_p=target_p,
         incident_p=incident_p,
         anomalous=anomalous,
-        text=_sentence(evidence, target_p, incident_p, anomalous=anomalous),
+        text=_sentence(evidence, target_p, incident_p, threshold, anomalous=anomalous),
     )
 
 
@@ -159,7 +163,12 @@ def _simes(p: Floats) -> float:
 
 
 def _sentence(
-    evidence: Evidence, target_p: float | None, incident_p: float, *, anomalous: bool
+    evidence: Evidence,
+    target_p: float | None,
+    incident_p: float,
+    threshold: float,
+    *,
+    anomalous: bool,
 ) -> str:
     what = f"all telemetry together p = {incident_p:.2g}"
     if target_p is not None and evidence.target is not None:
@@ -167,4 +176,4 @@ def _sentence(
         what = f"the target {name!r} has p = {target_p:.2g}, {what}"
     if anomalous:
         return f"Something here is anomalous: {what}."
-    return f"Nothing here is anomalous: {what}, none at most {CALM:g}, so it may be chance."
+    return f"Nothing here is anomalous: {what}, none at most {threshold:g}, so it may be chance."

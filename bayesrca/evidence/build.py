@@ -39,7 +39,7 @@ MEASURES = {
     Transform.ROOT: "root of rate",
 }
 """What a contrast under each transform is."""
-STILL = {"log_quiet": 0.98, "log_wide": 0.25, "log_affected": 0.08}
+STILL = {"log_quiet": 0.98, "log_wide": 0.25, "log_affected": 0.5}
 """Probability that a series which has stood still goes on doing so, by law: all but certain when
 quiet; when affected, that of an effect (eq. 4, median 6) of less than half a null scale."""
 SHARES = "difference of shares"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bayesrca.evidence.counts import CountLaws
-from bayesrca.evidence.series import Contrast
+from bayesrca.evidence.series import DOSE_FLOOR, FLOOR, Contrast
 
 Floats = NDArray[np.float64]
 
@@ -60,8 +60,10 @@ def compute_time_dose(contrast: Contrast, seconds: float = 1.0) -> Dose:
     up = c >= 0
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = np.where(up, np.expm1(np.minimum(c, 700.0)), c)
-        noise = base * contrast.scale
-        x = ratio / contrast.scale
+        # That a change is too small to be worth an alarm makes its measurement no worse.
+        own = np.sqrt(contrast.scale**2 - FLOOR["log"] ** 2 + DOSE_FLOOR**2)
+        noise = base * own
+        x = ratio / own
         slope = np.where(up, np.exp(np.minimum(c, 700.0)), 1.0)
     undefined = ~(noise > 0) | np.isnan(c)
     return _masked(
@@ -70,8 +72,8 @@ def compute_time_dose(contrast: Contrast, seconds: float = 1.0) -> Dose:
             excess=base * ratio,
             log=_log_soft(x, noise),
             noise=noise,
-            jacobian=_soft_slope(x) * slope,
-            low=_log_soft(np.expm1(LARGE * contrast.scale) / contrast.scale, noise),
+            jacobian=_soft_slope(x) * slope * contrast.scale / own,
+            low=_log_soft(np.expm1(LARGE * contrast.scale) / own, noise),
             high=np.full_like(c, np.nan),
         ),
     )

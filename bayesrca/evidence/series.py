@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 
 FLOOR = {"log": 0.05, "share": 0.01, "root": 0.25}
 """Smallest null scale per transform: changes below it are never worth an alarm."""
+DOSE_FLOOR = 0.02
+"""The same of a logarithm where it is measured and not judged: what an excess may be off by."""
 DEFAULT_SAMPLE_SD = {"log": 0.15, "share": 0.05, "root": 0.5}
 """Noise of one sample where no baseline tells it, worth `DEFAULT_WEIGHT` observations."""
 DEFAULT_WEIGHT = 4.0

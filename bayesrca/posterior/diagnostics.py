@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from bayesrca.kernels.propagation import PreparedLikelihood
 from bayesrca.model.draws import Draws
 from bayesrca.model.parameters import parameter_names
+from bayesrca.posterior.limits import (
+    ESS_LIMIT,
+    PARETO_K_LIMIT,
+    PRIOR_DISTANCE_LIMIT,
+    R_HAT_LIMIT,
+    SUM_ERROR_LIMIT,
+)
 from bayesrca.posterior.result import Diagnostics
 from bayesrca.posterior.summary import RootProbabilities
 
 Floats = NDArray[np.float64]
 Prior = tuple[Floats, Floats]
 
-R_HAT_LIMIT = 1.01
-ESS_LIMIT = 400.0
-PARETO_K_LIMIT = 0.7
-PRIOR_DISTANCE_LIMIT = 5.0
-"""Prior standard deviations a parameter's posterior mean may lie from its prior's centre."""
-SUM_ERROR_LIMIT = 0.5
-"""Standard error a leading hypothesis' log probability may have from estimated sums."""
 LEADING_PROBABILITY = 0.01
 """Hypotheses at least this probable lead."""
 WATCHED_PROBABILITY = 1e-3

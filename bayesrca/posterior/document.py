@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from hashlib import sha256
 from math import isfinite
 from typing import Any
 
@@ -39,6 +41,17 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "versions": dict(answer.versions),
         "timings": dict(answer.timings),
     }
+
+
+def hash_answer(answer: Answer) -> str:
+    """SHA-256 of everything an answer says, 64 hexadecimal digits.
+
+    Of the canonical JSON of its document without ``timings``: the same for every run that gives the
+    same numbers, and for an answer that was written as JSON and read back.
+    """
+    document = {key: part for key, part in answer_document(answer).items() if key != "timings"}
+    text = json.dumps(_plain(document), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()
 
 
 def _probability(p: Probability) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bayesrca.model.prepare import prepare_likelihood
 from bayesrca.model.prior_file import prior_in_use
 from bayesrca.model.screen import estimate_by_screen
 from bayesrca.model.tempering import temper_as_set
-from bayesrca.posterior.diagnostics import PARETO_K_LIMIT
+from bayesrca.posterior.limits import PARETO_K_LIMIT
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
 
 Floats = NDArray[np.float64]

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
+
+import typer
 
 from bayesrca.errors import BayesRcaError
-from bayesrca.model.prior_file import load_prior
-from bayesrca.service.app import run
-from bayesrca.service.options import ServiceOptions
+from bayesrca.service import serve
+from bayesrca.service.flags import with_flags
 
 
-def main() -> int:
-    """Serve; return the exit code: 0 after a drain, 2 when the options or the port will not do."""
-    defaults = ServiceOptions()
-    parser = argparse.ArgumentParser(prog="python -m bayesrca.service", description=__doc__)
-    flag = argparse.BooleanOptionalAction
-    parser.add_argument("--host", default=defaults.host)
-    parser.add_argument("--port", type=int, default=defaults.port, help="0: any free port")
-    parser.add_argument("--workers", type=int, default=defaults.workers)
-    parser.add_argument("--queue", type=int, default=defaults.queue)
-    parser.add_argument("--reflection", action=flag, default=defaults.reflection)
-    parser.add_argument("--warm", action=flag, default=defaults.warm)
-    parser.add_argument("--insecure", action=flag, default=defaults.insecure)
-    parser.add_argument("--max-message-bytes", type=int, default=defaults.max_message_bytes)
-    parser.add_argument("--drain-seconds", type=float, default=defaults.drain_seconds)
-    parser.add_argument("--grace-seconds", type=float, default=defaults.grace_seconds)
-    parser.add_argument("--prior", type=lambda path: load_prior(Path(path)))
-    # What the workers run: for tests of the service that must not wait for real analyses.
-    parser.add_argument("--analyzer", default=defaults.analyzer, help=argparse.SUPPRESS)
-    parser.add_argument("--warmer", default=defaults.warmer, help=argparse.SUPPRESS)
+def main() -> None:
+    """Serve; exit with 0 after a drain, 2 when the options, a file or a port will not do."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(with_flags(serve, "Answer over gRPC until stopped."))
     try:
-        run(ServiceOptions(**vars(parser.parse_args())))
+        app(prog_name="python -m bayesrca.service")
     except BayesRcaError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

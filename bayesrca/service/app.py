@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 import signal
 import sys
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import (  # type: ignore[import-untyped]
@@ -14,12 +15,24 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
     health_pb2,
     health_pb2_grpc,
 )
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
+from bayesrca.config import LearnedPrior
 from bayesrca.errors import ServiceError
+from bayesrca.service.auth import Guard
+from bayesrca.service.configuration import Configuration
+from bayesrca.service.credentials import read_credentials
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
-from bayesrca.service.options import ServiceOptions
+from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
+from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
+from bayesrca.service.reflection import add_reflection
+from bayesrca.service.telemetry import Metrics
+from bayesrca.service.telemetry_calls import TelemetryInterceptor
+from bayesrca.service.telemetry_http import TelemetryServer
+from bayesrca.service.telemetry_logs import set_up_logging
+from bayesrca.service.telemetry_traces import Traces
+from bayesrca.service.tls import server_credentials
+from bayesrca.service.watched import Watched
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
 _NOTICE_SECONDS = 0.3
@@ -29,26 +42,27 @@ _STOP_GRACE_SECONDS = 0.5
 _log = logging.getLogger("bayesrca.service")
 
 
-def run(options: ServiceOptions) -> None:
-    """Serve until SIGTERM or SIGINT; see `bayesrca.service.serve`.
-
-    Raises:
-        ServiceError: the port cannot be listened on (reason ``CANNOT_LISTEN``).
-    """
-    # Does nothing where the program has set logging up already.
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    asyncio.run(_Server(options).run())
+def run(configuration: Configuration) -> None:
+    """Serve until SIGTERM or SIGINT; see `bayesrca.service.serve`, also for the errors."""
+    set_up_logging(configuration.options.log_format)
+    asyncio.run(_Server(configuration).run())
 
 
 class _Server:
     """One server from its start to its end."""
 
-    def __init__(self, options: ServiceOptions) -> None:
-        self._options = options
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._options = options = configuration.options
+        self._prior = _read_prior(options.prior)
+        self._tls = server_credentials(options)
+        known = options.credentials_file
+        self._credentials = (
+            None if known is None else Watched((known,), lambda: read_credentials(known))
+        )
+        self._metrics = Metrics(_version())
+        self._traces = Traces(options, _version())
+        self._pages: TelemetryServer | None = None
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
 
@@ -57,17 +71,28 @@ class _Server:
         options = self._options
         self._health = health.aio.HealthServicer()
         self._pool = WorkerPool(options, self._on_change)
-        server = grpc.aio.server(options=_channel_options(options.max_message_bytes))
+        guard = Guard(self._credentials, certificates=options.tls_client_ca_file is not None)
+        server = grpc.aio.server(
+            options=_channel_options(options),
+            interceptors=(
+                TelemetryInterceptor(self._metrics, self._traces.tracer),
+                GuardInterceptor(guard),
+                LimitInterceptor(options.max_calls),
+            ),
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        handlers = Handlers(self._pool, options.cores, options.prior)
+        handlers = Handlers(self._pool, options.cores, self._prior)
         server.add_generic_rpc_handlers(handlers.generic_handlers())
         if options.reflection:
-            names = (ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
-        port = _listen(server, options)
+            add_reflection((ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME), server)
+        port = _listen(server, options, self._tls)
         for name in (ROOT_CAUSE, ATTRIBUTION):
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._health.set(health.OVERALL_HEALTH, health_pb2.HealthCheckResponse.SERVING)
+        if options.http_port is not None:
+            self._pages = TelemetryServer(
+                options.http_host, options.http_port, self._metrics, lambda: self._pool.ready
+            )
         stopping = _stop_signals()
         await server.start()
         self._report(port)
@@ -77,24 +102,50 @@ class _Server:
 
     def _report(self, port: int) -> None:
         options = self._options
-        _say(f"bayesrca {_version()}: gRPC, {'' if options.insecure else 'loopback only, '}no TLS")
-        _say(
+        lines = [
+            f"bayesrca {_version()}: gRPC, {self._exposure()}",
             f"{options.workers} worker(s) of {options.cores} thread(s), queue {options.queue}, "
             f"messages up to {options.max_message_bytes} bytes, "
-            f"reflection {'on' if options.reflection else 'off'}"
-        )
-        if options.prior is not None:
-            _say(f"the parameters' prior is {options.prior.label}")
-        _say(f"listening on {options.address(port)}")
-        _say("warming the model; calls that need it wait" if options.warm else "no warm-up")
+            f"reflection {'on' if options.reflection else 'off'}",
+        ]
+        if self._prior is not None:
+            lines.append(f"the parameters' prior is {self._prior.label}")
+        if self._pages is not None:
+            lines.append(f"metrics and probes on http://{self._pages.address}")
+        if options.otlp_endpoint is not None:
+            lines.append(f"spans to {options.otlp_endpoint}")
+        lines.append(f"configuration: {self._configuration.summary}")
+        lines.append(f"listening on {options.address(port)}")
+        lines.append("warming the model; calls that need it wait" if options.warm else "no warm-up")
+        for line in lines:
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        """Say something to whoever started the server."""
+        if self._options.log_format is LogFormat.JSON:
+            _log.info("%s", line)
+        else:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def _exposure(self) -> str:
+        """Say who can reach the server and who may use it."""
+        options = self._options
+        tls = "no TLS" if self._tls is None else "TLS"
+        if options.tls_client_ca_file is not None:
+            tls = "TLS with client certificates"
+        callers = "anyone may call"
+        if self._credentials is not None:
+            callers = self._credentials.current().summary
+        return f"{'loopback only, ' if is_loopback(options.host) else ''}{tls}, {callers}"
 
     def _on_change(self) -> None:
         # Attributions need a worker, analyses a warm one.
         self._tell(ATTRIBUTION, self._pool.started)
         self._tell(ROOT_CAUSE, self._pool.ready)
+        self._metrics.set_ready(self._pool.ready)
         if self._pool.ready != self._was_ready:
             self._was_ready = self._pool.ready
-            _say("ready" if self._was_ready else "not ready")
+            self._say("ready" if self._was_ready else "not ready")
 
     def _tell(self, service: str, serving: bool) -> None:
         """Have the health service tell whether a service takes calls."""
@@ -106,7 +157,7 @@ class _Server:
 
     async def _drain(self, server: grpc.aio.Server, at_once: asyncio.Event) -> None:
         """Finish the calls that were accepted, unless a second signal comes; then stop."""
-        _say("draining: no further calls are accepted")
+        self._say("draining: no further calls are accepted")
         self._pool.close()
         await self._health.enter_graceful_shutdown()
         finishing = asyncio.create_task(self._pool.idle(self._options.drain_seconds))
@@ -117,13 +168,30 @@ class _Server:
             task.cancel()
         await self._pool.stop()
         await server.stop(_STOP_GRACE_SECONDS)
-        _say("stopped")
+        if self._pages is not None:
+            self._pages.stop()
+        await asyncio.to_thread(self._traces.close)
+        self._say("stopped")
 
 
-def _listen(server: grpc.aio.Server, options: ServiceOptions) -> int:
+def _read_prior(path: Path | None) -> LearnedPrior | None:
+    if path is None:
+        return None
+    # Late, for it loads the native core, which the front can do without.
+    from bayesrca.model.prior_file import load_prior  # noqa: PLC0415
+
+    return load_prior(path)
+
+
+def _listen(
+    server: grpc.aio.Server, options: ServiceOptions, tls: grpc.ServerCredentials | None
+) -> int:
     address = options.address(options.port)
     try:
-        port = server.add_insecure_port(address)
+        if tls is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, tls)
     except RuntimeError:
         port = 0
     if not port:
@@ -145,10 +213,15 @@ def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     return first, second
 
 
-def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _channel_options(options: ServiceOptions) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
+        # A compressed message counts as what it unpacks to: gRPC stops unpacking there.
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.max_metadata_size", options.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", options.max_metadata_bytes),
+        # A connection that does not get through its handshake is dropped.
+        ("grpc.server_handshake_timeout_ms", 10_000),
         # Two servers must not share a port by accident.
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", 256),
@@ -165,7 +238,3 @@ def _version() -> str:
         return importlib.metadata.version("bayesrca")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201  (the start-up report)

@@ -1,82 +1,132 @@
-"""Options of one server process, validated once."""
+"""Options of one server process: declared once, read from everywhere, validated once."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from bayesrca.config import LearnedPrior
+from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES
 from bayesrca.errors import InvalidSettingsError
-from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES
 
-DEFAULT_PORT = 50051
+
+class LogFormat(StrEnum):
+    """How the server writes its log: lines for people, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def _option[T](
+    default: T,
+    text: str,
+    low: float | None = None,
+    high: float = math.inf,
+    *,
+    hidden: bool = False,
+) -> T:
+    """Declare an option: its default, what it is for, its range if it is a number."""
+    metadata = {"help": text, "low": low, "high": high, "hidden": hidden}
+    declared: T = field(default=default, metadata=metadata)
+    return declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
-    """How to serve.
+    """How to serve. Each option's meaning is its help text, which `bayesrca serve --help` shows.
 
-    Attributes:
-        host: name or address to listen on.
-        port: TCP port, 0 for any free one.
-        workers: worker processes, 1 to 256; each runs one call at a time.
-        queue: calls that may wait for a worker, 0 to 10 000.
-        reflection: offer gRPC server reflection.
-        warm: warm a worker's model before it counts as ready.
-        insecure: allow plaintext service on an address that is not loopback.
-        max_message_bytes: largest request and response, 1 KiB to 1 GiB.
-        drain_seconds: how long running and waiting calls may take after SIGTERM, >= 0.
-        grace_seconds: how long a worker may take to obey a cancellation before it is killed, > 0.
-        prior: a learned prior that every analysis uses, or None for the built-in one.
-        analyzer: ``module:function`` that a worker calls like `bayesrca.analysis.analyze`.
-        warmer: ``module:function`` that a worker calls, without arguments, to warm up.
+    Secrets are never options: an option names the file that holds one.
 
     Raises:
-        InvalidSettingsError: a value outside its range.
+        InvalidSettingsError: a value outside its range, options that contradict each other, or a
+            server that anyone on the network could use without `insecure`.
     """
 
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    workers: int = 1
-    queue: int = 8
-    reflection: bool = True
-    warm: bool = True
-    insecure: bool = False
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
-    drain_seconds: float = 30.0
-    grace_seconds: float = 1.0
-    prior: LearnedPrior | None = None
-    analyzer: str = "bayesrca.analysis:analyze"
-    warmer: str = "bayesrca.model:warm"
+    host: str = _option("127.0.0.1", "Address to listen on; not loopback: TLS and credentials.")
+    port: int = _option(50051, "TCP port; 0 picks a free one.", 0, 65535)
+    workers: int = _option(1, "Worker processes; each runs one call at a time.", 1, 256)
+    queue: int = _option(8, "Calls that may wait for a worker.", 0, 10_000)
+    reflection: bool = _option(True, "Let clients list the services and their messages.")
+    warm: bool = _option(True, "Compile the model before the server calls itself ready.")
+    insecure: bool = _option(False, "Serve beyond loopback without TLS or without credentials.")
+    tls_cert_file: Path | None = _option(None, "Certificate chain (PEM) to show; switches TLS on.")
+    tls_key_file: Path | None = _option(None, "Private key (PEM) of that certificate.")
+    tls_client_ca_file: Path | None = _option(
+        None, "Authorities (PEM) of the certificates that every client must then show."
+    )
+    credentials_file: Path | None = _option(
+        None, "Who may call, and for which tenant (TOML, docs/operations.md); none: anyone."
+    )
+    max_calls: int = _option(256, "Calls open at a time, health checks apart.", 1, 100_000)
+    max_message_bytes: int = _option(
+        DEFAULT_MAX_MESSAGE_BYTES, "Largest request and response.", 1 << 10, 1 << 30
+    )
+    max_metadata_bytes: int = _option(16 << 10, "Largest header of a call.", 1 << 10, 1 << 20)
+    drain_seconds: float = _option(30.0, "What accepted calls may take after SIGTERM.", 0)
+    grace_seconds: float = _option(1.0, "What a worker may take to obey a cancellation.", 0)
+    prior: Path | None = _option(None, "Prior file that `bayesrca learn` wrote.")
+    http_host: str = _option("127.0.0.1", "Address of metrics and probes.")
+    http_port: int | None = _option(
+        None, "TCP port of /metrics, /livez and /readyz; 0 picks a free one; none: off.", 0, 65535
+    )
+    otlp_endpoint: str | None = _option(
+        None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
+    )
+    trace_ratio: float = _option(1.0, "Share of the traces begun here that are kept.", 0, 1)
+    log_format: LogFormat = _option(LogFormat.TEXT, "How to write the log.")
+    # What the workers run: for tests that must not wait for real analyses.
+    analyzer: str = _option("bayesrca.analysis:analyze", "module:function that runs.", hidden=True)
+    warmer: str = _option("bayesrca.model:warm", "module:function that warms up.", hidden=True)
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("port", 0, 65535),
-            ("workers", 1, 256),
-            ("queue", 0, 10_000),
-            ("max_message_bytes", 1 << 10, 1 << 30),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                msg = f"{name} must be in [{low}, {high}], got {value}"
-                raise InvalidSettingsError(msg, field=name)
-        for name in ("drain_seconds", "grace_seconds"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                msg = f"{name} must be a finite number of seconds >= 0, got {value}"
-                raise InvalidSettingsError(msg, field=name)
+        for option in fields(self):
+            value, low = getattr(self, option.name), option.metadata["low"]
+            if low is not None and value is not None:
+                _check_number(option.name, value, low, option.metadata["high"])
         for name in ("analyzer", "warmer"):
             module, _, function = getattr(self, name).partition(":")
             if not (module and function):
                 msg = f"{name} must be written module:function, got {getattr(self, name)!r}"
                 raise InvalidSettingsError(msg, field=name)
-        if not (self.insecure or is_loopback(self.host)):
+        _check_endpoint(self.otlp_endpoint)
+        self._check_files()
+        self._check_exposure()
+
+    def _check_files(self) -> None:
+        """Refuse TLS options of which one is missing."""
+        for name, needs, why in (
+            ("tls_cert_file", "tls_key_file", "a certificate needs its private key"),
+            ("tls_key_file", "tls_cert_file", "a private key needs its certificate"),
+            ("tls_client_ca_file", "tls_cert_file", "clients show certificates over TLS only"),
+            (
+                "tls_client_ca_file",
+                "credentials_file",
+                "a client's certificate may do what the credentials file says, else nothing",
+            ),
+        ):
+            if getattr(self, name) is not None and getattr(self, needs) is None:
+                msg = f"{name} is set but {needs} is not: {why}"
+                raise InvalidSettingsError(msg, field=needs)
+
+    def _check_exposure(self) -> None:
+        """Refuse to serve the network in the clear, or without asking who calls."""
+        if self.insecure or is_loopback(self.host):
+            return
+        missing = [
+            word
+            for word, name in (("TLS", "tls_cert_file"), ("credentials", "credentials_file"))
+            if getattr(self, name) is None
+        ]
+        if missing:
             msg = (
-                f"refusing to serve on {self.host}: the service has no encryption and no "
-                "authentication yet, so anyone who reaches the port could use it; listen on "
-                "127.0.0.1, or pass --insecure if the network in front of it is trusted"
+                f"refusing to serve on {self.host} without {' and '.join(missing)}: anyone who "
+                "reaches the port could use it or listen in; set tls_cert_file, tls_key_file and "
+                "credentials_file, listen on 127.0.0.1, or pass --insecure if the network in front "
+                "of it is trusted"
             )
             raise InvalidSettingsError(msg, field="host")
 
@@ -87,7 +137,12 @@ class ServiceOptions:
 
     def address(self, port: int) -> str:
         """Return ``HOST:PORT`` with an IPv6 host in brackets."""
-        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+        return join_address(self.host, port)
+
+
+def join_address(host: str, port: int) -> str:
+    """Return ``HOST:PORT`` with an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -98,3 +153,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    if math.isfinite(value) and low <= value <= high:
+        return
+    wanted = f"in [{low}, {high}]" if high < math.inf else f"a finite number >= {low}"
+    msg = f"{name} must be {wanted}, got {value}"
+    raise InvalidSettingsError(msg, field=name)
+
+
+def _check_endpoint(endpoint: str | None) -> None:
+    if endpoint is None:
+        return
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and parts.port and not parts.path.strip("/")
+    except ValueError:
+        good = False
+    # A password in it would be shown with it: the message does not repeat what was given.
+    if not good or "@" in endpoint:
+        msg = "otlp_endpoint must be written http://HOST:PORT or https://HOST:PORT, nothing more"
+        raise InvalidSettingsError(msg, field="otlp_endpoint")

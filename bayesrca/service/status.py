@@ -28,9 +28,15 @@ CODES: Mapping[str, grpc.StatusCode] = {
     # The request is sound, but beyond this version or its limits.
     "NOT_SUPPORTED": grpc.StatusCode.FAILED_PRECONDITION,
     "GRAPH_TOO_WIDE": grpc.StatusCode.FAILED_PRECONDITION,
+    "NO_CREDENTIALS": grpc.StatusCode.UNAUTHENTICATED,
+    "INVALID_CREDENTIALS": grpc.StatusCode.UNAUTHENTICATED,
+    "EXPIRED_CREDENTIALS": grpc.StatusCode.UNAUTHENTICATED,
+    "MISSING_SCOPE": grpc.StatusCode.PERMISSION_DENIED,
+    "METHOD_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     # A client that cancels never reads its status, so this one is about the deadline.
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
     "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_CALLS": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "NO_WORKER": grpc.StatusCode.UNAVAILABLE,
     "WORKER_LOST": grpc.StatusCode.UNAVAILABLE,

@@ -19,17 +19,11 @@ from bayesrca.wire.attribution_settings import (
     encode_attribution_settings,
 )
 from bayesrca.wire.incidents import decode_incident, encode_incident
-from bayesrca.wire.requests import (
-    DEFAULT_MAX_MESSAGE_BYTES,
-    AnalyzeCall,
-    decode_request,
-    encode_request,
-)
+from bayesrca.wire.requests import AnalyzeCall, decode_request, encode_request
 from bayesrca.wire.settings import decode_settings, encode_settings
 from bayesrca.wire.vocabulary import word_of
 
 __all__ = [
-    "DEFAULT_MAX_MESSAGE_BYTES",
     "AnalyzeCall",
     "AttributionSettings",
     "GameArrays",

@@ -13,9 +13,6 @@ from bayesrca.wire.settings import decode_settings, encode_settings
 
 MAX_WIDTH = 16
 """Largest ``max_width`` a request may ask for: each analysis holds tables of 2^width numbers."""
-# Where both sides draw the line unless told otherwise: 1 000 components with 3 series of 600
-# samples each take 15 MB.
-DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -56,8 +58,8 @@ class Server:
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        line = self.wait_for(lambda line: line.startswith("listening on "))
-        self.address = line.removeprefix("listening on ")
+        line = self.wait_for(lambda line: "listening on " in line)
+        self.address = line.partition("listening on ")[2].partition('"')[0]
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -112,6 +114,21 @@ class Server:
                 self.wait()
         if self.process.stderr is not None:
             self.process.stderr.close()
+
+
+def pages_of(server: Server) -> str:
+    """Address of metrics and probes."""
+    return server.wait_for(lambda line: "metrics and probes on " in line).rpartition(" ")[2]
+
+
+def fetch(address: str, page: str) -> tuple[int, str]:
+    """Status and content of a page."""
+    try:
+        with urllib.request.urlopen(f"{address}{page}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 def make_incident(name: str = "slow checkout", samples: int = 40, extra: int = 0) -> Incident:

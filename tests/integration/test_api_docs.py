@@ -16,9 +16,10 @@ from bayesrca.api.v1 import attribution_service_pb2 as attribution
 from bayesrca.api.v1 import attribution_service_pb2_grpc as attribution_grpc
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.api.v1 import root_cause_service_pb2_grpc as pb_grpc
+from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES
 from bayesrca.service.handlers import MAX_NUTS_DRAWS, MAX_SCREEN_POINTS, MAX_SHARE_WORK
 from bayesrca.service.status import CODES
-from bayesrca.wire import DEFAULT_MAX_MESSAGE_BYTES, attribution_arrays, attribution_settings
+from bayesrca.wire import attribution_arrays, attribution_settings
 from tests.integration.kit import ROOT, Server
 
 pytestmark = pytest.mark.grpc

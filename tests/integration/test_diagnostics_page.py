@@ -16,7 +16,7 @@ from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.ingest import load_incident
 from bayesrca.model.parameters import PRIORS, unconstrained_prior
-from bayesrca.posterior import diagnostics
+from bayesrca.posterior import diagnostics, limits
 from tests.integration.kit import ROOT
 
 pytestmark = pytest.mark.pymc
@@ -74,10 +74,10 @@ def test_the_table_of_groups_is_the_file(folder: Path) -> None:
 
 
 def test_limits_are_the_codes_own() -> None:
-    assert f"| < {diagnostics.R_HAT_LIMIT} |" in PAGE
-    assert f"| > {diagnostics.ESS_LIMIT:.0f} |" in PAGE
-    assert f"| < {diagnostics.PARETO_K_LIMIT} |".replace("0.", ".") in PAGE
-    assert f"| <= {diagnostics.PRIOR_DISTANCE_LIMIT:.0f} |" in PAGE
+    assert f"| < {limits.R_HAT_LIMIT} |" in PAGE
+    assert f"| > {limits.ESS_LIMIT:.0f} |" in PAGE
+    assert f"| < {limits.PARETO_K_LIMIT} |".replace("0.", ".") in PAGE
+    assert f"| <= {limits.PRIOR_DISTANCE_LIMIT:.0f} |" in PAGE
     assert Settings().interval_mass == 0.89
     assert (Settings().target_accept, Settings().retry_target_accept) == (0.9, 0.98)
     assert np.isclose(diagnostics.WATCHED_PROBABILITY, 0.001)

@@ -44,6 +44,13 @@ def listed(server: Server) -> set[str]:
     return {service.name for service in reply.list_services_response.service}
 
 
+def described(server: Server, symbol: str) -> reflection_pb2.ServerReflectionResponse:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    with server.channel() as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        return next(stub.ServerReflectionInfo(iter([request]), timeout=10))
+
+
 def test_health_names_the_server_and_the_service(service: Server) -> None:
     assert check(service, "") == SERVING
     assert check(service, SERVICE) == SERVING
@@ -58,11 +65,12 @@ def test_health_of_an_unknown_service_is_not_found(service: Server) -> None:
 
 def test_reflection_lists_the_service_and_describes_its_messages(service: Server) -> None:
     assert listed(service) >= {SERVICE, ATTRIBUTION}
-    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
-    with service.channel() as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        reply = next(stub.ServerReflectionInfo(iter([request]), timeout=10))
-    assert b"AnalyzeRequest" in b"".join(reply.file_descriptor_response.file_descriptor_proto)
+    for symbol in (SERVICE, f"{SERVICE}.Analyze", "bayesrca.api.v1.AnalyzeRequest"):
+        reply = described(service, symbol)
+        assert b"AnalyzeRequest" in b"".join(reply.file_descriptor_response.file_descriptor_proto)
+    for symbol in ("made.Up", f"{SERVICE}.MadeUp", "made.Up.Method"):
+        reply = described(service, symbol)
+        assert reply.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 def test_reflection_can_be_switched_off() -> None:

@@ -16,7 +16,7 @@ LARGE = 2.0
 MAX_NOISE = 1e12  # squared noise of a log dose ratio is kept below this
 
 # Prior of the kinds but latency and errors, and how often they show in latency and in errors.
-KIND_PRIOR = {RESOURCE: 0.33, LOAD: 0.05, LINK: 0.07, CRASH: 0.05}
+KIND_PRIOR = {RESOURCE: 0.33, LOAD: 0.03, LINK: 0.04, CRASH: 0.03}
 KIND_SHOWS = {RESOURCE: (0.6, 0.25), LOAD: (0.6, 0.3), LINK: (1.0, 0.15), CRASH: (0.4, 0.8)}
 UNSEEN = 0.35
 CALLED = 0.1

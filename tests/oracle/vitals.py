@@ -132,7 +132,8 @@ class Vitals:
 
     def _with_fault_in(self, i: int, at_fault: int, k: int) -> float:
         """Ratio of a disturbed component whose family `at_fault` is the one at fault."""
-        visible = self.theta["own_visible"]
+        # A load fault is one of the load that is seen: no share of it stays hidden.
+        visible = 1.0 if at_fault == LOAD_VITAL else self.theta["own_visible"]
         out = 1.0 if at_fault in self.cells[i] else UNREPORTED
         for v, (shown, fault) in self.cells[i].items():
             if v == at_fault:

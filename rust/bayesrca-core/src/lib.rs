@@ -32,6 +32,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod elementary;
 mod error;
 mod evidence;
 pub mod game;

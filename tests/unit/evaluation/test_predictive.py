@@ -116,7 +116,7 @@ class TestCells:
 
     def test_of_several_series_one_responds(self) -> None:
         rng = np.random.default_rng(2)
-        cell = GivenSeries(np.arange(4), np.nan, np.nan)
+        cell = GivenSeries(np.arange(4), np.nan, np.nan, np.nan)
         mean, _ = unconstrained_prior()
         cell.prepare(natural_values(mean), 0)
         cell.medians = (1e6, 1e6)

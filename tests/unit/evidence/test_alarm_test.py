@@ -106,7 +106,8 @@ def test_the_sentence_names_the_target_and_both_p() -> None:
     assert calm.target_p is not None
     assert calm.text.startswith("Nothing here is anomalous: the target 'c0' has p = ")
     assert f"{calm.incident_p:.2g}" in calm.text
-    assert min(calm.target_p, calm.incident_p) > CALM
+    assert min(calm.target_p, calm.incident_p) > CALM / 2
+    assert f"none at most {CALM / 2:g}" in calm.text
     assert build_evidence(quiet(3, c0=2.0)).alarm.text.startswith("Something here is anomalous")
 
 
@@ -116,7 +117,7 @@ def test_failing_requests_are_an_alarm_and_the_usual_few_are_none() -> None:
         failed = failures("front", np.where(INSIDE, during, 1.0))
         found = build_evidence(incident(failed, *loads, target="front")).alarm
         assert found.anomalous == expected
-        assert (found.target_p is not None) and (found.target_p <= CALM) == expected
+        assert (found.target_p is not None) and (found.target_p <= CALM / 2) == expected
 
 
 def test_series_that_stand_still_are_calm() -> None:

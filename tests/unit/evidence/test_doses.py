@@ -36,10 +36,11 @@ def counts(k: int, n: int = 100, p: float = 0.02) -> CountLaws:
 def test_excess_time_is_requests_times_extra_seconds() -> None:
     dose = compute_time_dose(contrast(np.log(1.5)))
     assert dose.excess[0] == pytest.approx(500 * 0.1)  # .2 s became .3 s
-    assert dose.noise[0] == pytest.approx(500 * 0.2 * 0.1)
+    scale = np.sqrt(0.1**2 - 0.05**2 + 0.02**2)  # of the measurement, not of what is worth an alarm
+    assert dose.noise[0] == pytest.approx(500 * 0.2 * scale)
     assert dose.log[0] == pytest.approx(np.log(50.0), abs=0.01)  # far above the noise
-    softplus = np.log1p(np.exp(50.0 / 10.0))
-    assert dose.log[0] == pytest.approx(np.log(10.0 * softplus), rel=1e-12)
+    softplus = np.log1p(np.exp(0.5 / scale))
+    assert dose.log[0] == pytest.approx(np.log(100.0 * scale * softplus), rel=1e-12)
 
 
 def test_milliseconds_are_brought_to_seconds() -> None:

@@ -265,7 +265,8 @@ def test_screen_ess_counts_equal_weights_fully_and_a_single_heavy_one_as_one() -
 def test_lighter_tails_of_vitals_are_harmless_and_heavier_ones_are_not() -> None:
     """Calm vitals drive the index and the scale of their law up together."""
     from bayesrca.model.parameters import parameter_names, unconstrained_prior
-    from bayesrca.posterior.diagnostics import PRIOR_DISTANCE_LIMIT, _prior_distances
+    from bayesrca.posterior.diagnostics import _prior_distances
+    from bayesrca.posterior.limits import PRIOR_DISTANCE_LIMIT
 
     centre, sd = unconstrained_prior()
     scale, index = (parameter_names().index(n) for n in ("vital_scale", "vital_index"))

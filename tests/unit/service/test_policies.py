@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
@@ -127,6 +130,8 @@ def test_only_sampling_and_its_compilation_wait_for_the_model() -> None:
         {"workers": 0},
         {"queue": -1},
         {"max_message_bytes": 10},
+        {"max_metadata_bytes": 10},
+        {"max_calls": 0},
         {"drain_seconds": float("nan")},
         {"grace_seconds": -1.0},
         {"analyzer": "no_colon"},
@@ -142,12 +147,34 @@ def test_options_out_of_range_name_themselves(change: dict[str, object]) -> None
     assert caught.value.field == next(iter(change))
 
 
-def test_only_loopback_is_served_without_insecure() -> None:
+def test_the_network_is_served_over_tls_to_known_callers_only() -> None:
     for host in ("127.0.0.1", "127.8.9.1", "::1", "localhost"):
         assert is_loopback(host)
         assert ServiceOptions(host=host).host == host
     assert ServiceOptions(host="0.0.0.0", insecure=True).address(1) == "0.0.0.0:1"
     assert ServiceOptions(host="::1").address(1) == "[::1]:1"
+    tls: dict[str, Any] = {"tls_cert_file": Path("c"), "tls_key_file": Path("k")}
+    known: dict[str, Any] = {"credentials_file": Path("f")}
+    assert ServiceOptions(host="0.0.0.0", **tls, **known).host == "0.0.0.0"
+    for files, missing in ((tls, "without credentials"), (known, "without TLS")):
+        with pytest.raises(InvalidSettingsError, match=missing):
+            ServiceOptions(host="0.0.0.0", **files)
+        assert ServiceOptions(host="0.0.0.0", insecure=True, **files).insecure
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (("tls_cert_file",), "tls_key_file"),
+        (("tls_key_file",), "tls_cert_file"),
+        (("tls_client_ca_file",), "tls_cert_file"),
+        (("tls_cert_file", "tls_key_file", "tls_client_ca_file"), "credentials_file"),
+    ],
+)
+def test_files_of_tls_that_need_each_other(given: tuple[str, ...], missing: str) -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        ServiceOptions(**{name: Path(name) for name in given})  # type: ignore[arg-type]
+    assert caught.value.field == missing
 
 
 def test_limits_hold_at_their_edge() -> None:

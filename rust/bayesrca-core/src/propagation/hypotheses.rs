@@ -4,9 +4,9 @@ use crate::params::{ERRORS, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, R
 
 /// Prior probability of the kinds that are neither latency nor errors.
 const RESOURCE_PRIOR: f64 = 0.33;
-const LOAD_PRIOR: f64 = 0.05;
-const LINK_PRIOR: f64 = 0.07;
-const CRASH_PRIOR: f64 = 0.05;
+const LOAD_PRIOR: f64 = 0.03;
+const LINK_PRIOR: f64 = 0.04;
+const CRASH_PRIOR: f64 = 0.03;
 /// Probability that a fault of such a kind shows and spreads in latency, in errors.
 const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
     [1.0, f64::NAN],
@@ -69,8 +69,21 @@ pub(crate) fn explains(alarm: Option<usize>, reaches: [bool; 2], shows: [usize; 
     alarm.is_none_or(|f| shows[f] == 1 && reaches[f])
 }
 
+/// Number of kinds times ways of reaching the target.
+pub(crate) const N_WAYS: usize = 4 * N_KINDS;
+
+/// Index of a fault of a kind that reaches the target along these families, among `modes_at`.
+pub(crate) fn way(kind: usize, reaches: [bool; 2]) -> usize {
+    4 * kind + 2 * usize::from(reaches[0]) + usize::from(reaches[1])
+}
+
+/// The modes of every way at one theta.
+pub(crate) fn modes_at(theta: &Natural, alarm: Option<usize>) -> [Modes; N_WAYS] {
+    std::array::from_fn(|w| Modes::new(theta, w / 4, alarm, [w & 2 != 0, w & 1 != 0]))
+}
+
 /// Unnormalised weights of a single cause's modes, and which leave the alarm unexplained.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Modes {
     pub weight: ByMode,
     unexplained: [[bool; 2]; 2],
@@ -79,7 +92,7 @@ pub(crate) struct Modes {
 
 impl Modes {
     /// A mode that cannot explain the alarm is weighted by `unexplained_alarm`.
-    pub fn new(theta: &Natural, kind: usize, alarm: Option<usize>, reaches: [bool; 2]) -> Self {
+    fn new(theta: &Natural, kind: usize, alarm: Option<usize>, reaches: [bool; 2]) -> Self {
         let prior = mode_prior(theta, kind);
         let unexplained = [0, 1].map(|l| [0, 1].map(|e| !explains(alarm, reaches, [l, e])));
         let weight = [0, 1].map(|l| {

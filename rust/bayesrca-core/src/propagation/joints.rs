@@ -1,32 +1,64 @@
 //! Joint probability of every hypothesis with the data, footprint by footprint, forwards and backwards (eq. 2).
 
+use fearless_simd::Level;
+
 use super::hypotheses::{ByMode, kind_prior, kind_prior_backward};
 use super::likelihood::{Likelihood, NEGLIGIBLE, Workspace};
 use super::range::split_scale;
+use crate::elementary::{exp_all, ln_all};
 use crate::params::{CRASH, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
+
+/// How a fault of a kind shows in the vitals of its component: it disturbs it, or lies there.
+fn vital_way(kind: usize) -> usize {
+    match kind {
+        RESOURCE => 1,
+        LOAD => 2,
+        LINK => 3,
+        _ => 0,
+    }
+}
 
 impl Workspace {
     /// Factor of each family when a fault does not show there and when it does, `[family][shows]`, each family over
-    /// `exp` of the positive part of its source's `common`.
-    fn shown(&self, sources: [usize; N_FAMILIES], s: usize, k: usize) -> [[f64; 2]; N_FAMILIES] {
+    /// `exp` of the positive part of its source's `common`, which gives the scales.
+    fn shown(
+        &self,
+        sources: [usize; N_FAMILIES],
+        scales: &[(f64, f64); N_FAMILIES],
+        (s, k): (usize, usize),
+    ) -> [[f64; 2]; N_FAMILIES] {
         [0, 1].map(|f| {
-            let (rest, shared) = split_scale(self.common[f][sources[f]]);
             [
-                self.alarm[f][k] * rest,
-                self.gain[f][sources[f] * s + k] * shared,
+                self.alarm[f][k] * scales[f].0,
+                self.gain[f][sources[f] * s + k] * scales[f].1,
             ]
         })
     }
 
-    /// Log factor of the vitals for a fault of a kind.
-    fn vital(&self, kind: usize, at: usize) -> f64 {
+    fn scales(&self, sources: [usize; N_FAMILIES]) -> [(f64, f64); N_FAMILIES] {
+        [0, 1].map(|f| split_scale(self.common[f][sources[f]]))
+    }
+
+    /// Fill the vitals' factors of every root.
+    fn fill_vitals(&mut self, (n, s): (usize, usize), level: Level) {
         let log = &self.vitals.log;
-        match kind {
-            RESOURCE => log.resource[at] + log.path[at],
-            LOAD => log.load[at] + log.load_path[at],
-            LINK => log.link[at] + log.path[at],
-            _ => log.disturbed[at] + log.path[at],
+        self.vital.clear();
+        self.most_vital.clear();
+        for (own, path) in [
+            (&log.disturbed, &log.path),
+            (&log.resource, &log.path),
+            (&log.load, &log.load_path),
+            (&log.link, &log.path),
+        ] {
+            for root in 0..n {
+                let row = root * s..(root + 1) * s;
+                let terms = own[row.clone()].iter().zip(&path[row]).map(|(a, b)| a + b);
+                let most = terms.clone().fold(f64::NEG_INFINITY, f64::max);
+                self.vital.extend(terms.map(|t| t - most));
+                self.most_vital.push(most);
+            }
         }
+        exp_all(&mut self.vital, level);
     }
 
     fn vital_adjoint(&mut self, kind: usize, at: usize, g: f64) {
@@ -57,11 +89,8 @@ impl Likelihood {
             *b = (*b - highest).exp();
         }
         let log_some = (1.0 - self.none_prior).ln();
-        let single = log_some + (self.sets.size_prior(1) / self.singles_total(theta)).ln();
-        for h in 0..N_KINDS * self.n {
-            let log_scale = single + highest + self.single_terms(theta, h, w);
-            self.close(h, log_scale, w);
-        }
+        let single = log_some + (self.sets.size_prior(1) / self.singles_total(theta, w)).ln();
+        self.fill_singles(theta, single + highest, w);
         self.fill_sets(theta, log_some + highest, w);
         let none = w.joint.len();
         let alone = &w.vitals.log.alone;
@@ -102,40 +131,45 @@ impl Likelihood {
         }
     }
 
-    /// Append the terms of a single cause by footprint, over `exp` of what is returned.
-    fn single_terms(&self, theta: &Natural, h: usize, w: &mut Workspace) -> f64 {
-        let (root, kind, s) = (h / N_KINDS, h % N_KINDS, self.s);
-        let sources = self.single_sources(root, kind);
-        let m = self.modes(theta, root, kind);
-        let most = (root * s..(root + 1) * s)
-            .map(|at| w.vital(kind, at))
-            .fold(f64::NEG_INFINITY, f64::max);
-        for k in 0..s {
-            let at = root * s + k;
-            let [latency, errors] = w.shown(sources, s, k);
-            let mut t = 0.0;
-            for l in 0..2 {
-                for e in 0..2 {
-                    t += m.weight[l][e] * latency[l] * errors[e];
-                }
+    /// Append the joints of every single cause; `log_prior` is common to all.
+    fn fill_singles(&self, theta: &Natural, log_prior: f64, w: &mut Workspace) {
+        let s = self.s;
+        w.fill_vitals((self.n, s), self.level);
+        let log_kind: [f64; N_KINDS] = std::array::from_fn(|kind| kind_prior(theta, kind).ln());
+        w.by_footprint.resize(N_KINDS * self.n * s, 0.0);
+        for h in 0..N_KINDS * self.n {
+            let (root, kind) = (h / N_KINDS, h % N_KINDS);
+            let sources = self.single_sources(root, kind);
+            let scales = w.scales(sources);
+            let m = w.modes[self.ways[h]].weight;
+            let row = vital_way(kind) * self.n + root;
+            let mut sum = 0.0;
+            for k in 0..s {
+                let [latency, errors] = w.shown(sources, &scales, (s, k));
+                let of = |l: usize| m[l][0] * errors[0] + m[l][1] * errors[1];
+                let t = latency[0] * of(0) + latency[1] * of(1);
+                let outside = self.presence(kind, root * s + k) * w.background[k];
+                let term = t * w.vital[row * s + k] * outside;
+                w.by_footprint[h * s + k] = term;
+                sum += term;
             }
-            let vital = (w.vital(kind, at) - most).exp();
-            w.by_footprint
-                .push(t * vital * self.presence(kind, at) * w.background[k]);
+            w.joint.push(sum);
+            let common = |f: usize| w.common[f][sources[f]].max(0.0);
+            let prior = log_prior + log_kind[kind] + self.log_joint_weight[h];
+            w.log_scale
+                .push(w.most_vital[row] + common(0) + common(1) + prior);
         }
-        let common = |f: usize| w.common[f][sources[f]].max(0.0);
-        let prior = kind_prior(theta, kind) * self.joint_weight[h];
-        most + common(0) + common(1) + prior.ln()
+        ln_all(&mut w.joint, self.level);
+        for (joint, scale) in w.joint.iter_mut().zip(&w.log_scale) {
+            *joint += scale;
+        }
     }
 
     /// Sum of the unnormalised prior weights of all single causes.
-    fn singles_total(&self, theta: &Natural) -> f64 {
-        (0..N_KINDS * self.n)
-            .map(|h| {
-                let (root, kind) = (h / N_KINDS, h % N_KINDS);
-                let weight = self.modes(theta, root, kind).total() * self.prior_weight[h];
-                kind_prior(theta, kind) * weight
-            })
+    fn singles_total(&self, theta: &Natural, w: &Workspace) -> f64 {
+        let weights = self.way_weight.iter().zip(&w.modes).enumerate();
+        weights
+            .map(|(way, (weight, m))| kind_prior(theta, way / 4) * weight * m.total())
             .sum()
     }
 
@@ -149,15 +183,16 @@ impl Likelihood {
     ) {
         let (s, singles) = (self.s, N_KINDS * self.n);
         let mut single_weight = 0.0;
-        for h in 0..singles {
-            let share = (w.joint[h] - total).exp();
+        let mut shares: Vec<f64> = w.joint[..singles].iter().map(|j| j - total).collect();
+        exp_all(&mut shares, self.level);
+        for (h, share) in shares.into_iter().enumerate() {
             single_weight += share;
             if share > NEGLIGIBLE {
                 self.single_backward(theta, h, total, w, gradient);
                 kind_prior_backward(theta, h % N_KINDS, share, gradient);
             }
         }
-        self.singles_prior_backward(theta, single_weight, gradient);
+        self.singles_prior_backward(theta, single_weight, w, gradient);
         self.sets_backward(theta, total, w, gradient);
         let none = w.joint.len() - 1;
         for k in 0..s {
@@ -179,7 +214,7 @@ impl Likelihood {
     ) {
         let (root, kind, s) = (h / N_KINDS, h % N_KINDS, self.s);
         let sources = self.single_sources(root, kind);
-        let m = self.modes(theta, root, kind);
+        let (m, scales) = (w.modes[self.ways[h]], w.scales(sources));
         let weight = (w.log_scale[h] - total).exp();
         let mut d_weight: ByMode = [[0.0; 2]; 2];
         for k in 0..s {
@@ -190,7 +225,7 @@ impl Likelihood {
             }
             w.footprint_weight[k] += r;
             w.vital_adjoint(kind, at, r);
-            let [latency, errors] = w.shown(sources, s, k);
+            let [latency, errors] = w.shown(sources, &scales, (s, k));
             let mut parts: ByMode = [[0.0; 2]; 2];
             let mut inner = 0.0;
             for l in 0..2 {
@@ -218,14 +253,18 @@ impl Likelihood {
     }
 
     /// Gradient of `-weight * ln singles_total`.
-    fn singles_prior_backward(&self, theta: &Natural, weight: f64, gradient: &mut Natural) {
-        let g = -weight / self.singles_total(theta);
-        for h in 0..N_KINDS * self.n {
-            let (root, kind) = (h / N_KINDS, h % N_KINDS);
-            let p = kind_prior(theta, kind) * self.prior_weight[h];
-            let m = self.modes(theta, root, kind);
-            m.backward(theta, kind, &[[g * p; 2]; 2], gradient);
-            kind_prior_backward(theta, kind, g * p * m.total(), gradient);
+    fn singles_prior_backward(
+        &self,
+        theta: &Natural,
+        weight: f64,
+        w: &Workspace,
+        gradient: &mut Natural,
+    ) {
+        let g = -weight / self.singles_total(theta, w);
+        for (way, m) in w.modes.iter().enumerate() {
+            let p = kind_prior(theta, way / 4) * self.way_weight[way];
+            m.backward(theta, way / 4, &[[g * p; 2]; 2], gradient);
+            kind_prior_backward(theta, way / 4, g * p * m.total(), gradient);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The likelihood of theta with the root causes summed out, its gradient, and the posterior of causes given theta.
 
+use fearless_simd::Level;
 use rayon::prelude::*;
 
-use super::hypotheses::Modes;
+use super::hypotheses::{Modes, N_WAYS, modes_at, way};
 use super::range::log_sum_exp;
 use super::sets::Sets;
 use super::spread::{PathProbabilities, Spread, SpreadScratch};
@@ -12,6 +13,7 @@ use crate::evidence::Evidence;
 use crate::params::{
     CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE,
 };
+use crate::simd;
 
 /// Joint weights below this share of the total are left out of the gradient (never of the value).
 ///
@@ -40,12 +42,17 @@ pub struct Likelihood {
     pub(super) prior_weight: Vec<f64>,
     /// What of it enters the joint: the rest is part of the vitals' factors.
     pub(super) joint_weight: Vec<f64>,
+    pub(super) log_joint_weight: Vec<f64>,
+    /// Whether each reaches the target along which families, as an index among its modes; `prior_weight` by that.
+    pub(super) ways: Vec<usize>,
+    pub(super) way_weight: [f64; N_WAYS],
     pub(super) alarm: Option<usize>,
     pub(super) target: Option<usize>,
     pub(super) none_prior: f64,
     pub(super) families: [Spread; N_FAMILIES],
     pub(super) vitals: Vitals,
     pub(super) sets: Sets,
+    pub(super) level: Level,
 }
 
 /// Scratch memory of one thread; grows to the largest incident it has seen.
@@ -62,6 +69,10 @@ pub struct Workspace {
     pub(super) background: Vec<f64>,
     /// Alarm factor of a family no modelled fault spreads in, `[family][footprint]`.
     pub(super) alarm: [Vec<f64>; N_FAMILIES],
+    pub(super) modes: [Modes; N_WAYS],
+    /// Factor of the vitals by way of showing there, `[(way * n + root) * s + footprint]`, over `exp(most_vital)`.
+    pub(super) vital: Vec<f64>,
+    pub(super) most_vital: Vec<f64>,
     /// Log joint of each hypothesis (prior included, normaliser of the prior not).
     pub(super) joint: Vec<f64>,
     /// Joint of each (hypothesis, footprint) over `exp(log_scale[hypothesis])`.
@@ -138,21 +149,31 @@ impl Likelihood {
             Vitals::new(&evidence.vitals, (n, s), &edges, alarm)
         };
         let (prior_weight, joint_weight) = prior_weights(evidence, &families, &vitals);
-        Ok(Self {
+        let mut out = Self {
             n,
             s,
             footprint_log_prior: evidence.footprint_log_prior.clone(),
             root_factor: exp(&evidence.root_log_factor, n * s),
             crash_factor: exp(&evidence.crash_log_ratio, n * s),
             prior_weight,
+            log_joint_weight: joint_weight.iter().map(|w| w.ln()).collect(),
             joint_weight,
+            ways: Vec::new(),
+            way_weight: [0.0; N_WAYS],
             alarm: evidence.alarm_family,
             target: evidence.target,
             none_prior,
             families,
             vitals,
             sets: Sets::default(),
-        })
+            level: simd::level(),
+        };
+        for h in 0..N_KINDS * n {
+            let way = way(h % N_KINDS, out.reaches(h / N_KINDS, h % N_KINDS));
+            out.way_weight[way] += out.prior_weight[h];
+            out.ways.push(way);
+        }
+        Ok(out)
     }
 
     /// Number of hypotheses: the kinds of every component, the sets, and "none of these" last.
@@ -319,6 +340,7 @@ impl Likelihood {
                 }
             }
         }
+        w.modes = modes_at(theta, self.alarm);
         self.fill_joints(theta, w);
         log_quiet
     }
@@ -342,12 +364,8 @@ impl Likelihood {
         self.n + root
     }
 
-    pub(super) fn modes(&self, theta: &Natural, root: usize, kind: usize) -> Modes {
-        Modes::new(theta, kind, self.alarm, self.reaches(root, kind))
-    }
-
     /// Whether a fault of a kind at `root` reaches the target along each family.
-    pub(super) fn reaches(&self, root: usize, kind: usize) -> [bool; 2] {
+    fn reaches(&self, root: usize, kind: usize) -> [bool; 2] {
         [0, 1].map(|f| {
             // A slow way to the target is not seen at the target.
             let own = kind == LINK && f == LATENCY && self.target == Some(root);

@@ -25,6 +25,9 @@ pub(crate) fn bring_together(out: &mut [f64], log: &[f64]) -> f64 {
 
 /// Scales `(exp(-max(c, 0)), exp(min(c, 0)))` that bring `1` and `exp(c) g` to a common size.
 pub(crate) fn split_scale(common: f64) -> (f64, f64) {
+    if common == 0.0 {
+        return (1.0, 1.0);
+    }
     ((-common.max(0.0)).exp(), common.min(0.0).exp())
 }
 

@@ -144,7 +144,7 @@ impl Likelihood {
         if self.sets.len() == 0 {
             return;
         }
-        let totals = self.set_totals(theta);
+        let totals = self.set_totals(theta, w);
         for p in 0..self.sets.len() {
             let m = self.sets.members[p].len();
             let scales = self.scales(p, w);
@@ -297,7 +297,7 @@ impl Likelihood {
                 self.set_backward(theta, p, total, w, gradient);
             }
         }
-        self.sets_prior_backward(theta, &share, gradient);
+        self.sets_prior_backward(theta, &share, w, gradient);
     }
 
     pub(super) fn set_backward(
@@ -392,14 +392,14 @@ impl Likelihood {
     }
 
     /// Prior mass of a component in sets, and the part of it that leaves the alarm unexplained.
-    fn set_masses(&self, theta: &Natural) -> (Vec<f64>, Vec<f64>) {
+    fn set_masses(&self, theta: &Natural, w: &Workspace) -> (Vec<f64>, Vec<f64>) {
         let mass = |i: usize, unexplained: bool| -> f64 {
             SET_KINDS
                 .into_iter()
                 .map(|kind| {
                     let weight = kind_prior(theta, kind) * self.prior_weight[i * N_KINDS + kind];
                     if unexplained {
-                        weight * self.modes(theta, i, kind).unexplained()
+                        weight * w.modes[self.ways[i * N_KINDS + kind]].unexplained()
                     } else {
                         weight
                     }
@@ -411,8 +411,8 @@ impl Likelihood {
     }
 
     /// Sum of the unnormalised prior weights of all sets of each size, considered or not.
-    fn set_totals(&self, theta: &Natural) -> [f64; MAX_CAUSES] {
-        let (all, unexplained) = self.set_masses(theta);
+    fn set_totals(&self, theta: &Natural, w: &Workspace) -> [f64; MAX_CAUSES] {
+        let (all, unexplained) = self.set_masses(theta, w);
         let (a, u) = (elementary(&all), elementary(&unexplained));
         std::array::from_fn(|m| a[m + 1] - (1.0 - theta.unexplained_alarm) * u[m + 1])
     }
@@ -422,9 +422,10 @@ impl Likelihood {
         &self,
         theta: &Natural,
         share: &[f64; MAX_CAUSES],
+        w: &Workspace,
         gradient: &mut Natural,
     ) {
-        let (all, unexplained) = self.set_masses(theta);
+        let (all, unexplained) = self.set_masses(theta, w);
         let (a, u) = (elementary(&all), elementary(&unexplained));
         for m in 2..=MAX_CAUSES {
             if share[m - 1] <= NEGLIGIBLE {
@@ -436,7 +437,7 @@ impl Likelihood {
             for i in 0..self.n {
                 let d_all = g * others(&a, all[i], m - 1);
                 let d_unexplained = rest * others(&u, unexplained[i], m - 1);
-                self.mass_backward(theta, i, d_all, d_unexplained, gradient);
+                self.mass_backward(theta, i, (d_all, d_unexplained), w, gradient);
             }
         }
     }
@@ -445,12 +446,12 @@ impl Likelihood {
         &self,
         theta: &Natural,
         i: usize,
-        d: f64,
-        d_unexplained: f64,
+        (d, d_unexplained): (f64, f64),
+        w: &Workspace,
         gradient: &mut Natural,
     ) {
         for kind in SET_KINDS {
-            let modes = self.modes(theta, i, kind);
+            let modes = &w.modes[self.ways[i * N_KINDS + kind]];
             let weight = kind_prior(theta, kind) * self.prior_weight[i * N_KINDS + kind];
             let by_kind = weight * (d + d_unexplained * modes.unexplained());
             kind_prior_backward(theta, kind, by_kind, gradient);

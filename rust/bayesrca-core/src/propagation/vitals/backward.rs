@@ -139,15 +139,15 @@ impl Vitals {
                 continue;
             }
             let (shows, fault) = self.shown(theta, &x.ratios, c, k);
-            let mut weight = d_q * self.at_fault[family];
-            if family == LOAD_VITAL {
-                weight += d_load;
-            }
-            let d_shows = d_p * p / shows - weight * fault / (shows * shows);
+            let weight = d_q * self.at_fault[family];
+            // A load fault is one of the load that is seen: no share of it stays hidden.
+            let load = if family == LOAD_VITAL { d_load } else { 0.0 };
+            let root = x.ratios.root[cell];
+            let d_shows = d_p * p / shows - (weight * fault + load * root) / (shows * shows);
             let d_fault = weight / shows;
-            gradient.own_visible += d_fault * (x.ratios.root[cell] - 1.0);
+            gradient.own_visible += d_fault * (root - 1.0);
             adjoint.0[cell] = d_shows * ECHO[family];
-            adjoint.1[cell] = d_fault * theta.own_visible;
+            adjoint.1[cell] = d_fault * theta.own_visible + load / shows;
         }
     }
 }

@@ -3,9 +3,13 @@
 //! A cell with several series is one factor, the mean of its series' density ratios, and its quiet density enters once,
 //! as for latency and errors (see `super::super::cells`). Discrete states come with ratios that no theta changes.
 
+use fearless_simd::Level;
+
 use super::super::range::LogMean;
+use crate::elementary::{exp_all, ln_all};
 use crate::evidence::VitalEvidence;
 use crate::params::{N_VITALS, Natural};
+use crate::simd;
 
 /// Median effect on the vital at fault, in units of the vital scale.
 const ROOT_EFFECT: f64 = 12.0;
@@ -42,6 +46,7 @@ pub(super) struct Cells {
     /// Ratios that no theta changes, laid out as `z`; NaN for contrasts.
     fixed_fault: Vec<f64>,
     fixed_disturbed: Vec<f64>,
+    level: Level,
 }
 
 /// Ratios at one theta, `[cell * s + footprint]`.
@@ -52,6 +57,8 @@ pub(super) struct Ratios {
     pub root: Vec<f64>,
     /// Log quiet density of each cell.
     laws: Vec<QuietMean>,
+    /// `(1 + |z| / e)^-(EFFECT_INDEX + 1)`, e the scale of the effect on a disturbed vital, laid out as `z`.
+    powers: Vec<f64>,
 }
 
 impl Cells {
@@ -82,6 +89,7 @@ impl Cells {
             reference,
             fixed_fault: exp(&e.log_fault),
             fixed_disturbed: exp(&e.log_disturbed),
+            level: simd::level(),
         }
     }
 
@@ -93,6 +101,7 @@ impl Cells {
             v.resize(self.list.len() * s, 0.0);
         }
         x.laws.clear();
+        self.fill_powers(theta, &mut x.powers);
         let mut log_quiet = 0.0;
         for (c, cell) in self.list.iter().enumerate() {
             let law = self.cell_mean(cell, theta);
@@ -102,7 +111,7 @@ impl Cells {
             let share = 1.0 / (cell.end - cell.start) as f64;
             for row in cell.start..cell.end {
                 for k in 0..s {
-                    let (affected, root) = self.ratio(cell, row * s + k, theta, level);
+                    let (affected, root) = self.ratio(cell, row * s + k, theta, level, &x.powers);
                     x.affected[c * s + k] += share * affected;
                     x.root[c * s + k] += share * root;
                 }
@@ -111,8 +120,26 @@ impl Cells {
         log_quiet
     }
 
+    fn fill_powers(&self, theta: &Natural, powers: &mut Vec<f64>) {
+        let inv = 1.0 / (theta.vital_scale * theta.vital_effect_size);
+        powers.clear();
+        powers.extend(self.z.iter().map(|z| 1.0 + z.abs() * inv));
+        ln_all(powers, self.level);
+        for p in powers.iter_mut() {
+            *p *= -(EFFECT_INDEX + 1.0);
+        }
+        exp_all(powers, self.level);
+    }
+
     /// Ratio "disturbed" and "at fault" over quiet of one series in one footprint.
-    fn ratio(&self, cell: &Cell, at: usize, theta: &Natural, level: f64) -> (f64, f64) {
+    fn ratio(
+        &self,
+        cell: &Cell,
+        at: usize,
+        theta: &Natural,
+        level: f64,
+        powers: &[f64],
+    ) -> (f64, f64) {
         if !self.fixed_fault[at].is_nan() {
             return (self.fixed_disturbed[at], self.fixed_fault[at]);
         }
@@ -131,19 +158,20 @@ impl Cells {
         let effect = theta.vital_scale * theta.vital_effect_size;
         let over_quiet = |e: f64| (e / quiet).min(LARGEST_RATIO);
         (
-            over_quiet(disturbed(z, effect, up_a).0),
+            over_quiet(disturbed(z, effect, up_a, powers[at]).0),
             over_quiet(sided(z, theta.vital_scale * ROOT_EFFECT, up_r).0),
         )
     }
 
     /// Log ratio of "at fault" to quiet density of every series, laid out as `z`; NaN where missing.
     pub fn log_ratios(&self, theta: &Natural) -> Vec<f64> {
-        let mut out = vec![f64::NAN; self.z.len()];
+        let (mut out, mut powers) = (vec![f64::NAN; self.z.len()], Vec::new());
+        self.fill_powers(theta, &mut powers);
         for cell in &self.list {
             let level = self.cell_mean(cell, theta).value.exp();
             for at in cell.start * self.s..cell.end * self.s {
                 if !(self.z[at].is_nan() && self.fixed_fault[at].is_nan()) {
-                    out[at] = self.ratio(cell, at, theta, level).1.ln();
+                    out[at] = self.ratio(cell, at, theta, level, &powers).1.ln();
                 }
             }
         }
@@ -217,7 +245,7 @@ impl Cells {
                     continue;
                 }
                 let quiet = self.reference[at] * level;
-                let (e, d_e) = disturbed(z, scale * size, EFFECT_UP[cell.family]);
+                let (e, d_e) = disturbed(z, scale * size, EFFECT_UP[cell.family], x.powers[at]);
                 let (r, d_r) = sided(z, scale * ROOT_EFFECT, ROOT_UP[cell.family]);
                 let per_quiet = |adjoint: f64, e: f64| {
                     let inside = e / quiet < LARGEST_RATIO;
@@ -277,11 +305,11 @@ struct QuietMean {
 }
 
 /// Density of z under a disturbance of scale `scale` that points up with probability `up`, and its derivative with
-/// respect to the scale: Lomax with index `EFFECT_INDEX` on each side (eq. 11).
-fn disturbed(z: f64, scale: f64, up: f64) -> (f64, f64) {
+/// respect to the scale: Lomax with index `EFFECT_INDEX` on each side (eq. 11); `power` as in `Ratios::powers`.
+fn disturbed(z: f64, scale: f64, up: f64, power: f64) -> (f64, f64) {
     let side = if z >= 0.0 { up } else { 1.0 - up };
     let (u, index) = (z.abs(), EFFECT_INDEX);
-    let value = side * index / scale * (-(index + 1.0) * (u / scale).ln_1p()).exp();
+    let value = side * index / scale * power;
     let slope = ((index + 1.0) * u / (scale + u) - 1.0) / scale;
     (value, value * slope)
 }

@@ -7,16 +7,20 @@
 
 mod backward;
 mod cells;
+mod classes;
 mod rates;
 mod reach;
 
 use cells::{Cells, Ratios};
-use rates::{Reach, Timed, load_rate, wait_rate};
+use rates::{Reach, Timed};
 use reach::{Directions, N_CLASSES, Onsets, Reached};
+
+use fearless_simd::Level;
 
 use super::alarm::ALARM_TRUE;
 use crate::evidence::VitalEvidence;
 use crate::params::{EGRESS, LOAD_VITAL, N_VITALS, Natural};
+use crate::simd;
 
 /// Probability that a disturbed component shows it in a family it reports; load is mostly its callers' affair.
 const ECHO: [f64; N_VITALS] = [0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0];
@@ -39,8 +43,8 @@ pub(crate) struct Vitals {
     onsets: Onsets,
     /// Components in reach of each source: every component, then the sets; of those that report.
     reach: Vec<Vec<Reached>>,
-    /// Classes in which each component is reached, as a bit mask.
-    classes: Vec<u16>,
+    /// Classes in which some component is reached, as a bit mask.
+    classes: u16,
     /// `AT_FAULT` over the families that any component reports.
     at_fault: [f64; N_VITALS],
     /// Its mass of the families each component does not report.
@@ -51,6 +55,7 @@ pub(crate) struct Vitals {
     alarm: Option<usize>,
     alarm_met: Vec<bool>,
     load_alarm_met: Vec<bool>,
+    level: Level,
 }
 
 /// Scratch of one theta: logarithms `[source * s + footprint]` over the background, and their adjoints.
@@ -62,7 +67,8 @@ pub(crate) struct VitalScratch {
     /// `sum_v pi_v r_v / c_v` of eq. 13, with what is not reported; the same of load alone.
     fault: Vec<f64>,
     load_fault: Vec<f64>,
-    /// Log factor of a component in each class, `[(component * s + footprint) * N_CLASSES + class]`.
+    /// Log factor of each component in a class, `[(class * n + component) * s + footprint]`; steps for classes of load
+    /// and of waiting.
     in_class: Vec<f64>,
     in_load_class: Vec<f64>,
     waits: Vec<f64>,
@@ -158,12 +164,13 @@ impl Vitals {
             directions: Directions::new(n, edges, &e.demand),
             onsets: Onsets::new(e),
             reach: Vec::new(),
-            classes: vec![0; n],
+            classes: 0,
             at_fault,
             unreported,
             alarm,
             alarm_met: Vec::new(),
             load_alarm_met: Vec::new(),
+            level: simd::level(),
         };
         for root in 0..n {
             out.add_source(&[root]);
@@ -181,7 +188,7 @@ impl Vitals {
             all
         };
         for r in &reached {
-            self.classes[r.component] |= 1 << r.class;
+            self.classes |= 1 << r.class;
         }
         let met = |t| roots.contains(&t) || reached.iter().any(|r| r.component == t);
         let by_load = |t| {
@@ -217,21 +224,15 @@ impl Vitals {
             (&mut x.log_background, 1),
         ] {
             v.clear();
-            v.resize(known * width, 0.0);
+            v.resize(known * width, 1.0);
         }
         for i in 0..n {
             for k in 0..s {
                 self.component(theta, x, i, k);
-                if self.first[i] < self.first[i + 1] {
-                    background[k] += self.fill_classes(theta, x, i, k);
-                } else {
-                    // Nothing is seen, but the prior weight of a fault nobody reports is part of these.
-                    let at = i * self.s + k;
-                    x.log.resource[at] = x.fault[at].ln();
-                    x.log.load[at] = x.load_fault[at].ln();
-                }
             }
         }
+        self.fill_own(theta, x, background);
+        self.fill_classes(theta, x);
         self.add_up(theta, x);
         log_quiet
     }
@@ -255,17 +256,23 @@ impl Vitals {
             }
             for r in reached {
                 let (up, down) = (r.class / 3, r.class % 3);
-                for k in 0..s {
-                    let (at, from) = (r.component * s + k, source * s + k);
-                    x.log.path[from] += if r.timely.is_nan() {
-                        x.in_class[at * N_CLASSES + r.class]
-                    } else {
-                        self.timed(theta, r, x.disturbed[at]).1.value.ln() - x.log_background[at]
-                    };
-                    x.log.egress[from] += x.waits[at * 3 + up];
-                    if source < self.n {
-                        x.log.load_path[from] += x.in_load_class[at * 3 + down];
+                let (own, from) = (r.component * s, source * s);
+                let of = |class: usize| (class * self.n + r.component) * s;
+                let path = &mut x.log.path[from..from + s];
+                if r.timely.is_nan() {
+                    add(path, &x.in_class[of(r.class)..]);
+                } else {
+                    for (k, path) in path.iter_mut().enumerate() {
+                        let ratio = self.timed(theta, r, x.disturbed[own + k]).1.value;
+                        *path += ratio.ln() - x.log_background[own + k];
                     }
+                }
+                if up > 0 {
+                    add(&mut x.log.egress[from..from + s], &x.waits[of(up)..]);
+                }
+                if down > 0 && source < self.n {
+                    let load = &mut x.log.load_path[from..from + s];
+                    add(load, &x.in_load_class[of(down)..]);
                 }
             }
         }
@@ -309,7 +316,7 @@ impl Vitals {
             p *= shows;
             q += self.at_fault[family] * fault / shows;
             if family == LOAD_VITAL {
-                load = fault / shows;
+                load = x.ratios.root[c * self.s + k] / shows;
             }
         }
         let at = i * self.s + k;
@@ -332,37 +339,6 @@ impl Vitals {
             .checked_sub(1)
             .filter(|&c| c >= self.first[i])?;
         (self.cells.list[last].family == EGRESS).then(|| x.affected[last * self.s + k])
-    }
-
-    /// Fill a component's logarithms; return its log background.
-    fn fill_classes(&self, theta: &Natural, x: &mut VitalScratch, i: usize, k: usize) -> f64 {
-        let (a, at) = (theta.vital_rate, i * self.s + k);
-        let (p, q, load) = (x.disturbed[at], x.fault[at], x.load_fault[at]);
-        let h = 1.0 - a + a * p;
-        x.log_background[at] = h.ln();
-        x.log.resource[at] = (p * q / h).ln();
-        x.log.load[at] = (p * load / h).ln();
-        x.log.disturbed[at] = ((1.0 - AT_ROOT) + AT_ROOT * p / h).ln();
-        for class in (1..N_CLASSES).filter(|c| self.classes[i] >> c & 1 == 1) {
-            let r = Reach::new(theta, class).rate;
-            x.in_class[at * N_CLASSES + class] = (self.mixed(i, r, p).0 / h).ln();
-        }
-        for down in 1..3 {
-            let r = load_rate(a, down);
-            x.in_load_class[at * 3 + down] = (self.mixed(i, r, p).0 / h).ln();
-        }
-        if self.alarm == Some(i) {
-            x.log.alone[k] = (self.mixed(i, a, p).0 / h).ln();
-        }
-        let Some(wait) = self.egress(&x.ratios, i, k) else {
-            return h.ln();
-        };
-        let base = 1.0 - a + a * wait;
-        for up in 1..3 {
-            let r = wait_rate(a, up);
-            x.waits[at * 3 + up] = ((1.0 - r + r * wait) / base).ln();
-        }
-        h.ln() + base.ln()
     }
 
     /// Prior weight of a resource fault at component i against one at a component that reports every family.
@@ -411,5 +387,12 @@ impl Vitals {
     /// Log ratio of "at fault" to quiet density of every series, laid out as the evidence's contrasts.
     pub fn log_ratios(&self, theta: &Natural) -> Vec<f64> {
         self.cells.log_ratios(theta)
+    }
+}
+
+/// Add `terms` to the numbers in `sums`.
+fn add(sums: &mut [f64], terms: &[f64]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += term;
     }
 }
