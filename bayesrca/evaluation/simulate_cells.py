@@ -28,7 +28,7 @@ class Continuous:
     def __init__(self, rng: np.random.Generator, *, has_dose: bool) -> None:
         self.has_dose = has_dose
         self.scale = float(rng.uniform(0.05, 0.3))  # null scale of the contrast
-        self.dose_scale = self.scale  # that of the excess work
+        self.dose_scale = self.scale * float(rng.uniform(0.3, 1.0))  # that of the excess work
         self.noise = float(np.exp(rng.normal(3.0, 1.0))) * self.dose_scale  # S
         self.z = 0.0
 
