@@ -188,6 +188,7 @@ def analyze(
     seed: int,
     settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
+    screened: Callable[[Analysis], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Analysis:
     """Compute the posterior over root causes of one incident.
@@ -201,6 +202,8 @@ def analyze(
         seed: 0 to 2^63 - 1; every stochastic number follows from it.
         settings: how to compute; defaults to `Settings()`.
         progress: told where the analysis is.
+        screened: with `Method.AUTO`, given the screen's analysis before NUTS refines it; not
+            called where the screen's is the answer. No number depends on it.
         cancelled: polled several times a second; True stops the work.
 
     Raises:
@@ -219,46 +222,66 @@ def analyze(
         evidence = build_evidence(incident, max_bins=settings.max_bins)
     run.stop_if_asked()
     likelihood = prepare_likelihood(evidence, settings, seed=run.sum_seed)
-    target = None
-    if incident.target is not None:
-        target = incident.topology.index(incident.target.component)
+    conclude = _Conclusion(incident, evidence, likelihood, run)
     with likelihood:
         run.stop_if_asked()
-        draws, root, diagnostics = run.estimate(likelihood)
+        offer = None if screened is None else lambda *by: screened(conclude(*by))
+        return conclude(*run.estimate(likelihood, offer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Conclusion:
+    """What draws say about one incident."""
+
+    incident: Incident
+    evidence: Evidence
+    likelihood: PreparedLikelihood
+    run: _Run
+
+    def __call__(self, draws: Draws, root: RootProbabilities, diagnostics: Diagnostics) -> Analysis:
+        incident, evidence, run, settings = (
+            self.incident,
+            self.evidence,
+            self.run,
+            self.run.settings,
+        )
+        target = None
+        if incident.target is not None:
+            target = incident.topology.index(incident.target.component)
         with run.step("explain"):
             posterior = build_posterior(
                 draws,
                 root,
                 evidence,
-                likelihood,
+                self.likelihood,
                 topology=incident.topology,
                 target=target,
                 interval_mass=settings.interval_mass,
             )
-            footprint = most_probable_footprint(draws, likelihood)
+            footprint = most_probable_footprint(draws, self.likelihood)
             attribution = run.attribute(evidence, footprint)
-    answer = Answer(
-        incident=incident.name,
-        method="screen" if draws.is_screen else "nuts",
-        posterior=posterior,
-        interval_mass=settings.interval_mass,
-        diagnostics=diagnostics,
-        attribution=attribution,
-        alarm=read_alarm(evidence),
-        onsets=read_onsets(evidence),
-        notes=(*evidence.notes, *run.notes, *note_sums(diagnostics, settings.max_width)),
-        seed=seed,
-        versions=library_versions() | _prior_version(settings),
-        timings=run.timings,
-    )
-    return Analysis(
-        answer=answer,
-        topology=incident.topology,
-        draws=draws,
-        root=root,
-        evidence=evidence,
-        settings=settings,
-    )
+        answer = Answer(
+            incident=incident.name,
+            method="screen" if draws.is_screen else "nuts",
+            posterior=posterior,
+            interval_mass=settings.interval_mass,
+            diagnostics=diagnostics,
+            attribution=attribution,
+            alarm=read_alarm(evidence),
+            onsets=read_onsets(evidence),
+            notes=(*evidence.notes, *run.notes, *note_sums(diagnostics, settings.max_width)),
+            seed=run.seed,
+            versions=library_versions() | _prior_version(settings),
+            timings=run.timings,
+        )
+        return Analysis(
+            answer=answer,
+            topology=incident.topology,
+            draws=draws,
+            root=root,
+            evidence=evidence,
+            settings=settings,
+        )
 
 
 @cache
@@ -334,16 +357,34 @@ class _Run:
             )
             raise CancelledError(msg, field="deadline")
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave no trace of what is done for an answer that is not the last."""
+        kept = self.progress, [*self.notes], {**self.timings}
+        self.progress = None
+        yield
+        self.progress, self.notes, self.timings = kept
+
     def estimate(
-        self, likelihood: PreparedLikelihood
+        self,
+        likelihood: PreparedLikelihood,
+        offer: Callable[[Draws, RootProbabilities, Diagnostics], None] | None,
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
-        """Estimate by the method the settings and the deadline allow."""
+        """Estimate by the method the settings and the deadline allow.
+
+        Args:
+            likelihood: of the evidence.
+            offer: given the screen's estimate where NUTS is to refine it.
+        """
         method = self.settings.method
         screen_seed, *nuts_seeds = self._children()[:3]
         if method is not Method.NUTS:
             draws = self._screen(likelihood, screen_seed)
             if method is Method.SCREEN or not self._time_for_nuts(likelihood):
                 return self._checked(draws, likelihood, reruns=0)
+            if offer is not None:
+                with self.aside():
+                    offer(*self._checked(draws, likelihood, reruns=0))
         refined = self._nuts(likelihood, nuts_seeds)
         if refined is not None:
             return refined

@@ -79,6 +79,12 @@ class InvalidSettingsError(BayesRcaError):
     reason = "INVALID_SETTINGS"
 
 
+class InvalidRequestError(BayesRcaError):
+    """A call names, pages or counts something in a way that cannot be."""
+
+    reason = "INVALID_REQUEST"
+
+
 class KernelError(BayesRcaError):
     """The native core failed for a reason that is not the caller's input."""
 

@@ -27,7 +27,7 @@ class Remark(Enum):
         "Shares above 1 that carry no percent sign were read as percent in {who}; "
         "give them the unit '%'.",
     )
-    CUT_SHARE = ("series", "Percentages outside 0 to 100 were cut off in {who}.")
+    CUT_SHARE = ("series", "Shares below 0 or above 1 were cut off in {who}.")
     DEFAULT_SCALE = (
         "series",
         "The baseline holds too few samples of {who} to tell how much they change when nothing is "

@@ -26,6 +26,8 @@ SECONDS = {
 PERCENT = ("%", "percent", "pct")
 SLACK = 1e-6
 """By how much rounding may carry a share out of [0, 1]."""
+STRAY = 0.01
+"""By how much smoothing or interpolation may carry a share below 0: it is cut off, and said."""
 
 
 def compare_units(units: Iterable[str]) -> dict[str, float | None]:
@@ -63,7 +65,7 @@ def read_failure_share(signal: Signal, remarks: Remarks) -> Floats:
         ratio = ratio / 100.0
         if low < -100 * SLACK or high > 100 * (1 + SLACK):
             remarks.add(Remark.CUT_SHARE, signal.label)
-    elif low < -SLACK or high > 100.0:
+    elif low < -STRAY or high > 100.0:
         msg = (
             f"{signal.label} is a ratio but runs from {low:g} to {high:g}: give shares in [0, 1], "
             "or percentages with the unit '%'"
@@ -72,5 +74,7 @@ def read_failure_share(signal: Signal, remarks: Remarks) -> Floats:
     elif high > 1 + SLACK:
         ratio = ratio / 100.0
         remarks.add(Remark.PERCENT, signal.label)
+    elif low < -SLACK:
+        remarks.add(Remark.CUT_SHARE, signal.label)
     share = 1.0 - ratio if signal.statistic is Statistic.SUCCESS_RATIO else ratio
     return np.clip(share, 0.0, 1.0)

@@ -23,6 +23,7 @@ from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
+from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.reflection import add_reflection
@@ -81,8 +82,14 @@ class _Server:
             ),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        handlers = Handlers(self._pool, options.cores, self._prior)
-        server.add_generic_rpc_handlers(handlers.generic_handlers())
+        calls = Handlers(self._pool, options.cores, self._prior)
+        self._keeping = Keeping(options, self._pool, self._prior)
+        for service, rpcs in (
+            (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
+            (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
+        ):
+            handler = grpc.method_handlers_generic_handler(service, rpcs)
+            server.add_generic_rpc_handlers((handler,))
         if options.reflection:
             add_reflection((ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME), server)
         port = _listen(server, options, self._tls)
@@ -94,13 +101,14 @@ class _Server:
                 options.http_host, options.http_port, self._metrics, lambda: self._pool.ready
             )
         stopping = _stop_signals()
+        kept = await self._keeping.start()
         await server.start()
-        self._report(port)
+        self._report(port, kept)
         self._pool.start()
         await stopping[0].wait()
         await self._drain(server, stopping[1])
 
-    def _report(self, port: int) -> None:
+    def _report(self, port: int, kept: str) -> None:
         options = self._options
         lines = [
             f"bayesrca {_version()}: gRPC, {self._exposure()}",
@@ -110,6 +118,7 @@ class _Server:
         ]
         if self._prior is not None:
             lines.append(f"the parameters' prior is {self._prior.label}")
+        lines.append(kept)
         if self._pages is not None:
             lines.append(f"metrics and probes on http://{self._pages.address}")
         if options.otlp_endpoint is not None:
@@ -167,7 +176,9 @@ class _Server:
         for task in (finishing, hurry):
             task.cancel()
         await self._pool.stop()
+        await self._keeping.stop()
         await server.stop(_STOP_GRACE_SECONDS)
+        await self._keeping.close()
         if self._pages is not None:
             self._pages.stop()
         await asyncio.to_thread(self._traces.close)

@@ -1,30 +1,24 @@
-"""The RPCs: decode, hand to the pool, send what comes back."""
+"""The rpcs that wait for their answer: decode, hand to the pool, send what comes back."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
 from bayesrca.config import LearnedPrior, Settings
-from bayesrca.errors import (
-    BayesRcaError,
-    IncidentFormatError,
-    InvalidGameError,
-    InvalidSettingsError,
-)
-from bayesrca.service.messages import Call, CallFailedError, Failure
+from bayesrca.errors import IncidentFormatError, InvalidGameError, InvalidSettingsError
+from bayesrca.service.caller import current_caller
+from bayesrca.service.interceptors import Context
+from bayesrca.service.messages import Call
 from bayesrca.service.pool import WorkerPool
-from bayesrca.service.status import shorten, status_of
+from bayesrca.service.rpc import remaining_seconds, unary
+from bayesrca.service.status import shorten
 from bayesrca.wire import (
     AttributionSettings,
     GameArrays,
@@ -43,15 +37,12 @@ MAX_SCREEN_POINTS = 1 << 22
 MAX_SHARE_WORK = 1 << 26
 """Most resamples x (players + calls): cancellation cannot reach that loop of a CPU second."""
 
-_log = logging.getLogger("bayesrca.service")
-
-_Context = grpc.aio.ServicerContext[bytes, bytes]
 # The settings of a request in which everything is in order; arguments: request, threads.
 _Read = Callable[[bytes, int], Settings | AttributionSettings]
 
 
 class Handlers:
-    """Handlers of every rpc of ours.
+    """Handlers of `Analyze` and `AttributeAnomaly`.
 
     Requests arrive as bytes and responses leave as bytes: parsing happens off the event loop, and
     the workers serialise.
@@ -67,62 +58,28 @@ class Handlers:
         self._cores = cores
         self._prior = prior
 
-    def generic_handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """Return what a `grpc.aio.Server` takes."""
-        return tuple(
-            grpc.method_handlers_generic_handler(
-                service,
-                {
-                    rpc: grpc.unary_unary_rpc_method_handler(partial(self._call, rpc, read))
-                    for rpc, read in rpcs.items()
-                },
-            )
-            for service, rpcs in _RPCS.items()
-        )
+    def rpcs(self, service: str) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Return the handlers of a service's rpcs, by name."""
+        return {
+            rpc: unary(rpc, partial(self._answer, rpc, read))
+            for rpc, read in _RPCS[service].items()
+        }
 
-    async def _call(self, rpc: str, read: _Read, request: bytes, context: _Context) -> bytes:
-        """Answer one call of an rpc."""
-        begun = time.monotonic()
-        outcome = "CANCELLED"
-        try:
-            response = await self._answer(rpc, read, request, context)
-            outcome = "OK"
-        except CallFailedError as failed:
-            outcome = failed.failure.reason
-            code, message, metadata = status_of(_with_retry_advice(failed.failure, context))
-            await context.abort(code, message, trailing_metadata=metadata)
-        else:
-            return response
-        finally:
-            seconds = time.monotonic() - begun
-            _log.info("%s %s in %.3f s, %d bytes", rpc, outcome, seconds, len(request))
-
-    async def _answer(self, rpc: str, read: _Read, request: bytes, context: _Context) -> bytes:
-        # None when the caller set no deadline, which the stubs do not say.
-        remaining = cast("float | None", context.time_remaining())
+    async def _answer(self, rpc: str, read: _Read, request: bytes, context: Context) -> bytes:
+        remaining = remaining_seconds(context)
         loop = asyncio.get_running_loop()
         expires = None if remaining is None else loop.time() + remaining
-        try:
-            # Before the request is read: a server that is full must not get busier by saying so.
-            self._pool.check()
-            settings = await asyncio.to_thread(read, request, self._cores)
-            if isinstance(settings, Settings):
-                settings = replace(settings, prior=self._prior)
-            call = Call(rpc, request, settings)
-            # Awaited without a shield: when the caller goes, gRPC cancels this coroutine and with
-            # it the ticket, wherever it is.
-            return await self._pool.submit(call, expires).response
-        except (CallFailedError, asyncio.CancelledError):
-            raise
-        except BayesRcaError as error:
-            failure = Failure(reason=error.reason, message=str(error), field=error.field)
-            raise CallFailedError(failure) from error
-        except Exception as error:
-            error_id = uuid.uuid4().hex
-            _log.exception("call failed, error id %s", error_id)
-            message = "the server failed; its log has more under the error id"
-            failure = Failure(reason="INTERNAL", message=message, error_id=error_id)
-            raise CallFailedError(failure) from error
+        tenant = current_caller().tenant
+        # Before the request is read: a server that is full must not get busier by saying so.
+        self._pool.check(tenant)
+        settings = await asyncio.to_thread(read, request, self._cores)
+        if isinstance(settings, Settings):
+            settings = replace(settings, prior=self._prior)
+        call = Call(rpc, request, settings)
+        # Awaited without a shield: when the caller goes, gRPC cancels this coroutine and with
+        # it the ticket, wherever it is.
+        output = await self._pool.submit(call, expires, tenant).response
+        return output.response
 
 
 def check_limits(settings: Settings) -> None:
@@ -194,12 +151,3 @@ _RPCS: Mapping[str, Mapping[str, _Read]] = {
     ROOT_CAUSE: {"Analyze": _read_analysis},
     ATTRIBUTION: {"AttributeAnomaly": _read_attribution},
 }
-
-
-def _with_retry_advice(failure: Failure, context: _Context) -> Failure:
-    """Forbid a third try of a call that has already cost two workers their lives."""
-    metadata = context.invocation_metadata() or ()
-    tried_before = any(key == "grpc-previous-rpc-attempts" for key, _ in metadata)
-    if failure.reason != "WORKER_LOST" or not tried_before:
-        return failure
-    return Failure(reason=failure.reason, message=failure.message, retryable=False)

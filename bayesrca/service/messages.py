@@ -9,6 +9,19 @@ from bayesrca.wire import AttributionSettings, ShapleyMethod
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a worker finds a stored analysis.
+
+    Attributes:
+        answer: path of the serialised `Answer`.
+        draws: path of the netCDF file.
+    """
+
+    answer: str
+    draws: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of an rpc that the front has found valid.
 
@@ -18,13 +31,15 @@ class Call:
     Attributes:
         rpc: name of the rpc, e.g. ``Analyze``.
         request: its request message, serialised.
-        settings: how to do it, instead of the request's own settings.
+        settings: how to do it, instead of the request's own settings; or what it is about.
+        draft: path of a new file that takes the draws; empty where nobody wants them.
     """
 
     rpc: str
     # No repr: error messages and logs must not spell a request out.
     request: bytes = field(repr=False)
-    settings: Settings | AttributionSettings
+    settings: Settings | AttributionSettings | Stored
+    draft: str = ""
 
     @property
     def needs_model(self) -> bool:
@@ -34,9 +49,13 @@ class Call:
     @property
     def can_end_early(self) -> bool:
         """Whether there is a lesser answer that in time is better than the full one too late."""
-        if isinstance(self.settings, Settings):
-            return self.settings.method is Method.AUTO
-        return self.settings.method is not ShapleyMethod.EXACT
+        match self.settings:
+            case Settings():
+                return self.settings.method is Method.AUTO
+            case AttributionSettings():
+                return self.settings.method is not ShapleyMethod.EXACT
+            case _:
+                return False
 
     def within(self, remaining: float | None) -> Call:
         """Return the call with a deadline that leaves time for the answer to reach the caller.
@@ -46,7 +65,7 @@ class Call:
         Args:
             remaining: seconds until the caller stops waiting; None for never.
         """
-        if remaining is None or not self.can_end_early:
+        if remaining is None or not self.can_end_early or isinstance(self.settings, Stored):
             return self
         remaining = max(remaining, 1e-3)
         margin = min(max(0.1, 0.05 * remaining), 1.0, 0.5 * remaining)
@@ -86,17 +105,51 @@ class Ready:
     """Worker to front: the model is warm, every job is accepted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Worker to front: how far a job is.
+
+    Attributes:
+        number: the job's; filled in where it is sent.
+        step: as `bayesrca.analysis.Progress` has it, like the next two.
+        done: share of the step that is done, in [0, 1].
+        divergences: divergent transitions so far.
+        screen: the screen's `Answer` message, serialised, once it is known and not the last.
+    """
+
+    number: int = -1
+    step: str = ""
+    done: float = 0.0
+    divergences: int = 0
+    screen: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a worker made of a call.
+
+    Attributes:
+        response: the response message, serialised, ready to be sent.
+        draws_sha256: SHA-256 of the call's draft, as it was written; empty without one.
+        draws_bytes: its size.
+    """
+
+    response: bytes = field(repr=False)
+    draws_sha256: str = ""
+    draws_bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """Worker to front: a job succeeded.
 
     Attributes:
         number: the job's.
-        response: the response message, serialised, ready to be sent.
+        output: what came out.
     """
 
     number: int
-    response: bytes
+    output: Output
 
 
 @dataclass(frozen=True, slots=True)

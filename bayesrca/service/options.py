@@ -69,6 +69,21 @@ class ServiceOptions:
     drain_seconds: float = _option(30.0, "What accepted calls may take after SIGTERM.", 0)
     grace_seconds: float = _option(1.0, "What a worker may take to obey a cancellation.", 0)
     prior: Path | None = _option(None, "Prior file that `bayesrca learn` wrote.")
+    data_dir: Path | None = _option(
+        None, "Folder of stored analyses, for one server at a time; none: nothing is stored."
+    )
+    tenant_pending: int = _option(
+        100, "Stored analyses of a tenant that may wait or run.", 1, 1_000_000
+    )
+    tenant_bytes: int = _option(
+        4 << 30, "What a tenant's stored analyses may take before it can create no more.", 1
+    )
+    retain_seconds: float = _option(
+        30 * 86_400.0, "How long a stored analysis stays after it has ended.", 1
+    )
+    retain_bytes: int = _option(
+        16 << 30, "What all stored analyses may take before the oldest that ended are removed.", 1
+    )
     http_host: str = _option("127.0.0.1", "Address of metrics and probes.")
     http_port: int | None = _option(
         None, "TCP port of /metrics, /livez and /readyz; 0 picks a free one; none: off.", 0, 65535

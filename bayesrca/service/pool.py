@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
-from bayesrca.service.messages import Call, CallFailedError, Done, Failure
+from bayesrca.service.caller import DEFAULT_TENANT
+from bayesrca.service.fair import FairQueue
+from bayesrca.service.messages import Call, CallFailedError, Done, Failure, Output, Report
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.process import WorkerLostError, WorkerProcess, first_of
 
@@ -18,19 +20,29 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _log = logging.getLogger("bayesrca.service.pool")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Ticket:
     """A call on its way through the pool.
 
     Attributes:
-        call: what to do.
+        tenant: whose turn it takes.
+        needs_model: whether it has to wait for a compiled model.
+        prepare: called once, when a worker is free, for what to do; None when there is nothing to
+            do any more. Large requests need not be held before.
         expires: the event loop's time at which nobody waits any more; None for never.
-        response: the serialised response; cancelling it abandons the call wherever it is.
+        background: whether it was accepted elsewhere, for any time: such a call has a place in the
+            queue without asking, does not hold a drain, and waits until a worker can be started.
+        listener: told how far the call is.
+        response: what came out; cancelling it abandons the call wherever it is.
     """
 
-    call: Call
-    expires: float | None
-    response: asyncio.Future[bytes]
+    tenant: str
+    needs_model: bool
+    prepare: Callable[[], Awaitable[Call | None]]
+    expires: float | None = None
+    background: bool = False
+    listener: Callable[[Report], None] | None = None
+    response: asyncio.Future[Output]
 
     def fail(self, failure: Failure) -> None:
         """End the call without an answer, unless it has already ended."""
@@ -50,15 +62,15 @@ class _Seat:
     worker: WorkerProcess
     offered: asyncio.Future[Ticket]
 
-    def suits(self, call: Call) -> bool:
-        return self.worker.ready or not call.needs_model
+    def suits(self, ticket: Ticket) -> bool:
+        return self.worker.ready or not ticket.needs_model
 
 
 class WorkerPool:
     """Workers that are started again when they end, and the calls that wait for them.
 
-    Calls are given out in order of arrival, except that those which need a compiled model let the
-    others pass while no warm worker is free.
+    Tenants take turns, and each one's calls are given out in order of arrival, except that those
+    which need a compiled model let the others pass while no warm worker is free.
 
     Args:
         options: how many workers, how long a queue, what they run.
@@ -70,7 +82,7 @@ class WorkerPool:
         self._on_change = on_change
         self._tenders: list[asyncio.Task[None]] = []
         self._workers: set[WorkerProcess] = set()
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: FairQueue[Ticket] = FairQueue()
         self._idle: list[_Seat] = []
         self._running: set[Ticket] = set()
         self._available = 0  # workers that run or are starting, not those resting after a failure
@@ -89,9 +101,14 @@ class WorkerPool:
         return not self._closed and any(worker.ready for worker in self._workers)
 
     @property
+    def closed(self) -> bool:
+        """Whether it drains and takes no further calls."""
+        return self._closed
+
+    @property
     def busy(self) -> bool:
-        """Whether a call runs or waits."""
-        return bool(self._running or self._waiting)
+        """Whether a call runs, or waits that nobody keeps elsewhere."""
+        return bool(self._running) or any(not ticket.background for ticket in self._waiting)
 
     def start(self) -> None:
         """Start the workers; returns at once."""
@@ -101,29 +118,48 @@ class WorkerPool:
             for i in range(self._options.workers)
         ]
 
-    def submit(self, call: Call, expires: float | None) -> Ticket:
+    def submit(self, call: Call, expires: float | None, tenant: str = DEFAULT_TENANT) -> Ticket:
         """Hand a call to an idle worker or put it into the queue.
 
         Args:
             call: what to do.
             expires: the event loop's time at which nobody waits any more; None for never.
+            tenant: on whose behalf.
 
         Raises:
             CallFailedError: as `check`.
         """
-        self.check()
+
+        async def prepare() -> Call:
+            return call
+
+        ticket = Ticket(
+            tenant=tenant,
+            needs_model=call.needs_model,
+            prepare=prepare,
+            expires=expires,
+            response=asyncio.get_running_loop().create_future(),
+        )
+        self.check(tenant)
         # An idle worker that is not warm is still a place to wait at.
-        places = self._options.queue + len(self._idle)
-        if len(self._waiting) >= places and not any(seat.suits(call) for seat in self._idle):
-            raise CallFailedError(self._full())
-        response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(call, expires, response)
-        self._waiting.append(ticket)
-        ticket.response.add_done_callback(lambda _: self._forget(ticket))
-        self._hand_out()
+        if not any(seat.suits(ticket) for seat in self._idle):
+            self._check_places(tenant, len(self._idle))
+        self.enter(ticket)
         return ticket
 
-    def check(self) -> None:
+    def enter(self, ticket: Ticket) -> None:
+        """Take a call whatever else waits.
+
+        Raises:
+            CallFailedError: the pool drains (``DRAINING``).
+        """
+        if self._closed:
+            raise CallFailedError(DRAINING)
+        self._waiting.push(ticket.tenant, ticket)
+        ticket.response.add_done_callback(lambda _: self._waiting.discard(ticket.tenant, ticket))
+        self._hand_out()
+
+    def check(self, tenant: str = DEFAULT_TENANT) -> None:
         """Raise if a call would not be taken now.
 
         Raises:
@@ -131,11 +167,18 @@ class WorkerPool:
                 (``NO_WORKER``), or the queue is full (``QUEUE_FULL``).
         """
         if self._closed:
-            raise CallFailedError(_DRAINING)
+            raise CallFailedError(DRAINING)
         if not self._available:
             raise CallFailedError(_NO_WORKER)
-        if not self._idle and len(self._waiting) >= self._options.queue:
-            raise CallFailedError(self._full())
+        if not self._idle:
+            self._check_places(tenant, 0)
+
+    def _check_places(self, tenant: str, further: int) -> None:
+        owners = [ticket.tenant for ticket in self._waiting if not ticket.background]
+        # One tenant's calls that fill the queue leave another tenant its first place.
+        taken_by_others = bool(owners) and tenant not in owners
+        if len(owners) >= self._options.queue + further and not taken_by_others:
+            raise CallFailedError(self._full(len(owners)))
 
     def close(self) -> None:
         """Refuse further calls; those that run or wait go on."""
@@ -154,7 +197,7 @@ class WorkerPool:
         """Fail the calls that are left and end every worker."""
         self.close()
         for ticket in [*self._waiting, *self._running]:
-            ticket.fail(_DRAINING)
+            ticket.fail(DRAINING)
         for tender in self._tenders:
             tender.cancel()
         await asyncio.gather(*self._tenders, return_exceptions=True)
@@ -197,8 +240,9 @@ class WorkerPool:
         self._available -= 1
         if not self._available:
             _log.error("no worker can be started; calls are refused until one can")
-            for ticket in [*self._waiting]:
-                ticket.fail(_NO_WORKER)
+            for ticket in self._waiting:
+                if not ticket.background:
+                    ticket.fail(_NO_WORKER)
 
     async def _take(self, worker: WorkerProcess) -> Ticket:
         """Return the next call for a worker; raise when the worker ends while it waits."""
@@ -213,35 +257,42 @@ class WorkerPool:
         if not worker.lost.done():
             return seat.offered.result()
         if seat.offered.done():  # both at once: it has not been sent, another worker can have it
-            self._running.discard(seat.offered.result())
-            self._waiting.appendleft(seat.offered.result())
+            ticket = seat.offered.result()
+            self._running.discard(ticket)
+            self._waiting.push_back(ticket.tenant, ticket)
             self._hand_out()
         raise WorkerLostError(worker.lost.result())
 
     def _hand_out(self) -> None:
-        """Give every idle worker the first waiting call that suits it."""
+        """Give every idle worker the waiting call whose turn it is."""
         for seat in [*self._idle]:
-            ticket = next((t for t in self._waiting if seat.suits(t.call)), None)
+            ticket = self._waiting.take(partial(self._may_have, seat))
             if ticket is not None:
                 self._idle.remove(seat)
-                self._waiting.remove(ticket)
                 # Counted from here on, so that a drain cannot miss it.
                 self._running.add(ticket)
                 seat.offered.set_result(ticket)
+
+    def _may_have(self, seat: _Seat, ticket: Ticket) -> bool:
+        return seat.suits(ticket) and not (self._closed and ticket.background)
 
     async def _run(self, worker: WorkerProcess, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            if ticket.response.done():
+            call = await _prepared(ticket)
+            if call is None or ticket.response.done():
+                ticket.response.cancel()
                 return
             remaining = None if ticket.expires is None else ticket.expires - begun
-            call = ticket.call.within(remaining)
-            reply = await worker.run(call, ticket.response, self._options.grace_seconds)
+            grace = self._options.grace_seconds
+            reply = await worker.run(
+                call.within(remaining), ticket.response, grace, ticket.listener
+            )
             if reply is None or ticket.response.done():
                 return
             if isinstance(reply, Done):
-                ticket.response.set_result(reply.response)
+                ticket.response.set_result(reply.output)
             else:
                 ticket.fail(reply.failure)
             self._typical_seconds += 0.2 * (loop.time() - begun - self._typical_seconds)
@@ -251,10 +302,6 @@ class WorkerPool:
         finally:
             self._running.discard(ticket)
 
-    def _forget(self, ticket: Ticket) -> None:
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
-
     def _changed(self) -> None:
         self._hand_out()  # a worker that has become warm suits more calls
         now = (self.started, self.ready)
@@ -262,8 +309,7 @@ class WorkerPool:
             self._was = now
             self._on_change()
 
-    def _full(self) -> Failure:
-        waiting = len(self._waiting)
+    def _full(self, waiting: int) -> Failure:
         estimate = self._typical_seconds * (waiting + 1) / self._options.workers
         return Failure(
             reason="QUEUE_FULL",
@@ -272,7 +318,19 @@ class WorkerPool:
         )
 
 
-_DRAINING = Failure(
+async def _prepared(ticket: Ticket) -> Call | None:
+    """Return what a ticket asks for; an error of its own making ends the ticket, not the worker."""
+    if ticket.response.done():
+        return None
+    try:
+        return await ticket.prepare()
+    except Exception as error:
+        if not ticket.response.done():
+            ticket.response.set_exception(error)
+        return None
+
+
+DRAINING = Failure(
     reason="DRAINING", message="the server is shutting down and takes no further calls"
 )
 _NO_WORKER = Failure(

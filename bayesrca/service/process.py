@@ -14,7 +14,16 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bayesrca.service.messages import Call, Cancel, Done, Failed, Job, Ready, Started
+from bayesrca.service.messages import (
+    Call,
+    Cancel,
+    Done,
+    Failed,
+    Job,
+    Ready,
+    Report,
+    Started,
+)
 
 # A fresh interpreter instead of multiprocessing's spawn: nothing of the program that calls `serve`
 # is imported again, and no third process has to be kept in mind when the server is killed.
@@ -59,6 +68,7 @@ class WorkerProcess:
         self._on_ready = on_ready
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._reply: asyncio.Future[Done | Failed] | None = None
+        self._listener: Callable[[Report], None] | None = None
         self._number = 0
         self._sending = threading.Lock()
         self.ready = False
@@ -99,7 +109,11 @@ class WorkerProcess:
             raise WorkerLostError(self.lost.result())
 
     async def run(
-        self, call: Call, abandoned: asyncio.Future[Any], grace: float
+        self,
+        call: Call,
+        abandoned: asyncio.Future[Any],
+        grace: float,
+        listener: Callable[[Report], None] | None = None,
     ) -> Done | Failed | None:
         """Run one call to its end, and see that the worker is free again afterwards.
 
@@ -107,6 +121,7 @@ class WorkerProcess:
             call: what to do.
             abandoned: done when nobody waits any more; the worker is then told to stop.
             grace: seconds it may take to stop before it is killed.
+            listener: told how far the call is.
 
         Returns:
             The worker's reply, or None when the call was abandoned.
@@ -116,6 +131,7 @@ class WorkerProcess:
         """
         self._number += 1
         self._reply = self._loop.create_future()
+        self._listener = listener
         sending = asyncio.ensure_future(self._send(Job(self._number, call)))
         try:
             await first_of(self._reply, self.lost, abandoned)
@@ -130,7 +146,7 @@ class WorkerProcess:
                 return None if abandoned.done() else self._reply.result()
             raise WorkerLostError(await self.lost)
         finally:
-            self._reply = None
+            self._reply = self._listener = None
 
     async def end(self, patience: float) -> None:
         """End the process and wait until it is gone.
@@ -171,7 +187,7 @@ class WorkerProcess:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(callback, value)
 
-    def _on_message(self, message: Started | Ready | Done | Failed) -> None:
+    def _on_message(self, message: Started | Ready | Report | Done | Failed) -> None:
         match message:
             case Started():
                 self._started.set_result(None)
@@ -179,6 +195,9 @@ class WorkerProcess:
                 self.warmed = True
                 self.ready = not self.killed
                 self._on_ready()
+            case Report():
+                if self._listener is not None and message.number == self._number:
+                    self._listener(message)
             case Done() | Failed():
                 if self._reply is not None and message.number == self._number:
                     self._reply.set_result(message)

@@ -24,6 +24,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "INVALID_SETTINGS": _BAD_INPUT,
     "UNKNOWN_COMPONENT": _BAD_INPUT,
     "INVALID_EVIDENCE": _BAD_INPUT,
+    "INVALID_REQUEST": _BAD_INPUT,
     "NO_EVIDENCE": _BAD_INPUT,
     # The request is sound, but beyond this version or its limits.
     "NOT_SUPPORTED": grpc.StatusCode.FAILED_PRECONDITION,
@@ -35,11 +36,28 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "METHOD_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     # A client that cancels never reads its status, so this one is about the deadline.
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
+    # About stored analyses.
+    "NO_STORE": grpc.StatusCode.FAILED_PRECONDITION,
+    "NO_ANSWER": grpc.StatusCode.FAILED_PRECONDITION,
+    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
+    "TOO_MANY_PENDING": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "STORAGE_QUOTA": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "STORAGE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "ARTEFACT_LOST": grpc.StatusCode.DATA_LOSS,
     "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "TOO_MANY_CALLS": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "NO_WORKER": grpc.StatusCode.UNAVAILABLE,
     "WORKER_LOST": grpc.StatusCode.UNAVAILABLE,
+}
+# What has run out.
+_SUBJECTS: Mapping[str, str] = {
+    "QUEUE_FULL": "queue",
+    "TOO_MANY_CALLS": "calls",
+    "TOO_MANY_PENDING": "tenant",
+    "STORAGE_QUOTA": "tenant",
+    "STORAGE_FULL": "disk",
 }
 # Trailers share 8 KiB by default, and the message travels twice, percent-encoded the first time.
 _MAX_MESSAGE_BYTES = 800
@@ -50,9 +68,9 @@ def status_of(failure: Failure) -> tuple[grpc.StatusCode, str, _Metadata]:
     """Return code, message and trailing metadata for a failure.
 
     The trailers hold a `google.rpc.Status` with `ErrorInfo` always, `BadRequest` for refused input,
-    `PreconditionFailure` for input beyond this server, `RetryInfo` and `QuotaFailure` for a full
-    queue; and ``grpc-retry-pushback-ms``, which stock clients obey, where it is known when or
-    whether to try again.
+    `PreconditionFailure` for input beyond this server, `QuotaFailure` for what has run out, with
+    `RetryInfo` where it comes back by itself; and ``grpc-retry-pushback-ms``, which stock clients
+    obey, where it is known when or whether to try again.
     """
     code = CODES.get(failure.reason, grpc.StatusCode.INTERNAL)
     message = shorten(failure.message, _MAX_MESSAGE_BYTES)
@@ -91,7 +109,7 @@ def _details(failure: Failure, code: grpc.StatusCode, message: str) -> list[Mess
         details.append(unmet)
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         quota = error_details_pb2.QuotaFailure()
-        quota.violations.add(subject="queue", description=message)
+        quota.violations.add(subject=_SUBJECTS[failure.reason], description=message)
         details.append(quota)
     if failure.retry_after is not None:
         delay = duration_pb2.Duration()

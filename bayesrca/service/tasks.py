@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
 from bayesrca.attribution import (
@@ -16,15 +18,29 @@ from bayesrca.attribution import (
     estimate_shapley,
 )
 from bayesrca.attribution.shapley import CONFIDENCE, Method
-from bayesrca.errors import CancelledError, InvalidGameError, InvalidSettingsError
-from bayesrca.service.messages import Call
+from bayesrca.errors import (
+    CancelledError,
+    InvalidGameError,
+    InvalidSettingsError,
+    ServiceError,
+)
+from bayesrca.service.artefacts import is_no_space, write_through
+from bayesrca.service.messages import Call, Output, Report
+from bayesrca.service.tasks_stored import diagnose, render
 from bayesrca.wire import AttributionSettings, ShapleyMethod, decode_incident, encode_answer
 from bayesrca.wire.attribution import decode_game, encode_estimate, encode_shares
 from bayesrca.wire.attribution_settings import MAX_ATTRIBUTION_SECONDS
 from bayesrca.wire.paths import join
 
+if TYPE_CHECKING:
+    from bayesrca.analysis import Analysis, Progress
+
 Cancelled = Callable[[], bool]
-Task = Callable[[Call, Cancelled], bytes]
+Listener = Callable[[Report], None]
+Task = Callable[[Call, Cancelled, Listener], Output]
+
+_REPORT_SECONDS = 0.1
+"""Reports of one step are at least so far apart; its first and its last always go out."""
 
 
 def tasks(analyze: Callable[..., Any]) -> Mapping[str, Task]:
@@ -33,10 +49,16 @@ def tasks(analyze: Callable[..., Any]) -> Mapping[str, Task]:
     Args:
         analyze: called like `bayesrca.analysis.analyze`.
     """
-    return {"Analyze": partial(_analyze, analyze), "AttributeAnomaly": _attribute}
+    return {
+        "Analyze": partial(_analyze, analyze),
+        "CreateAnalysis": partial(_analyze_and_keep, analyze),
+        "AttributeAnomaly": _attribute,
+        "GetDiagnostics": lambda call, _cancelled, _tell: diagnose(call),
+        "RenderPlot": lambda call, _cancelled, _tell: render(call),
+    }
 
 
-def _analyze(analyze: Callable[..., Any], call: Call, cancelled: Cancelled) -> bytes:
+def _analyze(analyze: Callable[..., Any], call: Call, cancelled: Cancelled, _: Listener) -> Output:
     request = root_cause_service_pb2.AnalyzeRequest.FromString(call.request)
     analysis = analyze(
         decode_incident(request.incident),
@@ -45,10 +67,58 @@ def _analyze(analyze: Callable[..., Any], call: Call, cancelled: Cancelled) -> b
         cancelled=cancelled,
     )
     answer = encode_answer(analysis.answer)
-    return root_cause_service_pb2.AnalyzeResponse(answer=answer).SerializeToString()
+    return Output(root_cause_service_pb2.AnalyzeResponse(answer=answer).SerializeToString())
 
 
-def _attribute(call: Call, cancelled: Cancelled) -> bytes:
+def _analyze_and_keep(
+    analyze: Callable[..., Any], call: Call, cancelled: Cancelled, tell: Listener
+) -> Output:
+    """Analyse a stored request: the response is the bare `Answer`, the draft takes the draws."""
+    request = root_cause_service_pb2.AnalyzeRequest.FromString(call.request)
+    analysis = analyze(
+        decode_incident(request.incident),
+        seed=request.seed,
+        settings=call.settings,
+        progress=_Reporter(tell),
+        screened=lambda screen: tell(Report(screen=_answer_of(screen))),
+        cancelled=cancelled,
+    )
+    if cancelled():
+        msg = "the analysis was cancelled"
+        raise CancelledError(msg)
+    # In memory, a few MB: HDF5 itself does not survive a disk that is full.
+    draws = bytes(analysis.to_datatree().to_netcdf(engine="h5netcdf"))
+    try:
+        write_through(Path(call.draft), draws)
+    except OSError as error:
+        if not is_no_space(error):
+            raise
+        msg = f"the server has no space left for the draws, {len(draws)} bytes"
+        raise ServiceError(msg, reason="STORAGE_FULL") from error
+    return Output(_answer_of(analysis), hashlib.sha256(draws).hexdigest(), len(draws))
+
+
+def _answer_of(analysis: Analysis) -> bytes:
+    return encode_answer(analysis.answer).SerializeToString()
+
+
+class _Reporter:
+    """Passes progress on, but not more often than anybody reads it."""
+
+    def __init__(self, tell: Listener) -> None:
+        self._tell = tell
+        self._step = ""
+        self._next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.step == self._step and progress.done < 1.0 and now < self._next:
+            return
+        self._step, self._next = progress.step, now + _REPORT_SECONDS
+        self._tell(Report(step=progress.step, done=progress.done, divergences=progress.divergences))
+
+
+def _attribute(call: Call, cancelled: Cancelled, _: Listener) -> Output:
     settings = call.settings
     assert isinstance(settings, AttributionSettings)
     ends = time.monotonic() + min(
@@ -71,7 +141,7 @@ def _attribute(call: Call, cancelled: Cancelled) -> bytes:
     except (InvalidGameError, InvalidSettingsError) as error:
         error.field = _PATHS.get(error.field, join("settings", error.field))
         raise
-    return response.SerializeToString()
+    return Output(response.SerializeToString())
 
 
 # Where the estimator's arguments stand in a request, if not among the settings.

@@ -16,11 +16,21 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bayesrca.errors import BayesRcaError
-from bayesrca.service.messages import Cancel, Done, Failed, Failure, Job, Ready, Started
+from bayesrca.service.messages import (
+    Cancel,
+    Done,
+    Failed,
+    Failure,
+    Job,
+    Ready,
+    Report,
+    Started,
+)
 from bayesrca.service.tasks import Task, tasks
 
 NICENESS = 10
@@ -92,8 +102,12 @@ class Worker:
         def cancelled() -> bool:
             return self._cancelled >= job.number
 
+        def report(told: Report) -> None:
+            self._send(replace(told, number=job.number))
+
         try:
-            return Done(job.number, self._tasks[job.call.rpc](job.call, cancelled))
+            output = self._tasks[job.call.rpc](job.call, cancelled, report)
+            return Done(job.number, output)
         except BayesRcaError as error:
             failure = Failure(reason=error.reason, message=str(error), field=error.field)
             return Failed(job.number, failure)

@@ -8,6 +8,21 @@ Games and Shapley estimates are read and written by `bayesrca.wire.attribution`,
 where it is used: it needs the native core.
 """
 
+from bayesrca.wire.analyses import (
+    AnalysisState,
+    AnalysisUpdate,
+    Page,
+    StoredAnalysis,
+    analysis_id,
+    analysis_name,
+    checked_request_id,
+    decode_analyses,
+    decode_analysis,
+    decode_page,
+    decode_update,
+    encode_create_request,
+    encode_states,
+)
 from bayesrca.wire.answers import decode_answer, encode_answer
 from bayesrca.wire.attribution_arrays import GameArrays, decode_game_arrays
 from bayesrca.wire.attribution_settings import (
@@ -24,22 +39,35 @@ from bayesrca.wire.settings import decode_settings, encode_settings
 from bayesrca.wire.vocabulary import word_of
 
 __all__ = [
+    "AnalysisState",
+    "AnalysisUpdate",
     "AnalyzeCall",
     "AttributionSettings",
     "GameArrays",
     "IntervalGuarantee",
+    "Page",
     "ShapleyMethod",
+    "StoredAnalysis",
     "ToleranceKind",
+    "analysis_id",
+    "analysis_name",
+    "checked_request_id",
+    "decode_analyses",
+    "decode_analysis",
     "decode_answer",
     "decode_attribution_settings",
     "decode_game_arrays",
     "decode_incident",
+    "decode_page",
     "decode_request",
     "decode_settings",
+    "decode_update",
     "encode_answer",
     "encode_attribution_settings",
+    "encode_create_request",
     "encode_incident",
     "encode_request",
     "encode_settings",
+    "encode_states",
     "word_of",
 ]

@@ -55,7 +55,7 @@ def decode_answer(message: answer_pb2.Answer, field: str = "answer") -> Answer:
         method=str(METHODS.word(message.method, f"{field}.method")),
         posterior=decode_posterior(message.posterior, f"{field}.posterior"),
         interval_mass=message.interval_mass,
-        diagnostics=_decode_diagnostics(message.diagnostics),
+        diagnostics=decode_diagnostics(message.diagnostics),
         attribution=decode_excess(message.attribution, f"{field}.attribution")
         if message.HasField("attribution")
         else None,
@@ -126,7 +126,8 @@ def _encode_diagnostics(diagnostics: Diagnostics) -> answer_pb2.Diagnostics:
     )
 
 
-def _decode_diagnostics(message: answer_pb2.Diagnostics) -> Diagnostics:
+def decode_diagnostics(message: answer_pb2.Diagnostics) -> Diagnostics:
+    """Return the gates that a message holds."""
     return Diagnostics(
         healthy=message.healthy,
         problems=tuple(message.problems),

@@ -10,12 +10,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-from bayesrca.config import Settings
+from bayesrca.analysis import Progress
+from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, CancelledError, NoEvidenceError
 from bayesrca.incident import Incident
 from bayesrca.posterior.result import (
@@ -38,13 +40,37 @@ class PanicError(BaseException):
 
 
 def analyze(
-    incident: Incident, *, seed: int, settings: Settings, cancelled: Callable[[], bool]
+    incident: Incident,
+    *,
+    seed: int,
+    settings: Settings,
+    cancelled: Callable[[], bool],
+    progress: Callable[[Progress], None] | None = None,
+    screened: Callable[[SimpleNamespace], None] | None = None,
 ) -> SimpleNamespace:
     word, _, argument = incident.name.partition(":")
+    answer = made_up(incident, seed, settings)
+    if progress is not None:
+        progress(Progress(step="screen", done=1.0))
+    if screened is not None and settings.method is Method.AUTO:
+        screened(SimpleNamespace(answer=replace(answer, notes=("the screen's",))))
+    if progress is not None:
+        progress(Progress(step="nuts", done=0.25, divergences=2))
     act = _ACTS.get(word)
     if act is not None:
         act(argument, cancelled)
-    return SimpleNamespace(answer=made_up(incident, seed, settings))
+    return SimpleNamespace(answer=answer, to_datatree=lambda: _Tree(seed))
+
+
+class _Tree:
+    """Draws of 600 000 bytes, of which no two analyses share any."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def to_netcdf(self, *, engine: str) -> bytes:
+        assert engine == "h5netcdf"
+        return np.random.default_rng(self._seed).bytes(600_000)
 
 
 def made_up(incident: Incident, seed: int, settings: Settings) -> Answer:

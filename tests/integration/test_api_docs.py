@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
@@ -36,11 +37,26 @@ def test_the_python_example_runs(
     service: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    code = snippet("python", "load_incident").replace("127.0.0.1:50051", service.address)
+    code = snippet("python", "client.analyze(").replace("127.0.0.1:50051", service.address)
     exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "none of these: " in printed
     assert "may act: True" in printed
+
+
+def test_the_python_example_of_a_stored_analysis_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with Server("--no-warm", "--data-dir", str(tmp_path / "data"), analyzer="") as server:
+        address = server.until_ready().address
+        code = snippet("python", "create_analysis").replace("127.0.0.1:50051", address)
+        code = code.replace('"results"', repr(str(tmp_path / "results")))
+        exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "SUCCEEDED" in printed
+    assert "may act: True" in printed
+    assert {p.name for p in (tmp_path / "results").iterdir()} == {"draws.nc", "causes.svg"}
 
 
 def test_the_python_example_of_an_attribution_runs(

@@ -3,10 +3,13 @@
 isort:skip_file
 """
 
+from bayesrca.api.v1 import analysis_pb2 as _analysis_pb2
 from bayesrca.api.v1 import answer_pb2 as _answer_pb2
 from bayesrca.api.v1 import incident_pb2 as _incident_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -230,3 +233,506 @@ class AnalyzeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
+
+@_typing.final
+class CreateAnalysisRequest(_message.Message):
+    """Request of `CreateAnalysis`. The first three fields are those of `AnalyzeRequest`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCIDENT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    seed: _builtins.int
+    """Seed of every random number, 0 to 2^63 - 1, echoed in the answer. Required."""
+    request_id: _builtins.str
+    """A UUID of the caller's making, in its 36 characters; upper and lower case are the same.
+    Required, so that a call whose response was lost can be repeated.
+    """
+    @_builtins.property
+    def incident(self) -> _incident_pb2.Incident:
+        """What happened. Required."""
+
+    @_builtins.property
+    def settings(self) -> Global___AnalysisSettings:
+        """What shapes the analysis. Absent: all defaults."""
+
+    def __init__(
+        self,
+        *,
+        incident: _incident_pb2.Incident | None = ...,
+        seed: _builtins.int | None = ...,
+        settings: Global___AnalysisSettings | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "incident", b"incident", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "incident", b"incident", "request_id", b"request_id", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__settings: _TypeAlias = _typing.Literal["settings"]  # noqa: Y015
+    _WhichOneofArgType__settings: _TypeAlias = _typing.Literal["_settings", b"_settings"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__settings) -> _WhichOneofReturnType__settings | None: ...
+
+Global___CreateAnalysisRequest: _TypeAlias = CreateAnalysisRequest  # noqa: Y015
+
+@_typing.final
+class CreateAnalysisResponse(_message.Message):
+    """Response of `CreateAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def analysis(self) -> _analysis_pb2.Analysis:
+        """The analysis, without its answer."""
+
+    def __init__(
+        self,
+        *,
+        analysis: _analysis_pb2.Analysis | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateAnalysisResponse: _TypeAlias = CreateAnalysisResponse  # noqa: Y015
+
+@_typing.final
+class GetAnalysisRequest(_message.Message):
+    """Request of `GetAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAnalysisRequest: _TypeAlias = GetAnalysisRequest  # noqa: Y015
+
+@_typing.final
+class GetAnalysisResponse(_message.Message):
+    """Response of `GetAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def analysis(self) -> _analysis_pb2.Analysis:
+        """The analysis, with its answer when there is one."""
+
+    def __init__(
+        self,
+        *,
+        analysis: _analysis_pb2.Analysis | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAnalysisResponse: _TypeAlias = GetAnalysisResponse  # noqa: Y015
+
+@_typing.final
+class ListAnalysesRequest(_message.Message):
+    """Request of `ListAnalyses`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most analyses to return, >= 0; 0 stands for 50, and more than 1000 for 1000. Fewer may come."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page. The states must be the same."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_analysis_pb2.AnalysisState.ValueType]:
+        """Only analyses in one of these states; all when empty."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        states: _abc.Iterable[_analysis_pb2.AnalysisState.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAnalysesRequest: _TypeAlias = ListAnalysesRequest  # noqa: Y015
+
+@_typing.final
+class ListAnalysesResponse(_message.Message):
+    """Response of `ListAnalyses`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Opaque: where the next page begins. Empty when there is none."""
+    @_builtins.property
+    def analyses(self) -> _containers.RepeatedCompositeFieldContainer[_analysis_pb2.Analysis]:
+        """The analyses, newest first, without their answers."""
+
+    def __init__(
+        self,
+        *,
+        analyses: _abc.Iterable[_analysis_pb2.Analysis] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyses", b"analyses", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAnalysesResponse: _TypeAlias = ListAnalysesResponse  # noqa: Y015
+
+@_typing.final
+class WatchAnalysisRequest(_message.Message):
+    """Request of `WatchAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAnalysisRequest: _TypeAlias = WatchAnalysisRequest  # noqa: Y015
+
+@_typing.final
+class WatchAnalysisResponse(_message.Message):
+    """Response of `WatchAnalysis`: the analysis as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    SCREEN_ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def analysis(self) -> _analysis_pb2.Analysis:
+        """The analysis; with its answer in the last message of the stream, if it has one."""
+
+    @_builtins.property
+    def progress(self) -> _analysis_pb2.AnalysisProgress:
+        """How far it is. Absent unless it runs and has said so."""
+
+    @_builtins.property
+    def screen_answer(self) -> _answer_pb2.Answer:
+        """With `METHOD_AUTO`, the screen's answer, once, as soon as there is one that sampling will
+        refine. Absent from all other messages.
+        """
+
+    def __init__(
+        self,
+        *,
+        analysis: _analysis_pb2.Analysis | None = ...,
+        progress: _analysis_pb2.AnalysisProgress | None = ...,
+        screen_answer: _answer_pb2.Answer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "progress", b"progress", "screen_answer", b"screen_answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "progress", b"progress", "screen_answer", b"screen_answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAnalysisResponse: _TypeAlias = WatchAnalysisResponse  # noqa: Y015
+
+@_typing.final
+class CancelAnalysisRequest(_message.Message):
+    """Request of `CancelAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelAnalysisRequest: _TypeAlias = CancelAnalysisRequest  # noqa: Y015
+
+@_typing.final
+class CancelAnalysisResponse(_message.Message):
+    """Response of `CancelAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def analysis(self) -> _analysis_pb2.Analysis:
+        """The analysis, without its answer."""
+
+    def __init__(
+        self,
+        *,
+        analysis: _analysis_pb2.Analysis | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelAnalysisResponse: _TypeAlias = CancelAnalysisResponse  # noqa: Y015
+
+@_typing.final
+class DeleteAnalysisRequest(_message.Message):
+    """Request of `DeleteAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAnalysisRequest: _TypeAlias = DeleteAnalysisRequest  # noqa: Y015
+
+@_typing.final
+class DeleteAnalysisResponse(_message.Message):
+    """Response of `DeleteAnalysis`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAnalysisResponse: _TypeAlias = DeleteAnalysisResponse  # noqa: Y015
+
+@_typing.final
+class GetDiagnosticsRequest(_message.Message):
+    """Request of `GetDiagnostics`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDiagnosticsRequest: _TypeAlias = GetDiagnosticsRequest  # noqa: Y015
+
+@_typing.final
+class GetDiagnosticsResponse(_message.Message):
+    """Response of `GetDiagnostics`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIAGNOSTICS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def diagnostics(self) -> _answer_pb2.Diagnostics:
+        """The gates and what they look at, as in the answer."""
+
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[_analysis_pb2.ParameterSummary]:
+        """Every parameter of the model on its natural scale, then `p_none` and `p_cause` of the ten most
+        probable causes. Of the screen's draws, which are resampled by their weights, R-hat and ESS
+        describe the resampling only.
+        """
+
+    def __init__(
+        self,
+        *,
+        diagnostics: _answer_pb2.Diagnostics | None = ...,
+        parameters: _abc.Iterable[_analysis_pb2.ParameterSummary] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDiagnosticsResponse: _TypeAlias = GetDiagnosticsResponse  # noqa: Y015
+
+@_typing.final
+class StreamInferenceDataRequest(_message.Message):
+    """Request of `StreamInferenceData`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    offset_bytes: _builtins.int
+    """Where to begin, in bytes, 0 to the file's size: a stream that was cut off is taken up again."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        offset_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "offset_bytes", b"offset_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamInferenceDataRequest: _TypeAlias = StreamInferenceDataRequest  # noqa: Y015
+
+@_typing.final
+class StreamInferenceDataResponse(_message.Message):
+    """Response of `StreamInferenceData`: one chunk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    CHUNK_SHA256_FIELD_NUMBER: _builtins.int
+    INFERENCE_DATA_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The bytes."""
+    offset_bytes: _builtins.int
+    """Where they stand in the file."""
+    chunk_sha256: _builtins.str
+    """SHA-256 of the bytes, 64 hexadecimal digits."""
+    @_builtins.property
+    def inference_data(self) -> _analysis_pb2.InferenceDataInfo:
+        """The whole file. Present in the first message of the stream only."""
+
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+        offset_bytes: _builtins.int = ...,
+        chunk_sha256: _builtins.str = ...,
+        inference_data: _analysis_pb2.InferenceDataInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inference_data", b"inference_data"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "chunk_sha256", b"chunk_sha256", "inference_data", b"inference_data", "offset_bytes", b"offset_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamInferenceDataResponse: _TypeAlias = StreamInferenceDataResponse  # noqa: Y015
+
+@_typing.final
+class RenderPlotRequest(_message.Message):
+    """Request of `RenderPlot`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PLOT_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the analysis, `analyses/{id}`. Required."""
+    plot: _analysis_pb2.Plot.ValueType
+    """What to draw. Required."""
+    format: _analysis_pb2.ImageFormat.ValueType
+    """As what. [`IMAGE_FORMAT_PNG`]"""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of which parameters, by their names without labels, e.g. `noise_scale`; up to 12. None for
+        `PLOT_CAUSES` and `PLOT_ENERGY`. [the usual ones of docs/diagnostics.md]
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        plot: _analysis_pb2.Plot.ValueType = ...,
+        format: _analysis_pb2.ImageFormat.ValueType = ...,
+        parameters: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "name", b"name", "parameters", b"parameters", "plot", b"plot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderPlotRequest: _TypeAlias = RenderPlotRequest  # noqa: Y015
+
+@_typing.final
+class RenderPlotResponse(_message.Message):
+    """Response of `RenderPlot`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    """The picture."""
+    media_type: _builtins.str
+    """What it is, `image/png` or `image/svg+xml`."""
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        media_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "media_type", b"media_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderPlotResponse: _TypeAlias = RenderPlotResponse  # noqa: Y015

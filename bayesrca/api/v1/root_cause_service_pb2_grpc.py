@@ -43,6 +43,51 @@ class RootCauseServiceStub:
                 request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.AnalyzeRequest.SerializeToString,
                 response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.AnalyzeResponse.FromString,
                 _registered_method=True)
+        self.CreateAnalysis = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/CreateAnalysis',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CreateAnalysisRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CreateAnalysisResponse.FromString,
+                _registered_method=True)
+        self.GetAnalysis = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/GetAnalysis',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetAnalysisRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetAnalysisResponse.FromString,
+                _registered_method=True)
+        self.ListAnalyses = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/ListAnalyses',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.ListAnalysesRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.ListAnalysesResponse.FromString,
+                _registered_method=True)
+        self.WatchAnalysis = channel.unary_stream(
+                '/bayesrca.api.v1.RootCauseService/WatchAnalysis',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.WatchAnalysisRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.WatchAnalysisResponse.FromString,
+                _registered_method=True)
+        self.CancelAnalysis = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/CancelAnalysis',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CancelAnalysisRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CancelAnalysisResponse.FromString,
+                _registered_method=True)
+        self.DeleteAnalysis = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/DeleteAnalysis',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisResponse.FromString,
+                _registered_method=True)
+        self.GetDiagnostics = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/GetDiagnostics',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsResponse.FromString,
+                _registered_method=True)
+        self.StreamInferenceData = channel.unary_stream(
+                '/bayesrca.api.v1.RootCauseService/StreamInferenceData',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataResponse.FromString,
+                _registered_method=True)
+        self.RenderPlot = channel.unary_unary(
+                '/bayesrca.api.v1.RootCauseService/RenderPlot',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotResponse.FromString,
+                _registered_method=True)
 
 
 class RootCauseServiceServicer:
@@ -63,6 +108,85 @@ class RootCauseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateAnalysis(self, request, context):
+        """Accepts an analysis and returns before it is computed.
+
+        What was accepted is stored, survives the end of workers and servers, and is begun at most
+        twice. Idempotent: the same `request_id` with the same request returns the analysis that there
+        is, and with another request fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). The answer is a
+        function of the request: the call's own deadline bounds the acceptance, not the analysis.
+
+        This rpc and those below fail with `FAILED_PRECONDITION` (`NO_STORE`) where the server has no
+        data directory. An analysis of another tenant is `NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAnalysis(self, request, context):
+        """Returns one analysis, with its answer when there is one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAnalyses(self, request, context):
+        """Lists the caller's analyses, newest first, without their answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAnalysis(self, request, context):
+        """Follows an analysis to its end: its state at once, then whatever changes, and last the final
+        state with the answer, after which the stream ends with `OK`. A reader that is slow misses
+        steps in between and never the last. A stream ended by `UNAVAILABLE` may be opened again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelAnalysis(self, request, context):
+        """Stops an analysis that has not ended and returns it. One that has ended is returned as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAnalysis(self, request, context):
+        """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
+        `request_id` is free again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDiagnostics(self, request, context):
+        """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+        from the stored draws.
+
+        This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+        `ANALYSIS_STATE_SUCCEEDED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamInferenceData(self, request, context):
+        """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+        256 KiB, the last one shorter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderPlot(self, request, context):
+        """Draws a picture of an analysis. The same request gives the same bytes with the same versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RootCauseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -70,6 +194,51 @@ def add_RootCauseServiceServicer_to_server(servicer, server):
                     servicer.Analyze,
                     request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.AnalyzeRequest.FromString,
                     response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'CreateAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAnalysis,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CreateAnalysisRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CreateAnalysisResponse.SerializeToString,
+            ),
+            'GetAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnalysis,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetAnalysisRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetAnalysisResponse.SerializeToString,
+            ),
+            'ListAnalyses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAnalyses,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.ListAnalysesRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.ListAnalysesResponse.SerializeToString,
+            ),
+            'WatchAnalysis': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAnalysis,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.WatchAnalysisRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.WatchAnalysisResponse.SerializeToString,
+            ),
+            'CancelAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelAnalysis,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CancelAnalysisRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CancelAnalysisResponse.SerializeToString,
+            ),
+            'DeleteAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAnalysis,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisResponse.SerializeToString,
+            ),
+            'GetDiagnostics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDiagnostics,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsResponse.SerializeToString,
+            ),
+            'StreamInferenceData': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamInferenceData,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataResponse.SerializeToString,
+            ),
+            'RenderPlot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderPlot,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -103,6 +272,249 @@ class RootCauseService:
             '/bayesrca.api.v1.RootCauseService/Analyze',
             bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.AnalyzeRequest.SerializeToString,
             bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/CreateAnalysis',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CreateAnalysisRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CreateAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/GetAnalysis',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetAnalysisRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAnalyses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/ListAnalyses',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.ListAnalysesRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.ListAnalysesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/WatchAnalysis',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.WatchAnalysisRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.WatchAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/CancelAnalysis',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CancelAnalysisRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.CancelAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/DeleteAnalysis',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.DeleteAnalysisResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDiagnostics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/GetDiagnostics',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.GetDiagnosticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamInferenceData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/StreamInferenceData',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.StreamInferenceDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderPlot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.RootCauseService/RenderPlot',
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_root__cause__service__pb2.RenderPlotResponse.FromString,
             options,
             channel_credentials,
             insecure,

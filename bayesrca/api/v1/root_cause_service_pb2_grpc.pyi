@@ -44,6 +44,45 @@ class RootCauseServiceStub:
     cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
     posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
     """
+    CreateAnalysis: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.CreateAnalysisRequest, _root_cause_service_pb2.CreateAnalysisResponse]
+    """Accepts an analysis and returns before it is computed.
+
+    What was accepted is stored, survives the end of workers and servers, and is begun at most
+    twice. Idempotent: the same `request_id` with the same request returns the analysis that there
+    is, and with another request fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). The answer is a
+    function of the request: the call's own deadline bounds the acceptance, not the analysis.
+
+    This rpc and those below fail with `FAILED_PRECONDITION` (`NO_STORE`) where the server has no
+    data directory. An analysis of another tenant is `NOT_FOUND`.
+    """
+    GetAnalysis: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.GetAnalysisRequest, _root_cause_service_pb2.GetAnalysisResponse]
+    """Returns one analysis, with its answer when there is one."""
+    ListAnalyses: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.ListAnalysesRequest, _root_cause_service_pb2.ListAnalysesResponse]
+    """Lists the caller's analyses, newest first, without their answers."""
+    WatchAnalysis: _grpc.UnaryStreamMultiCallable[_root_cause_service_pb2.WatchAnalysisRequest, _root_cause_service_pb2.WatchAnalysisResponse]
+    """Follows an analysis to its end: its state at once, then whatever changes, and last the final
+    state with the answer, after which the stream ends with `OK`. A reader that is slow misses
+    steps in between and never the last. A stream ended by `UNAVAILABLE` may be opened again.
+    """
+    CancelAnalysis: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.CancelAnalysisRequest, _root_cause_service_pb2.CancelAnalysisResponse]
+    """Stops an analysis that has not ended and returns it. One that has ended is returned as it is."""
+    DeleteAnalysis: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.DeleteAnalysisRequest, _root_cause_service_pb2.DeleteAnalysisResponse]
+    """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
+    `request_id` is free again.
+    """
+    GetDiagnostics: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.GetDiagnosticsRequest, _root_cause_service_pb2.GetDiagnosticsResponse]
+    """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+    from the stored draws.
+
+    This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+    `ANALYSIS_STATE_SUCCEEDED`.
+    """
+    StreamInferenceData: _grpc.UnaryStreamMultiCallable[_root_cause_service_pb2.StreamInferenceDataRequest, _root_cause_service_pb2.StreamInferenceDataResponse]
+    """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+    256 KiB, the last one shorter.
+    """
+    RenderPlot: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.RenderPlotRequest, _root_cause_service_pb2.RenderPlotResponse]
+    """Draws a picture of an analysis. The same request gives the same bytes with the same versions."""
 
 @_typing.type_check_only
 class RootCauseServiceAsyncStub(RootCauseServiceStub):
@@ -61,6 +100,45 @@ class RootCauseServiceAsyncStub(RootCauseServiceStub):
     cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
     posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
     """
+    CreateAnalysis: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.CreateAnalysisRequest, _root_cause_service_pb2.CreateAnalysisResponse]  # type: ignore[assignment]
+    """Accepts an analysis and returns before it is computed.
+
+    What was accepted is stored, survives the end of workers and servers, and is begun at most
+    twice. Idempotent: the same `request_id` with the same request returns the analysis that there
+    is, and with another request fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). The answer is a
+    function of the request: the call's own deadline bounds the acceptance, not the analysis.
+
+    This rpc and those below fail with `FAILED_PRECONDITION` (`NO_STORE`) where the server has no
+    data directory. An analysis of another tenant is `NOT_FOUND`.
+    """
+    GetAnalysis: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.GetAnalysisRequest, _root_cause_service_pb2.GetAnalysisResponse]  # type: ignore[assignment]
+    """Returns one analysis, with its answer when there is one."""
+    ListAnalyses: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.ListAnalysesRequest, _root_cause_service_pb2.ListAnalysesResponse]  # type: ignore[assignment]
+    """Lists the caller's analyses, newest first, without their answers."""
+    WatchAnalysis: _aio.UnaryStreamMultiCallable[_root_cause_service_pb2.WatchAnalysisRequest, _root_cause_service_pb2.WatchAnalysisResponse]  # type: ignore[assignment]
+    """Follows an analysis to its end: its state at once, then whatever changes, and last the final
+    state with the answer, after which the stream ends with `OK`. A reader that is slow misses
+    steps in between and never the last. A stream ended by `UNAVAILABLE` may be opened again.
+    """
+    CancelAnalysis: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.CancelAnalysisRequest, _root_cause_service_pb2.CancelAnalysisResponse]  # type: ignore[assignment]
+    """Stops an analysis that has not ended and returns it. One that has ended is returned as it is."""
+    DeleteAnalysis: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.DeleteAnalysisRequest, _root_cause_service_pb2.DeleteAnalysisResponse]  # type: ignore[assignment]
+    """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
+    `request_id` is free again.
+    """
+    GetDiagnostics: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.GetDiagnosticsRequest, _root_cause_service_pb2.GetDiagnosticsResponse]  # type: ignore[assignment]
+    """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+    from the stored draws.
+
+    This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+    `ANALYSIS_STATE_SUCCEEDED`.
+    """
+    StreamInferenceData: _aio.UnaryStreamMultiCallable[_root_cause_service_pb2.StreamInferenceDataRequest, _root_cause_service_pb2.StreamInferenceDataResponse]  # type: ignore[assignment]
+    """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+    256 KiB, the last one shorter.
+    """
+    RenderPlot: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.RenderPlotRequest, _root_cause_service_pb2.RenderPlotResponse]  # type: ignore[assignment]
+    """Draws a picture of an analysis. The same request gives the same bytes with the same versions."""
 
 class RootCauseServiceServicer(metaclass=_abc_1.ABCMeta):
     """Finds which components caused an incident, and how sure one can be.
@@ -81,5 +159,98 @@ class RootCauseServiceServicer(metaclass=_abc_1.ABCMeta):
         cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
         posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
         """
+
+    @_abc_1.abstractmethod
+    def CreateAnalysis(
+        self,
+        request: _root_cause_service_pb2.CreateAnalysisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.CreateAnalysisResponse, _abc.Awaitable[_root_cause_service_pb2.CreateAnalysisResponse]]:
+        """Accepts an analysis and returns before it is computed.
+
+        What was accepted is stored, survives the end of workers and servers, and is begun at most
+        twice. Idempotent: the same `request_id` with the same request returns the analysis that there
+        is, and with another request fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). The answer is a
+        function of the request: the call's own deadline bounds the acceptance, not the analysis.
+
+        This rpc and those below fail with `FAILED_PRECONDITION` (`NO_STORE`) where the server has no
+        data directory. An analysis of another tenant is `NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAnalysis(
+        self,
+        request: _root_cause_service_pb2.GetAnalysisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.GetAnalysisResponse, _abc.Awaitable[_root_cause_service_pb2.GetAnalysisResponse]]:
+        """Returns one analysis, with its answer when there is one."""
+
+    @_abc_1.abstractmethod
+    def ListAnalyses(
+        self,
+        request: _root_cause_service_pb2.ListAnalysesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.ListAnalysesResponse, _abc.Awaitable[_root_cause_service_pb2.ListAnalysesResponse]]:
+        """Lists the caller's analyses, newest first, without their answers."""
+
+    @_abc_1.abstractmethod
+    def WatchAnalysis(
+        self,
+        request: _root_cause_service_pb2.WatchAnalysisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_root_cause_service_pb2.WatchAnalysisResponse], _abc.AsyncIterator[_root_cause_service_pb2.WatchAnalysisResponse]]:
+        """Follows an analysis to its end: its state at once, then whatever changes, and last the final
+        state with the answer, after which the stream ends with `OK`. A reader that is slow misses
+        steps in between and never the last. A stream ended by `UNAVAILABLE` may be opened again.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelAnalysis(
+        self,
+        request: _root_cause_service_pb2.CancelAnalysisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.CancelAnalysisResponse, _abc.Awaitable[_root_cause_service_pb2.CancelAnalysisResponse]]:
+        """Stops an analysis that has not ended and returns it. One that has ended is returned as it is."""
+
+    @_abc_1.abstractmethod
+    def DeleteAnalysis(
+        self,
+        request: _root_cause_service_pb2.DeleteAnalysisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.DeleteAnalysisResponse, _abc.Awaitable[_root_cause_service_pb2.DeleteAnalysisResponse]]:
+        """Removes an analysis with its answer and its draws for good; one that runs is stopped first. Its
+        `request_id` is free again.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDiagnostics(
+        self,
+        request: _root_cause_service_pb2.GetDiagnosticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.GetDiagnosticsResponse, _abc.Awaitable[_root_cause_service_pb2.GetDiagnosticsResponse]]:
+        """Tells whether an analysis can be believed: its gates, and each parameter's summary, computed
+        from the stored draws.
+
+        This rpc and those below fail with `FAILED_PRECONDITION` (`NO_ANSWER`) unless the state is
+        `ANALYSIS_STATE_SUCCEEDED`.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamInferenceData(
+        self,
+        request: _root_cause_service_pb2.StreamInferenceDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_root_cause_service_pb2.StreamInferenceDataResponse], _abc.AsyncIterator[_root_cause_service_pb2.StreamInferenceDataResponse]]:
+        """Sends the draws of an analysis as one netCDF file (HDF5), readable by ArviZ, in chunks of
+        256 KiB, the last one shorter.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderPlot(
+        self,
+        request: _root_cause_service_pb2.RenderPlotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_root_cause_service_pb2.RenderPlotResponse, _abc.Awaitable[_root_cause_service_pb2.RenderPlotResponse]]:
+        """Draws a picture of an analysis. The same request gives the same bytes with the same versions."""
 
 def add_RootCauseServiceServicer_to_server(servicer: RootCauseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -64,7 +64,7 @@ def test_the_worked_policy_decides_as_it_says(folder: Path) -> None:
     assert codes == [0, EXIT_HOLD]
     first = json.loads((folder / "decisions.jsonl").read_text(encoding="utf-8").splitlines()[0])
     low = next(c["value"] for c in first["checks"] if c["name"] == "p_cause")
-    assert f"{low:.3f}" in PAGE
+    assert f"the lower bound of p(cause) is {low:.2f}," in PAGE
 
 
 def test_the_break_even_is_the_policys(folder: Path) -> None:

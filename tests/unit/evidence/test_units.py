@@ -37,6 +37,17 @@ def test_a_ratio_that_is_neither_share_nor_percentage_is_refused(values: object)
         reduce_ratio(values, Statistic.ERROR_RATIO, "", *LOADS)
 
 
+@pytest.mark.parametrize("statistic", [Statistic.ERROR_RATIO, Statistic.SUCCESS_RATIO])
+def test_shares_a_little_below_zero_are_cut_off_and_said(statistic: Statistic) -> None:
+    values = np.where(INSIDE, 0.5, -0.004)
+    stray = reduce_ratio(values, statistic, "")
+    clean = reduce_ratio(np.maximum(values, 0.0), statistic, "")
+    np.testing.assert_array_equal(stray.families[1].z, clean.families[1].z)
+    (note,) = set(stray.notes) - set(clean.notes)
+    assert "cut off" in note
+    assert statistic.value in note
+
+
 def test_rounding_beyond_one_is_still_a_share() -> None:
     evidence = reduce_ratio(1 + 1e-9 - SHARE, Statistic.SUCCESS_RATIO, "1")
     assert not any("percent" in n for n in evidence.notes)

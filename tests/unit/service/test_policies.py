@@ -29,6 +29,7 @@ BAD_INPUT = {
     "INVALID_SETTINGS",
     "UNKNOWN_COMPONENT",
     "INVALID_EVIDENCE",
+    "INVALID_REQUEST",
     "NO_EVIDENCE",
 }
 
@@ -109,6 +110,7 @@ def test_a_deadline_never_outlives_the_call(
     if method not in early or remaining is None:
         assert within is call
         return
+    assert isinstance(within.settings, Settings | AttributionSettings)
     assert within.settings.deadline is not None
     assert 0 < within.settings.deadline < max(remaining, 0.01)
     if deadline is not None:

@@ -220,7 +220,7 @@ impl Likelihood {
         w: &mut Workspace,
     ) -> (f64, [f64; N_PARAMETERS]) {
         let natural = Natural::from_unconstrained(theta);
-        let quiet = self.forward(&natural, w);
+        let quiet = self.forward_keeping(&natural, w, true);
         let total = log_sum_exp(&w.joint);
         let gradient = self.backward(&natural, total, w);
         (quiet + total, gradient.chain(&natural))
@@ -316,14 +316,20 @@ impl Likelihood {
         self.families[family].path_probabilities(&theta, root, footprint, x)
     }
 
-    /// Fill the joints; return the composite log quiet density.
+    /// Fill the joints; return the composite log quiet density. No gradient can follow.
     pub(super) fn forward(&self, theta: &Natural, w: &mut Workspace) -> f64 {
+        self.forward_keeping(theta, w, false)
+    }
+
+    /// The same, keeping what a gradient needs if asked.
+    fn forward_keeping(&self, theta: &Natural, w: &mut Workspace, keep: bool) -> f64 {
         let s = self.s;
         w.background.clear();
         w.background.extend_from_slice(&self.footprint_log_prior);
         let mut log_quiet = self.vitals.forward(theta, &mut w.vitals, &mut w.background);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
+            x.value_only(!keep);
             log_quiet += family.start(theta, x, &mut w.background);
             w.alarm[f].clear();
             w.alarm[f].extend((0..s).map(|k| family.alarm_factor(theta, &x.ratios, k)));

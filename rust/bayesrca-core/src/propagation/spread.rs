@@ -49,6 +49,7 @@ pub(crate) struct Spread {
     /// Where each plan's tables lie, and how many numbers all of them need.
     slots: Vec<Slot>,
     arena: usize,
+    largest_slot: usize,
     /// Per plan: the states of its clamped components, if any.
     banks: Vec<Option<Bank>>,
     /// Most live edges into one block of any plan.
@@ -72,6 +73,13 @@ pub(crate) struct SpreadScratch {
     rates: Rates,
     sums: Sums,
     log: Vec<f64>,
+}
+
+impl SpreadScratch {
+    /// Say whether no gradient will follow the next values.
+    pub fn value_only(&mut self, yes: bool) {
+        self.sums.value_only = yes;
+    }
 }
 
 impl Spread {
@@ -113,6 +121,7 @@ impl Spread {
             links: false,
             slots: Vec::new(),
             arena: 0,
+            largest_slot: 0,
             banks: Vec::new(),
             most_live: 0,
             level: simd::level(),

@@ -230,7 +230,7 @@ impl Spread {
 
     /// The sum of a plan with clamped components, its weights filled.
     pub(super) fn estimate(&self, index: usize, x: &mut SpreadScratch) {
-        let (plan, slot) = (&self.plans[index], &self.slots[index]);
+        let (plan, slot) = (&self.plans[index], self.slot(index, &x.sums));
         let bank = self.banks[index].as_ref().expect("the caller looked");
         let sums = &mut x.sums;
         let (tables, _) = slot.split_mut(&mut sums.arena);
@@ -243,7 +243,7 @@ impl Spread {
                 draw.clamp(plan, &mut panel[..slot.weights], slot.width);
                 forward(
                     plan,
-                    slot,
+                    &slot,
                     panel,
                     (&x.rates, &draw.given),
                     &mut sums.knots,

@@ -59,6 +59,16 @@ impl Slot {
         arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels())
     }
 
+    /// The weights of a panel by node: of all its lanes unaffected, then affected.
+    pub fn rows<'a>(
+        &self,
+        panel: usize,
+        tables: &'a mut [f64],
+    ) -> impl Iterator<Item = &'a mut [f64]> {
+        let from = panel * self.panel();
+        tables[from..from + self.weights].chunks_exact_mut(2 * self.width)
+    }
+
     /// The panel of a lane, and its place there.
     pub fn place(&self, lane: usize) -> (usize, usize) {
         (lane >> self.shift, lane & (self.width - 1))

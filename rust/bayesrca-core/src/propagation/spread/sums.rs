@@ -23,6 +23,8 @@ pub(super) const KEPT: usize = 1 << 21;
 /// The tables of all plans, by turns.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
+    /// Whether no gradient follows: all plans then take their turns in one place, which stays in the cache.
+    pub value_only: bool,
     pub arena: Vec<f64>,
     /// Sum of each source by footprint, over `exp(log)`.
     pub value: Vec<f64>,
@@ -73,6 +75,16 @@ impl Spread {
             largest = largest.max(slot.size());
         }
         self.arena = end + largest;
+        self.largest_slot = self.slots.iter().map(Slot::size).max().unwrap_or(0);
+    }
+
+    /// Where the tables of a plan lie.
+    pub(super) fn slot(&self, plan: usize, sums: &Sums) -> Slot {
+        let mut slot = self.slots[plan];
+        if sums.value_only {
+            slot.at = 0;
+        }
+        slot
     }
 
     /// Run all sums.
@@ -105,23 +117,28 @@ impl Spread {
     }
 
     fn sum_plan(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
-        if x.sums.arena.len() < self.arena {
-            x.sums.arena.resize(self.arena, 0.0);
+        let room = if x.sums.value_only {
+            self.largest_slot
+        } else {
+            self.arena
+        };
+        if x.sums.arena.len() < room {
+            x.sums.arena.resize(room, 0.0);
         }
         self.fill(theta, plan, x);
         if self.banks[plan].is_some() {
             self.estimate(plan, x);
             return;
         }
-        let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
-        let sums = &mut x.sums;
+        let slot = self.slot(plan, &x.sums);
+        let (plan, sums) = (&self.plans[plan], &mut x.sums);
         let nodes = plan.nodes.len().max(sums.none.len());
         sums.none.resize(nodes, 0);
         let (tables, _) = slot.split_mut(&mut sums.arena);
         for panel in tables.chunks_exact_mut(slot.panel()) {
             forward(
                 plan,
-                slot,
+                &slot,
                 panel,
                 (&x.rates, &sums.none),
                 &mut sums.knots,
@@ -132,13 +149,16 @@ impl Spread {
 
     /// Fill the weights of all lanes of a plan, each over the component's background.
     pub(super) fn fill(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
-        let (s, slot, nodes) = (self.s, &self.slots[plan], &self.plans[plan].nodes);
+        let (s, slot, nodes) = (
+            self.s,
+            self.slot(plan, &x.sums),
+            &self.plans[plan].nodes[..],
+        );
         let sums = &mut x.sums;
         let (tables, kept) = slot.split_mut(&mut sums.arena);
-        for panel in tables.chunks_exact_mut(slot.panel()) {
-            panel[..slot.weights].fill(1.0);
-        }
+        let mut used = 0;
         for (source, first) in self.sharing(plan) {
+            used = first + s;
             sums.path.clear();
             match &self.sources[source].origin {
                 Origin::Roots(doses) => {
@@ -157,14 +177,27 @@ impl Spread {
                     rows.for_each(|row| sums.path.extend_from_slice(row));
                 }
             }
-            for k in 0..s {
+            let mut k = 0;
+            while k < s {
                 let (panel, lane) = slot.place(first + k);
-                let weights = &mut tables[panel * slot.panel() + lane..];
-                for (p, &i) in nodes.iter().enumerate() {
-                    weights[2 * p * slot.width] = x.factors.inv[i * s + k];
-                    weights[(2 * p + 1) * slot.width] = sums.path[p * s + k];
+                let lanes = (slot.width - lane).min(s - k);
+                let rows = slot.rows(panel, tables).zip(nodes);
+                for ((row, i), path) in rows.zip(sums.path.chunks_exact(s)) {
+                    let (off, on) = row.split_at_mut(slot.width);
+                    off[lane..lane + lanes].copy_from_slice(&x.factors.inv[i * s + k..][..lanes]);
+                    on[lane..lane + lanes].copy_from_slice(&path[k..k + lanes]);
                 }
+                k += lanes;
             }
+        }
+        // The lane without data, if any, and those left over lie in the last panel.
+        let last = slot.panels() - 1;
+        let unit = used - last * slot.width;
+        for lanes in slot
+            .rows(last, tables)
+            .flat_map(|row| row.chunks_exact_mut(slot.width))
+        {
+            lanes[unit..].fill(1.0);
         }
     }
 
@@ -173,7 +206,7 @@ impl Spread {
         if self.banks[plan].is_some() {
             return;
         }
-        let (plan, slot) = (&self.plans[plan], &self.slots[plan]);
+        let (slot, plan) = (self.slot(plan, sums), &self.plans[plan]);
         let (tables, _) = slot.split(&sums.arena);
         sums.totals.clear();
         for on in [false, true] {
@@ -220,7 +253,7 @@ impl Spread {
 
     /// The weights of one lane of a plan, `[node * 2 + affected]`.
     pub(super) fn lane_weights(&self, plan: usize, lane: usize, sums: &Sums) -> Vec<f64> {
-        let (slot, nodes) = (&self.slots[plan], self.plans[plan].nodes.len());
+        let (slot, nodes) = (self.slot(plan, sums), self.plans[plan].nodes.len());
         let (panel, lane) = slot.place(lane);
         let weights = &slot.split(&sums.arena).0[panel * slot.panel()..];
         let own = (0..2 * nodes).map(|at| weights[at * slot.width + lane]);
@@ -230,15 +263,23 @@ impl Spread {
     /// Take the sums of a plan's sources from its last tables.
     fn read(&self, plan: usize, sums: &mut Sums) {
         self.collect(plan, sums);
+        let totals = Totals {
+            all: &sums.totals,
+            lanes: self.slots[plan].lanes,
+            keeps_target: self.plans[plan].keeps_target,
+        };
+        let prior = totals.prior();
         for (source, first) in self.sharing(plan) {
             for k in 0..self.s {
                 let (at, lane) = (source * self.s + k, first + k);
-                let totals = self.totals(plan, sums);
-                let on = totals.all.get(totals.lanes + lane).copied().unwrap_or(0.0);
-                let value = totals.mix(totals.all[lane], on);
-                let bank = self.banks[plan].as_ref();
-                let error = bank.map_or(0.0, |b| sums.drawn.error(b, lane, totals));
-                (sums.value[at], sums.error[at]) = (value, error);
+                sums.value[at] = if totals.keeps_target {
+                    mix(totals.all[lane], totals.all[totals.lanes + lane], prior)
+                } else {
+                    totals.all[lane]
+                };
+                if let Some(bank) = &self.banks[plan] {
+                    sums.error[at] = sums.drawn.error(bank, lane, totals);
+                }
                 sums.log[at] = sums.lane_log[lane];
             }
         }

@@ -1,0 +1,240 @@
+"""The rpcs about stored analyses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from bayesrca.api.v1 import analysis_pb2
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
+from bayesrca.errors import IncidentFormatError, InvalidRequestError
+from bayesrca.service.caller import current_caller
+from bayesrca.service.handlers import check_limits
+from bayesrca.service.interceptors import Context
+from bayesrca.service.jobs import Jobs, Snapshot
+from bayesrca.service.messages import CallFailedError, Failure
+from bayesrca.service.pool import DRAINING, WorkerPool
+from bayesrca.service.records import NewAnalysis, Record
+from bayesrca.service.rpc import stream, unary
+from bayesrca.service.status import shorten
+from bayesrca.service.store_analyses import AnalysisTable
+from bayesrca.wire import (
+    AnalysisState,
+    Page,
+    analysis_id,
+    analysis_name,
+    checked_request_id,
+    decode_page,
+    decode_request,
+)
+from bayesrca.wire.analyses import STATES
+
+_ANALYSIS = pb.GetAnalysisResponse.DESCRIPTOR.fields_by_name["analysis"].number
+_ANSWER = analysis_pb2.Analysis.DESCRIPTOR.fields_by_name["answer"].number
+_SCREEN = pb.WatchAnalysisResponse.DESCRIPTOR.fields_by_name["screen_answer"].number
+
+
+class AnalysisHandlers:
+    """Handlers of the rpcs about stored analyses.
+
+    Answers are stored as they travel, and put into responses without being read.
+
+    Args:
+        table: the stored analyses; None where the server keeps nothing.
+        jobs: what runs of them; None likewise.
+        pool: asked only whether the server still takes calls.
+    """
+
+    def __init__(self, table: AnalysisTable | None, jobs: Jobs | None, pool: WorkerPool) -> None:
+        self._open = None if table is None or jobs is None else (table, jobs)
+        self._pool = pool
+
+    def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Return the handlers, by the rpcs' names."""
+        one = {
+            "CreateAnalysis": self._create,
+            "GetAnalysis": self._get,
+            "ListAnalyses": self._list,
+            "CancelAnalysis": self._cancel,
+            "DeleteAnalysis": self._delete,
+        }
+        handlers = {rpc: unary(rpc, answer) for rpc, answer in one.items()}
+        handlers["WatchAnalysis"] = stream("WatchAnalysis", self._watch)
+        return handlers
+
+    async def _create(self, request: bytes, _: Context) -> bytes:
+        _table, jobs = self._stored()
+        if self._pool.closed:
+            raise CallFailedError(DRAINING)
+        new = await asyncio.to_thread(_read_new, request)
+        record = await jobs.accept(current_caller().tenant, new)
+        return pb.CreateAnalysisResponse(analysis=_message(record)).SerializeToString()
+
+    async def _get(self, request: bytes, _: Context) -> bytes:
+        table, _jobs = self._stored()
+        identity = analysis_id(parsed(pb.GetAnalysisRequest, request).name)
+        record = await table.get(current_caller().tenant, identity)
+        return await _with_answer(table, record)
+
+    async def _list(self, request: bytes, _: Context) -> bytes:
+        table, _jobs = self._stored()
+        page = decode_page(parsed(pb.ListAnalysesRequest, request))
+        tenant = current_caller().tenant
+        # One more tells whether there is a next page.
+        records = await table.page(tenant, page.states, page.size + 1, page.before)
+        return await asyncio.to_thread(_listed, records, page)
+
+    async def _watch(self, request: bytes, _: Context) -> AsyncGenerator[bytes]:
+        table, jobs = self._stored()
+        identity = analysis_id(parsed(pb.WatchAnalysisRequest, request).name)
+        shown: bytes | None = None
+        async for now in jobs.watch(current_caller().tenant, identity):
+            if now.record.state.final:
+                yield await _with_answer(table, now.record)
+                return
+            response = _watched(now)
+            if now.screen is not None and now.screen is not shown:
+                shown = now.screen
+                response += await asyncio.to_thread(_field, _SCREEN, shown)
+            yield response
+
+    async def _cancel(self, request: bytes, _: Context) -> bytes:
+        _table, jobs = self._stored()
+        identity = analysis_id(parsed(pb.CancelAnalysisRequest, request).name)
+        record = await jobs.cancel(current_caller().tenant, identity)
+        return pb.CancelAnalysisResponse(analysis=_message(record)).SerializeToString()
+
+    async def _delete(self, request: bytes, _: Context) -> bytes:
+        _table, jobs = self._stored()
+        identity = analysis_id(parsed(pb.DeleteAnalysisRequest, request).name)
+        await jobs.delete(current_caller().tenant, identity)
+        return pb.DeleteAnalysisResponse().SerializeToString()
+
+    def _stored(self) -> tuple[AnalysisTable, Jobs]:
+        if self._open is None:
+            raise CallFailedError(NO_STORE)
+        return self._open
+
+
+def _read_new(request: bytes) -> NewAnalysis:
+    try:
+        message = pb.CreateAnalysisRequest.FromString(request)
+    except DecodeError as error:
+        msg = f"the request is not a CreateAnalysisRequest: {shorten(str(error), 200)}"
+        raise IncidentFormatError(msg) from error
+    request_id = checked_request_id(message.request_id)
+    stored = pb.AnalyzeRequest()
+    for name in ("incident", "settings"):
+        if message.HasField(name):
+            getattr(stored, name).CopyFrom(getattr(message, name))
+    if message.HasField("seed"):
+        stored.seed = message.seed
+    call = decode_request(stored)
+    check_limits(call.settings)
+    return NewAnalysis(
+        request_id=request_id,
+        incident=call.incident.name,
+        method=call.settings.method,
+        # Whether two requests are the same is told by these bytes.
+        request=stored.SerializeToString(deterministic=True),
+    )
+
+
+def parsed[M: Message](kind: Callable[[], M], request: bytes) -> M:
+    """Return a small request as its message.
+
+    Raises:
+        InvalidRequestError: the bytes are none.
+    """
+    message = kind()
+    try:
+        message.ParseFromString(request)
+    except DecodeError as error:
+        name = message.DESCRIPTOR.name
+        msg = f"the request is not a {name}: {shorten(str(error), 200)}"
+        raise InvalidRequestError(msg) from error
+    return message
+
+
+def _listed(records: list[Record], page: Page) -> bytes:
+    shown = records[: page.size]
+    token = page.token(shown[-1].number) if len(records) > page.size else ""
+    response = pb.ListAnalysesResponse(next_page_token=token)
+    response.analyses.extend(_message(record) for record in shown)
+    return response.SerializeToString()
+
+
+async def _with_answer(table: AnalysisTable, record: Record) -> bytes:
+    """Return a response whose analysis holds its answer, if there is one."""
+    analysis = _message(record).SerializeToString()
+    if record.answer is not None:
+        analysis += await asyncio.to_thread(
+            _field, _ANSWER, await table.read(record, record.answer)
+        )
+    return _field(_ANALYSIS, analysis)
+
+
+def _watched(now: Snapshot) -> bytes:
+    response = pb.WatchAnalysisResponse(analysis=_message(now.record))
+    report = now.report
+    if report is not None and now.record.state is AnalysisState.RUNNING:
+        response.progress.step = report.step
+        response.progress.done = report.done
+        response.progress.divergences = report.divergences
+    return response.SerializeToString()
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Return a length-delimited field: messages that are already serialised need not be read."""
+    return b"".join((_varint(number << 3 | 2), _varint(len(content)), content))
+
+
+def _varint(value: int) -> bytes:
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)
+
+
+def _message(record: Record) -> analysis_pb2.Analysis:
+    message = analysis_pb2.Analysis(
+        name=analysis_name(record.id),
+        request_id=record.request_id,
+        incident=record.incident,
+        state=STATES.number(record.state),
+        attempt=record.attempt,
+        create_time=_timestamp(record.created),
+        answer_sha256=record.answer or "",
+    )
+    if record.started is not None:
+        message.start_time.CopyFrom(_timestamp(record.started))
+    if record.finished is not None:
+        message.end_time.CopyFrom(_timestamp(record.finished))
+    if record.state is AnalysisState.FAILED:
+        message.failure.reason = record.reason
+        message.failure.message = record.message
+        message.failure.field = record.field
+        message.failure.error_id = record.error_id
+    if record.draws is not None:
+        message.inference_data.sha256 = record.draws
+        message.inference_data.size_bytes = record.draws_bytes
+    return message
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromMicroseconds(round(seconds * 1e6))
+    return stamp
+
+
+NO_STORE = Failure(
+    reason="NO_STORE",
+    message="this server keeps no analyses: it was started without a data directory (--data-dir); "
+    "Analyze needs none",
+)

@@ -1,0 +1,75 @@
+"""Stored analyses as one part of a server: opened, served, drained, closed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+
+from bayesrca.config import LearnedPrior
+from bayesrca.service.analyses import AnalysisHandlers
+from bayesrca.service.inspections import InspectionHandlers
+from bayesrca.service.jobs import Jobs
+from bayesrca.service.options import ServiceOptions
+from bayesrca.service.pool import WorkerPool
+from bayesrca.service.records import Limits
+from bayesrca.service.store import Store
+from bayesrca.service.store_analyses import AnalysisTable
+
+
+class Keeping:
+    """The store of a server with the analyses in it, or their absence.
+
+    Args:
+        options: where and how much to store; nothing without a ``data_dir``.
+        pool: computes the analyses.
+        prior: the learned prior they use; None for the built-in one.
+
+    Attributes:
+        store: the open store; None without a ``data_dir``.
+
+    Raises:
+        ServiceError: the store cannot be used (``STORE_IN_USE``, ``STORE_UNUSABLE``).
+    """
+
+    def __init__(
+        self, options: ServiceOptions, pool: WorkerPool, prior: LearnedPrior | None
+    ) -> None:
+        self._pool = pool
+        self.store: Store | None = None
+        self._table: AnalysisTable | None = None
+        self._jobs: Jobs | None = None
+        if options.data_dir is None:
+            return
+        limits = Limits(
+            pending=options.tenant_pending,
+            tenant_bytes=options.tenant_bytes,
+            retain_seconds=options.retain_seconds,
+            retain_bytes=options.retain_bytes,
+        )
+        self.store = Store(options.data_dir)
+        self._table = AnalysisTable(self.store, limits)
+        self._jobs = Jobs(self.store, self._table, pool, cores=options.cores, prior=prior)
+
+    def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Return the handlers of the rpcs about stored analyses, by name."""
+        stored = AnalysisHandlers(self._table, self._jobs, self._pool)
+        draws = InspectionHandlers(self.store, self._table, self._pool)
+        return stored.rpcs() | draws.rpcs()
+
+    async def start(self) -> str:
+        """Put in order what an earlier server left, before any call; return a line for people."""
+        if self.store is None or self._jobs is None:
+            return "no data directory: analyses are answered, not stored"
+        left = await self._jobs.start()
+        return f"analyses are stored in {self.store.folder}; {left} are taken up again"
+
+    async def stop(self) -> None:
+        """Queue for the next server what the pool, which has been stopped, has not finished."""
+        if self._jobs is not None:
+            await self._jobs.stop()
+
+    async def close(self) -> None:
+        """Close the store, when no call is answered any more."""
+        if self.store is not None:
+            await asyncio.to_thread(self.store.close)
