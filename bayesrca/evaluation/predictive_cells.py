@@ -113,8 +113,9 @@ class GivenCount(Count):
 
     @property
     def dose(self) -> float:
-        """Log dose y."""
-        x = self.excess
+        """Log dose y; without an excess, that of the most failures that are none."""
+        most = np.ceil(self.n * self.share) - 1.0
+        x = max(self.excess, (most - self.n * self.share) / self.noise)
         soft = x if x < -30.0 else np.log(np.logaddexp(0.0, x))
         return float(np.log(self.noise) + soft)
 

@@ -169,8 +169,12 @@ class Count:
             ]
         )
         self.usual, self.wide, self.affected = np.exp(self.log_laws)
+        # Counts below the usual share are one event: no excess.
+        less = k < n * p0
+        self.log_laws[:, less] = logsumexp(self.log_laws[:, less], axis=1, keepdims=True)
+        seen = np.where(less, less.sum() - 1, k)
         self.noise = float(np.sqrt(2 * n * p0 * (1 - p0) + 0.5))
-        excess = (k - n * p0) / self.noise
+        excess = (seen - n * p0) / self.noise
         self.sizes = np.abs(excess)
         self.doses = np.log(self.noise) + _log_softplus(excess)
         self.highs = np.log(self.noise) + _log_softplus(excess + 0.5 / self.noise)
@@ -214,7 +218,7 @@ class Count:
             **dict(zip(("log_quiet", "log_wide", "log_affected"), laws, strict=True)),
             "dose": self.dose,
             "dose_noise": self.noise,
-            "dose_low": float(self.highs[k - 1]) if k else -np.inf,
+            "dose_low": float(self.highs[k - 1]) if self.highs[k - 1] < self.highs[k] else -np.inf,
             "dose_high": float(self.highs[k]),
         }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, expit, gammaln, logit
+from scipy.special import betainc, betaln, expit, gammaln, logit
 
 from bayesrca.evidence.frame import Frame
 from bayesrca.evidence.nulls import NULLS
@@ -28,6 +28,8 @@ REFERENCE_SHARE = 0.5
 """Weight of what is observed outside the footprint: neighbouring samples are not independent."""
 MIN_SAMPLES = 10
 """Baseline samples with requests below which the baseline tells no usual share."""
+MOST_TERMS = 64
+"""Counts up to which probabilities of so many failures or fewer are added up exactly."""
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
 """Quadrature over the rise of the log-odds."""
 
@@ -35,6 +37,9 @@ NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountLaws:
     """Counts of one component in every footprint, [s] each; NaN where it had no request.
+
+    Fewer failures than usual are no effect of a fault: of them all that is read is that there was
+    no excess, so that every law has the probability of that event.
 
     Attributes:
         log_quiet: log probability of the failures under the usual quiet law.
@@ -53,6 +58,16 @@ class CountLaws:
     requests: Floats
     reference: Floats
     usual: Floats
+
+    @property
+    def read(self) -> Floats:
+        """[s] failures as they are read: where there is no excess, the most that is none."""
+        return np.asarray(np.maximum(self.failed, np.ceil(self.requests * self.reference) - 1.0))
+
+    @property
+    def no_excess(self) -> NDArray[np.bool_]:
+        """[s] whether fewer failed than usual."""
+        return np.asarray(self.failed < self.requests * self.reference)
 
 
 def compute_count_laws(
@@ -85,27 +100,68 @@ def compute_count_laws(
         log_w = log_w + REFERENCE_SHARE * usual[:, 3:]
     log_w = log_w + _log_beta_binomial(k0, n0, a, b, combinations=False)
     log_w -= np.logaddexp.reduce(log_w, axis=0)
-    log_quiet = np.logaddexp.reduce(log_w + _log_beta_binomial(k1, n1, a + k0, b + n0 - k0), axis=0)
     share = (np.exp(log_w) * (a + k0) / (a + b + n0)).sum(axis=0)
     share = np.clip(share, 1e-6, 1 - 1e-6)
     none = np.where(n1 > 0, 0.0, np.nan)
-    return CountLaws(
-        log_quiet=np.minimum(log_quiet, 0.0) + none,
-        log_wide=np.minimum(_log_beta_binomial(k1, n1, *WIDE), 0.0) + none,
-        log_affected=np.minimum(_log_affected(k1, n1, share), 0.0) + none,
+    blank = np.full_like(k1, np.nan)
+    laws = CountLaws(
+        log_quiet=blank,
+        log_wide=blank,
+        log_affected=blank,
         failed=k1 + none,
         requests=n1 + none,
         reference=share,
         usual=np.stack(np.broadcast_arrays(np.exp(log_w), a + k0, b + n0 - k0)),
     )
+    wide_a, wide_b = (np.full((1, 1), x) for x in WIDE)
+    return replace(
+        laws,
+        log_quiet=_log_law(laws, log_w, a + k0, b + n0 - k0),
+        log_wide=_log_law(laws, np.zeros((1, 1)), wide_a, wide_b),
+        log_affected=_log_law(laws, *_affected(share)),
+    )
 
 
-def _log_affected(k: Floats, n: Floats, share: Floats) -> Floats:
+def _affected(share: Floats) -> tuple[Floats, Floats, Floats]:
+    """Log weights and Beta parameters, [12, s], of the failure share under a fault."""
     rise = np.exp(EFFECT_LOG_MEDIAN + EFFECT_LOG_SD * NODES)[:, None]
     p = np.clip(expit(logit(share) + rise), 1e-9, 1 - 1e-9)
-    log_p = _log_beta_binomial(k, n, EFFECT_PRECISION * p, EFFECT_PRECISION * (1 - p))
     log_w = np.log(NODE_WEIGHTS / NODE_WEIGHTS.sum())[:, None]
-    return np.asarray(np.logaddexp.reduce(log_w + log_p, axis=0))
+    return log_w, EFFECT_PRECISION * p, EFFECT_PRECISION * (1 - p)
+
+
+def _log_law(laws: CountLaws, log_w: Floats, a: Floats, b: Floats) -> Floats:
+    """[s] log probability of what is read under a mixture of Beta shares, [j, s] or [j, 1] each."""
+    seen = ~np.isnan(laws.requests)
+    k, n = np.where(seen, laws.read, 0.0), np.where(seen, laws.requests, 0.0)
+    log_p = log_w + _log_beta_binomial(k, n, a, b)
+    less = laws.no_excess
+    if less.any():
+        below = [np.broadcast_to(x, log_p.shape)[:, less] for x in (k, n, a, b)]
+        log_p[:, less] += np.log(_compute_relative_tail(*below))
+    out = np.minimum(np.logaddexp.reduce(log_p, axis=0), 0.0)
+    return np.asarray(np.where(seen, out, np.nan))
+
+
+def _compute_relative_tail(k: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
+    """Probability of k failures or fewer among n over that of k, under a Beta(a, b) share.
+
+    Added up from k downwards. Past `MOST_TERMS` the share of failures is taken to have the Beta law
+    of the same mean and variance, with the correction for continuity.
+    """
+    total, term = np.ones_like(k), np.ones_like(k)
+    few = k <= MOST_TERMS
+    for step in range(int(k[few].max(initial=0.0))):
+        j = np.maximum(k - step, 0.0)
+        term = term * (j / (n - j + 1.0) * (n - j + b) / np.maximum(j - 1.0 + a, a))
+        total = total + term
+    if not few.all():
+        k, n, a, b = (x[~few] for x in (k, n, a, b))
+        matched = (n * (a + b + 1.0) / (n + a + b) - 1.0) / (a + b)
+        tail = betainc(matched * a, matched * b, (k + 0.5) / n)
+        point = np.exp(_log_beta_binomial(k, n, a, b))
+        total[~few] = np.maximum(tail / np.maximum(point, 1e-300), 1.0)
+    return total
 
 
 def _log_beta_binomial(

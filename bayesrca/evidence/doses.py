@@ -32,8 +32,8 @@ class Dose:
         log: log of its softly positive part: ``log(noise * softplus(excess / noise))``.
         noise: standard deviation of the excess when quiet (> 0).
         jacobian: d(log)/d(z) for a continuous series, else NaN.
-        low: log dose half a count below, -inf for a count of zero; for a continuous series the log
-            dose at z = `LARGE`.
+        low: log dose half a count below, -inf for a count without excess; for a continuous series
+            the log dose at z = `LARGE`.
         high: log dose half a count above, infinity when every request failed.
     """
 
@@ -80,17 +80,20 @@ def compute_time_dose(contrast: Contrast, seconds: float = 1.0) -> Dose:
 
 
 def compute_failure_dose(laws: CountLaws) -> Dose:
-    """Excess failed requests."""
+    """Excess failed requests.
+
+    Where there is no excess, the log dose is that of the most failures that are none.
+    """
     n, p = laws.requests, laws.reference
     noise = np.sqrt(2.0 * n * p * (1 - p) + 0.5)
     excess = laws.failed - n * p
 
     def log_at(shift: float) -> Floats:
-        return _log_soft((excess + shift) / noise, noise)
+        return _log_soft((laws.read - n * p + shift) / noise, noise)
 
     nan = np.full_like(excess, np.nan)
     # The outermost counts take the dose's whole tails: its law has to add up to one.
-    low = np.where(laws.failed > 0, log_at(-0.5), -np.inf)
+    low = np.where((laws.failed > 0) & ~laws.no_excess, log_at(-0.5), -np.inf)
     high = np.where(laws.failed < n, log_at(0.5), np.inf)
     return _masked(
         np.isnan(excess),

@@ -35,14 +35,15 @@ class FamilyTable:
         edges: int64 [e, 2], pairs (from, to) along which a fault in this family travels.
         series_component: int64 [m], component of each continuous series.
         z: [m, s], contrasts in units of their null scale.
-        log_quiet: [n, s], log probability of the count in the footprint under its usual quiet law.
+        log_quiet: [n, s], log probability of the count in the footprint under its usual quiet law;
+            where there is no excess, that of none.
         log_wide: [n, s], the same under the wide quiet law.
         log_affected: [n, s], the same for an affected component.
         dose: [n, s], log of the (softly positive) excess work, see docs/concepts.md eq. 7.
         dose_noise: [n, s], standard deviation of the excess work when quiet, in its own unit.
         dose_jacobian: [n, s], d(dose)/d(z) for continuous cells.
-        dose_low: [n, s], dose half a count below the observed one (-inf for a count of zero); for
-            continuous cells the dose at z = 2, beyond which untraced effects are compared.
+        dose_low: [n, s], dose half a count below the observed one (-inf for one without excess);
+            for continuous cells the dose at z = 2, beyond which untraced effects are compared.
         dose_high: [n, s], dose half a count above.
         contrast: [n, s], what a reader sees, as ``measure`` says.
         scale: [n, s], standard deviation of the contrast when quiet.

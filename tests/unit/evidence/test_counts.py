@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 from scipy.special import expit, logit
 
-from bayesrca.evidence.counts import CountLaws, compute_count_laws
+from bayesrca.evidence.counts import MOST_TERMS, CountLaws, compute_count_laws
 from bayesrca.evidence.frame import Frame
 from bayesrca.incident import TimeWindow
 
@@ -44,7 +44,7 @@ def normal(seed: int = 0, m: int = 40, a: float = 2.0, b: float = 80.0) -> tuple
 
 @settings(max_examples=25, deadline=None)
 @given(
-    n=st.integers(1, 120),
+    n=st.integers(1, MOST_TERMS),
     n_rest=st.integers(0, 200),
     share=st.floats(0, 1),
     with_baseline=st.booleans(),
@@ -53,9 +53,29 @@ def test_every_law_sums_to_one(n: int, n_rest: int, share: float, with_baseline:
     k_rest = round(share * n_rest)
     base = normal() if with_baseline else None
     every = [laws(k, n, k_rest, n_rest, base) for k in range(n + 1)]
+    less = [x for x in every if x.no_excess[0]]
+    assert {x.read[0] for x in less} <= {len(less) - 1.0}
+    every = every[max(len(less) - 1, 0) :]  # the former are one event
     for name in ("log_quiet", "log_wide", "log_affected"):
         total = sum(np.exp(getattr(x, name)[0]) for x in every)
         assert total == pytest.approx(1.0, abs=1e-9), name
+
+
+@pytest.mark.parametrize(("n", "tolerance"), [(400, 1e-9), (20_000, 0.002)])
+def test_fewer_failures_than_usual_are_one_event(n: int, tolerance: float) -> None:
+    few, fewer = laws(3, n, 10, 100), laws(1, n, 10, 100)
+    for name in ("log_quiet", "log_wide", "log_affected", "read"):
+        assert getattr(few, name)[0] == getattr(fewer, name)[0]
+    most = int(few.read[0])
+    assert most < n * few.reference[0] <= most + 1
+    assert np.exp(few.log_wide[0]) == pytest.approx(
+        stats.betabinom.cdf(most, n, 0.5, 2.0), rel=tolerance
+    )
+    w, a, b = few.usual[:, :, 0]
+    assert np.exp(few.log_quiet[0]) == pytest.approx(
+        w @ stats.betabinom.cdf(most, n, a, b), rel=tolerance
+    )
+    assert few.log_affected[0] < few.log_quiet[0] - 2
 
 
 def test_wide_law_is_a_beta_binomial() -> None:
@@ -64,7 +84,7 @@ def test_wide_law_is_a_beta_binomial() -> None:
 
 
 def test_quiet_law_is_the_predictive_of_a_mixture_of_betas() -> None:
-    k, n, k_rest, n_rest = 3, 60, 2.0, 90.0
+    k, n, k_rest, n_rest = 5, 60, 2.0, 90.0
     priors = np.array([[0.3, 15.0], [0.5, 0.5]])
     weights = np.array([0.25, 0.05]) / 0.30  # no baseline: its fit has no weight
 

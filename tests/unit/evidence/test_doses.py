@@ -94,7 +94,11 @@ def test_undefined_doses_are_missing_altogether(bad: Contrast) -> None:
 
 
 def test_count_intervals_tile_the_line() -> None:
-    doses = [compute_failure_dose(counts(k)) for k in range(101)]
+    none, first, *doses = [compute_failure_dose(counts(k)) for k in range(101)]
+    for name in ("log", "low", "high"):  # fewer than the two that are usual: no excess
+        assert getattr(none, name)[0] == getattr(first, name)[0]
+    assert none.excess[0] == first.excess[0] - 1
+    doses = [first, *doses]
     assert doses[0].low[0] == -np.inf
     assert doses[-1].high[0] == np.inf
     for one, two in pairwise(doses):
