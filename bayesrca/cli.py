@@ -31,6 +31,7 @@ from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
 if TYPE_CHECKING:
     from bayesrca.analysis import Analysis
+    from bayesrca.client import Client
     from bayesrca.incident import Incident
     from bayesrca.posterior.result import Answer
 
@@ -105,6 +106,16 @@ def analyze(  # noqa: PLR0913  one parameter per option
         str | None,
         typer.Option(help="Let the server at HOST:PORT compute; the same numbers come back."),
     ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File that holds the token to show to the server.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="Authorities (PEM) of the server's certificate; switches TLS on."),
+    ] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="TLS with the authorities that this machine trusts.")
+    ] = False,
     chains: Annotated[int, typer.Option(help="NUTS chains.", min=1)] = Settings().chains,
     draws: Annotated[int, typer.Option(help="Draws per chain.", min=1)] = Settings().draws,
     tune: Annotated[int, typer.Option(help="Warm-up draws per chain.", min=1)] = Settings().tune,
@@ -141,7 +152,8 @@ def analyze(  # noqa: PLR0913  one parameter per option
     )
     incident = _load(path, families, normal_runs)
     if server is not None:
-        answer = _ask(server, incident, seed, settings)
+        with _client(server, token_file, ca_file, tls=tls) as client:
+            answer = client.analyze(incident, seed=seed, settings=settings)
         _show(answer, as_json=as_json, top=top)
     else:
         analysis = _analyze(incident, seed, settings)
@@ -254,11 +266,18 @@ def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:
         return run(incident, seed=seed, settings=settings, progress=tell)
 
 
-def _ask(server: str, incident: Incident, seed: int, settings: Settings) -> Answer:
+def _client(server: str, token_file: Path | None, ca_file: Path | None, *, tls: bool) -> Client:
     from bayesrca.client import Client  # noqa: PLC0415  loads gRPC
 
-    with Client(server) as client:
-        return client.analyze(incident, seed=seed, settings=settings)
+    token = None
+    if token_file is not None:
+        # From a file: every process of the machine can read a command line.
+        try:
+            token = token_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            msg = f"cannot read the token in {token_file}"
+            raise InvalidSettingsError(msg, field="token_file") from error
+    return Client(server, token=token, ca_file=ca_file, tls=tls)
 
 
 def _check_output(output: Path, server: str | None) -> None:

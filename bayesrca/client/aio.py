@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 
 from bayesrca.client import calls
 from bayesrca.client.channel import PAUSES, READY_SECONDS, SERVICE, Target
+from bayesrca.client.decisions import AsyncDecisions
 from bayesrca.client.download import Download
 from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
 from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES, Settings
@@ -95,6 +96,11 @@ class AsyncClient:
     async def close(self) -> None:
         """End the connection and whatever still runs on it; may be called twice."""
         await self._channel.close()
+
+    @property
+    def decisions(self) -> AsyncDecisions:
+        """What is about decisions, policies and kill switches."""
+        return AsyncDecisions(self._call)
 
     async def analyze(
         self,

@@ -8,24 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
+from bayesrca.api.v1 import (
+    attribution_service_pb2,
+    decision_service_pb2,
+    root_cause_service_pb2,
+)
 from bayesrca.errors import ServiceError
 
 SERVICE = root_cause_service_pb2.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 ATTRIBUTION = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"].full_name
+DECISION = decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name
 READY_SECONDS = 5.0
 """How long `ready` waits where nothing else says."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a stream that was cut off is opened again; after the last it is given up."""
 _LONGEST_SECONDS = 1e9
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 # Every call may be repeated: one that changes something does so once, whether by its name or by its
 # `request_id`. A full queue says when to come back (`grpc-retry-pushback-ms`), and gRPC obeys.
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": SERVICE}, {"service": ATTRIBUTION}],
+            "name": [{"service": SERVICE}, {"service": ATTRIBUTION}, {"service": DECISION}],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",
@@ -83,8 +90,12 @@ class Target:
 
     @property
     def metadata(self) -> Metadata:
-        """What every call carries beside its message."""
-        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+        """What a call carries beside its message: the token, and the trace that it belongs to."""
+        headers: dict[str, str] = {}
+        _PROPAGATOR.inject(headers)
+        if self.token is not None:
+            headers["authorization"] = f"Bearer {self.token}"
+        return tuple(headers.items())
 
     @property
     def credentials(self) -> grpc.ChannelCredentials | None:

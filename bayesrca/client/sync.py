@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bayesrca.client import calls
 from bayesrca.client.connection import Connection
+from bayesrca.client.decisions import Decisions
 from bayesrca.client.download import Download
 from bayesrca.config import Settings
 from bayesrca.incident import Incident
@@ -46,6 +47,11 @@ class Client(Connection):
         ServiceError: an address or timeout that cannot be (reasons ``INVALID_ADDRESS``,
             ``INVALID_TIMEOUT``), or credentials that cannot be used (``INVALID_CREDENTIALS``).
     """
+
+    @property
+    def decisions(self) -> Decisions:
+        """What is about decisions, policies and kill switches."""
+        return Decisions(self.call)
 
     def analyze(
         self,

@@ -88,6 +88,19 @@ def compute_block_contrasts(frame: Frame, batch: Batch, level: Floats) -> BlockC
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What m baselines say where they are too short to be slid over.
+
+    Attributes:
+        number: [m] their samples.
+        square: [m, s] variance of a contrast of samples that vary as theirs do.
+    """
+
+    number: Ints
+    square: Floats
+
+
 def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts:
     # Less some sample of its own, a constant series is exactly zero.
     origin = _first_sample(batch)[:, None]
@@ -109,7 +122,12 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
         square = square * np.maximum(_ratio(1.0, n_in) + _ratio(1.0, n_out), full) / full
     value = _ratio(total @ inside.T, n_in) - level_out
     spread = _ratio(total, count)
-    scale = np.sqrt(_pool(frame, square, spread, n_normal, level[:, None]))
+    other = n_normal[:, None] if frame.against_baseline else n_out
+    few = _variance(normal, good)[:, None] * (
+        1.0 / np.maximum(n_in, 1) + 1.0 / np.maximum(other, 1)
+    )
+    usual_spread = _Usual(n_normal, few)
+    scale = np.sqrt(_pool(frame, square, spread, usual_spread, level[:, None]))
     return BlockContrasts(
         value=value,
         samples=n_in,
@@ -194,14 +212,14 @@ def _slide_window(frame: Frame, normal: Floats, good: Bools, offsets: Ints) -> F
     return square
 
 
-def _pool(frame: Frame, square: Floats, bins: Floats, n_normal: Ints, level: Floats) -> Floats:
+def _pool(frame: Frame, square: Floats, bins: Floats, usual: _Usual, level: Floats) -> Floats:
     """Variance of the contrasts when nothing is wrong, [m, s], as `series` pools it.
 
     Args:
         frame: the incident's time.
         square: [m, s] what the baseline says, NaN where it says nothing.
         bins: [m, b] mean of each bin, NaN where it has no sample.
-        n_normal: [m] samples in the baseline.
+        usual: the baseline's samples.
         level: [m, 1] what a change is judged against.
     """
     floor = (FLOOR_ADJACENT if frame.against_baseline else FLOOR_ELSEWHERE) * level
@@ -213,15 +231,25 @@ def _pool(frame: Frame, square: Floats, bins: Floats, n_normal: Ints, level: Flo
     seen = ~np.isnan(bins)
     n_in, n_out = seen @ inside.T.astype(int), seen @ (~inside).T.astype(int)
     degrees = np.maximum(n_out - 1, 0)
-    other = n_normal[:, None] if frame.against_baseline else n_out
+    other = usual.number[:, None] if frame.against_baseline else n_out
     share = 1.0 / np.maximum(n_in, 1) + 1.0 / np.maximum(other, 1)
     own = _spread_outside(inside, bins, seen) * share
     default = (DEFAULT_BIN_SD * level) ** 2 * share + floor**2
-    default = (DEFAULT_WEIGHT * default + degrees * own) / (DEFAULT_WEIGHT + degrees) + floor**2
+    few = np.maximum(usual.number - 1, 0)[:, None]
+    weight = DEFAULT_WEIGHT + degrees + few
+    default = (DEFAULT_WEIGHT * default + degrees * own + few * usual.square) / weight + floor**2
     if not frame.against_baseline:
         pooled = (BASELINE_WEIGHT * base + degrees * own) / (BASELINE_WEIGHT + degrees)
         base = np.maximum(base, pooled)
     return np.where(silent, default, base)
+
+
+def _variance(values: Floats, good: Bools) -> Floats:
+    """[m] variance of the samples that are there, missing ones being 0; 0 for fewer than two."""
+    n = good.sum(axis=1)
+    mean = values.sum(axis=1) / np.maximum(n, 1)
+    square = (np.where(good, values - mean[:, None], 0.0) ** 2).sum(axis=1)
+    return np.asarray(square / np.maximum(n - 1, 1))
 
 
 def _spread_outside(inside: Bools, bins: Floats, seen: Bools) -> Floats:

@@ -115,13 +115,15 @@ def compute_contrast(
         *("series", frame.first, frame.last, frame.against_baseline),
         *(*usual, transform, per_bin),
     )
-    scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), str(transform))
+    samples = number @ inside.T
+    few = _Few.of(frame, transform(usual[0][usual[1] > 0]), samples, number.sum() - samples)
+    scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), few, str(transform))
     return Contrast(
         value=value,
         scale=scale,
         reference=level_out,
         weight=weight_in,
-        samples=number @ inside.T,
+        samples=samples,
         default_scale=bool((np.isnan(null) & ~np.isnan(value)).any()),
     )
 
@@ -213,7 +215,28 @@ def _t4_scale(samples: Floats) -> Floats:
     return np.asarray(np.sqrt(variance))
 
 
-def _pooled_scale(frame: Frame, null: Floats, level: Floats, transform: str) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """What a baseline too short to be slid over still says: how much its samples vary.
+
+    Attributes:
+        degrees: degrees of freedom, 0 for fewer than two samples.
+        square: [s] variance of a contrast of such samples.
+    """
+
+    degrees: int
+    square: Floats
+
+    @classmethod
+    def of(cls, frame: Frame, usual: Floats, n_in: Floats, n_out: Floats) -> _Few:
+        """Take the baseline's samples, and the number in and outside of each footprint."""
+        degrees = max(usual.size - 1, 0)
+        other = np.full_like(n_out, usual.size) if frame.against_baseline else n_out
+        variance = float(np.var(usual, ddof=1)) if degrees else 0.0
+        return cls(degrees, variance * (1 / np.maximum(n_in, 1) + 1 / np.maximum(other, 1)))
+
+
+def _pooled_scale(frame: Frame, null: Floats, level: Floats, few: _Few, transform: str) -> Floats:
     """Combine the baseline's scale with the spread of the window's own bins, [s]."""
     inside = frame.inside
     seen = ~np.isnan(level)
@@ -226,7 +249,8 @@ def _pooled_scale(frame: Frame, null: Floats, level: Floats, transform: str) -> 
     own = own * share
     floor = FLOOR[transform] ** 2
     default = DEFAULT_SAMPLE_SD[transform] ** 2 * share + floor
-    default = (DEFAULT_WEIGHT * default + degrees * own) / (DEFAULT_WEIGHT + degrees) + floor
+    weight = DEFAULT_WEIGHT + degrees + few.degrees
+    default = (DEFAULT_WEIGHT * default + degrees * own + few.degrees * few.square) / weight + floor
     if frame.against_baseline:
         return np.sqrt(np.where(np.isnan(null), default, null**2))
     # Bins without a sample leave a mean over fewer than the baseline's windows had.

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from bayesrca.api.v1 import analysis_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
@@ -32,6 +31,7 @@ from bayesrca.wire import (
     decode_request,
 )
 from bayesrca.wire.analyses import STATES
+from bayesrca.wire.moments import set_moment
 
 _ANALYSIS = pb.GetAnalysisResponse.DESCRIPTOR.fields_by_name["analysis"].number
 _ANSWER = analysis_pb2.Analysis.DESCRIPTOR.fields_by_name["answer"].number
@@ -85,7 +85,7 @@ class AnalysisHandlers:
         page = decode_page(parsed(pb.ListAnalysesRequest, request))
         tenant = current_caller().tenant
         # One more tells whether there is a next page.
-        records = await table.page(tenant, page.states, page.size + 1, page.before)
+        records = await table.page(tenant, page.words, page.size + 1, page.before)
         return await asyncio.to_thread(_listed, records, page)
 
     async def _watch(self, request: bytes, _: Context) -> AsyncGenerator[bytes]:
@@ -160,7 +160,7 @@ def parsed[M: Message](kind: Callable[[], M], request: bytes) -> M:
     return message
 
 
-def _listed(records: list[Record], page: Page) -> bytes:
+def _listed(records: list[Record], page: Page[AnalysisState]) -> bytes:
     shown = records[: page.size]
     token = page.token(shown[-1].number) if len(records) > page.size else ""
     response = pb.ListAnalysesResponse(next_page_token=token)
@@ -209,13 +209,13 @@ def _message(record: Record) -> analysis_pb2.Analysis:
         incident=record.incident,
         state=STATES.number(record.state),
         attempt=record.attempt,
-        create_time=_timestamp(record.created),
         answer_sha256=record.answer or "",
     )
+    set_moment(message.create_time, record.created)
     if record.started is not None:
-        message.start_time.CopyFrom(_timestamp(record.started))
+        set_moment(message.start_time, record.started)
     if record.finished is not None:
-        message.end_time.CopyFrom(_timestamp(record.finished))
+        set_moment(message.end_time, record.finished)
     if record.state is AnalysisState.FAILED:
         message.failure.reason = record.reason
         message.failure.message = record.message
@@ -227,14 +227,8 @@ def _message(record: Record) -> analysis_pb2.Analysis:
     return message
 
 
-def _timestamp(seconds: float) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromMicroseconds(round(seconds * 1e6))
-    return stamp
-
-
 NO_STORE = Failure(
     reason="NO_STORE",
-    message="this server keeps no analyses: it was started without a data directory (--data-dir); "
+    message="this server keeps nothing: it was started without a data directory (--data-dir); "
     "Analyze needs none",
 )

@@ -21,6 +21,7 @@ from bayesrca.errors import ServiceError
 from bayesrca.service.auth import Guard
 from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
+from bayesrca.service.decisions import DECISION
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
 from bayesrca.service.keeping import Keeping
@@ -40,6 +41,8 @@ from bayesrca.service.watched import Watched
 _NOTICE_SECONDS = 0.3
 # An open `Health.Watch` would hold `stop` for the whole of a longer grace.
 _STOP_GRACE_SECONDS = 0.5
+# Until the second `stop`, which ends the patience of the first.
+_LONGEST_SECONDS = 86_400.0
 
 _log = logging.getLogger("bayesrca.service")
 
@@ -90,15 +93,17 @@ class _Server:
         for service, rpcs in (
             (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
+            (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
         if options.reflection:
-            add_reflection((ROOT_CAUSE, ATTRIBUTION, health.SERVICE_NAME), server)
+            add_reflection((ROOT_CAUSE, ATTRIBUTION, DECISION, health.SERVICE_NAME), server)
         port = _listen(server, options, self._tls)
         for name in (ROOT_CAUSE, ATTRIBUTION):
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._health.set(health.OVERALL_HEALTH, health_pb2.HealthCheckResponse.SERVING)
+        for name in (health.OVERALL_HEALTH, DECISION):  # decisions need no worker
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if options.http_port is not None:
             self._pages = TelemetryServer(
                 options.http_host, options.http_port, self._metrics, lambda: self._pool.ready
@@ -169,17 +174,22 @@ class _Server:
     async def _drain(self, server: grpc.aio.Server, at_once: asyncio.Event) -> None:
         """Finish the calls that were accepted, unless a second signal comes; then stop."""
         self._say("draining: no further calls are accepted")
-        self._pool.close()
         await self._health.enter_graceful_shutdown()
+        # Closes the port and asks clients to connect elsewhere, before any call is refused: with
+        # another server on the port there is then nothing to refuse.
+        stopping = asyncio.create_task(server.stop(_LONGEST_SECONDS))
         finishing = asyncio.create_task(self._pool.idle(self._options.drain_seconds))
         hurry = asyncio.create_task(at_once.wait())
         await asyncio.sleep(_NOTICE_SECONDS)
+        self._pool.close()
         await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
         for task in (finishing, hurry):
             task.cancel()
         await self._pool.stop()
         await self._keeping.stop()
+        # Again, with less patience: time for the last statuses to leave.
         await server.stop(_STOP_GRACE_SECONDS)
+        await stopping
         await self._keeping.close()
         if self._pages is not None:
             self._pages.stop()
@@ -236,7 +246,7 @@ def _channel_options(options: ServiceOptions) -> list[tuple[str, int]]:
         # A connection that does not get through its handshake is dropped.
         ("grpc.server_handshake_timeout_ms", 10_000),
         # Two servers must not share a port by accident.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(options.share_port)),
         ("grpc.max_concurrent_streams", 256),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

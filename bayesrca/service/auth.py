@@ -29,7 +29,10 @@ SCOPES: Mapping[str, Scope] = {
     f"{_API}DecisionService/GetPolicy": Scope.READ,
     f"{_API}DecisionService/ListPolicies": Scope.READ,
     f"{_API}DecisionService/CreatePolicy": Scope.ADMIN,
-    f"{_API}DecisionService/SetKillSwitch": Scope.ADMIN,
+    f"{_API}DecisionService/ListKillSwitches": Scope.READ,
+    # To stop is for whoever may start.
+    f"{_API}DecisionService/EngageKillSwitch": Scope.DECIDE,
+    f"{_API}DecisionService/ReleaseKillSwitch": Scope.ADMIN,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Scope.READ,
 }
 """The scope each method needs; a method that is missing here is denied to everybody."""

@@ -13,7 +13,8 @@ class Scope(StrEnum):
     """What a credential may be allowed to do; none of them implies another.
 
     ``ANALYZE``: have something computed, and stop or delete it. ``READ``: see results and what the
-    server offers. ``DECIDE``: ask whether a runbook may run. ``ADMIN``: change policies.
+    server offers. ``DECIDE``: ask whether a runbook may run, engage kill switches. ``ADMIN``:
+    create policies, release kill switches.
     """
 
     ANALYZE = "analyze"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import grpc
 
 from bayesrca.config import LearnedPrior
+from bayesrca.decision import Verdict
 from bayesrca.service.analyses import AnalysisHandlers
+from bayesrca.service.decisions import DecisionHandlers
 from bayesrca.service.inspections import InspectionHandlers
 from bayesrca.service.jobs import Jobs
 from bayesrca.service.options import ServiceOptions
@@ -15,6 +18,7 @@ from bayesrca.service.pool import WorkerPool
 from bayesrca.service.records import Limits
 from bayesrca.service.store import Store
 from bayesrca.service.store_analyses import AnalysisTable
+from bayesrca.service.store_decisions import DecisionTable
 
 
 class Keeping:
@@ -38,6 +42,7 @@ class Keeping:
         self._pool = pool
         self.store: Store | None = None
         self._table: AnalysisTable | None = None
+        self._decisions: DecisionTable | None = None
         self._jobs: Jobs | None = None
         if options.data_dir is None:
             return
@@ -49,6 +54,7 @@ class Keeping:
         )
         self.store = Store(options.data_dir)
         self._table = AnalysisTable(self.store, limits)
+        self._decisions = DecisionTable(self.store)
         self._jobs = Jobs(self.store, self._table, pool, cores=options.cores, prior=prior)
 
     def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
@@ -56,6 +62,16 @@ class Keeping:
         stored = AnalysisHandlers(self._table, self._jobs, self._pool)
         draws = InspectionHandlers(self.store, self._table, self._pool)
         return stored.rpcs() | draws.rpcs()
+
+    def decision_rpcs(
+        self, decided: Callable[[Verdict], None]
+    ) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Return the handlers of the rpcs about decisions, by name.
+
+        Args:
+            decided: told the verdict of every decision that is made.
+        """
+        return DecisionHandlers(self._decisions, self._table, decided).rpcs()
 
     async def start(self) -> str:
         """Put in order what an earlier server left, before any call; return a line for people."""

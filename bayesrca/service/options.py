@@ -48,6 +48,9 @@ class ServiceOptions:
 
     host: str = _option("127.0.0.1", "Address to listen on; not loopback: TLS and credentials.")
     port: int = _option(50051, "TCP port; 0 picks a free one.", 0, 65535)
+    share_port: bool = _option(
+        False, "Let further servers listen on the port, to take over without a gap."
+    )
     workers: int = _option(1, "Worker processes; each runs one call at a time.", 1, 256)
     queue: int = _option(8, "Calls that may wait for a worker.", 0, 10_000)
     reflection: bool = _option(True, "Let clients list the services and their messages.")

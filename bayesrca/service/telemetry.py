@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from bayesrca.decision import Verdict
 from bayesrca.service.observer import Ended
 from bayesrca.service.pool import WorkerPool
 
@@ -46,6 +47,9 @@ class Metrics:
         )
         self._waits = self._histogram("queue_seconds", "Waits for a worker.", _SECONDS)
         self._lost = self._counter("workers_lost", "Worker processes that ended.")
+        self._decisions = self._counter("decisions", "Decisions made.", "verdict")
+        for verdict in Verdict:  # shown before the first
+            self._decisions.labels(verdict)
         self._answers = self._counter("answers", "Answers.", "method", "healthy")
         self._divergences = self._counter("divergences", "Divergent transitions.")
         self._r_hat = self._histogram("r_hat_max", "Largest R-hat of an answer.", _R_HAT)
@@ -95,6 +99,10 @@ class Metrics:
         for histogram, value in ((self._r_hat, found.r_hat), (self._pareto_k, found.pareto_k)):
             if value is not None and not math.isnan(value):
                 histogram.observe(min(value, 100.0))
+
+    def decided(self, verdict: Verdict) -> None:
+        """Count a decision."""
+        self._decisions.labels(verdict).inc()
 
     def worker_lost(self) -> None:
         """Count a worker process that has ended."""

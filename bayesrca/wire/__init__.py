@@ -11,7 +11,6 @@ where it is used: it needs the native core.
 from bayesrca.wire.analyses import (
     AnalysisState,
     AnalysisUpdate,
-    Page,
     StoredAnalysis,
     analysis_id,
     analysis_name,
@@ -34,6 +33,7 @@ from bayesrca.wire.attribution_settings import (
     encode_attribution_settings,
 )
 from bayesrca.wire.incidents import decode_incident, encode_incident
+from bayesrca.wire.paging import Page
 from bayesrca.wire.requests import AnalyzeCall, decode_request, encode_request
 from bayesrca.wire.settings import decode_settings, encode_settings
 from bayesrca.wire.vocabulary import word_of

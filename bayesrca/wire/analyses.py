@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayesrca.api.v1 import analysis_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.errors import IncidentFormatError, InvalidRequestError
 from bayesrca.posterior.result import Answer
 from bayesrca.wire.answers import decode_answer
+from bayesrca.wire.moments import seconds_of
+from bayesrca.wire.paging import Page, read_page
 from bayesrca.wire.requests import AnalyzeCall, encode_request
 from bayesrca.wire.vocabulary import Vocabulary, word_of
 
-if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
-
 _NAME = "analyses/"
-_PAGE = 50
-_LARGEST_PAGE = 1000
 
 
 class AnalysisState(StrEnum):
@@ -102,41 +96,25 @@ class AnalysisUpdate:
     screen_answer: Answer | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Which analyses a `ListAnalyses` asks for.
-
-    Attributes:
-        size: at most so many, 1 to 1000.
-        before: only those accepted before the one of this number; None for all.
-        states: only those in one of these; all when empty.
-    """
-
-    size: int
-    before: int | None
-    states: tuple[AnalysisState, ...]
-
-    def token(self, last: int) -> str:
-        """Return the token of the page that follows the analysis of number `last`."""
-        content = json.dumps([last, sorted(self.states)])
-        return base64.urlsafe_b64encode(content.encode()).decode()
-
-
 def analysis_name(identity: str) -> str:
     """Return the name of the analysis with an id."""
     return f"{_NAME}{identity}"
 
 
-def analysis_id(name: str) -> str:
+def analysis_id(name: str, field: str = "name") -> str:
     """Return the id in an analysis's name.
+
+    Args:
+        name: the name.
+        field: path of the field that holds it, for the error.
 
     Raises:
         InvalidRequestError: it is not ``analyses/{id}``.
     """
     identity = name.removeprefix(_NAME)
     if not name.startswith(_NAME) or not identity or "/" in identity or len(name) > 100:
-        msg = f"name must be analyses/{{id}}, got {name[:100]!r}"
-        raise InvalidRequestError(msg, field="name")
+        msg = f"{field} must be analyses/{{id}}, got {name[:100]!r}"
+        raise InvalidRequestError(msg, field=field)
     return identity
 
 
@@ -183,36 +161,15 @@ def encode_states(states: Iterable[AnalysisState | str]) -> list[Any]:
     return [STATES.number(word_of(AnalysisState, state, "states")) for state in states]
 
 
-def decode_page(message: pb.ListAnalysesRequest) -> Page:
-    """Return what a request to list asks for.
+def decode_page(message: pb.ListAnalysesRequest) -> Page[AnalysisState]:
+    """Return what a request to list asks for; its words are the states, all when there is none.
 
     Raises:
         InvalidRequestError: a negative size, an unknown state, or a token that is none of ours or
             came with other states.
     """
-    if message.page_size < 0:
-        msg = f"page_size must be >= 0, got {message.page_size}"
-        raise InvalidRequestError(msg, field="page_size")
-    states = tuple(sorted({STATES.word(n, f"states[{i}]") for i, n in enumerate(message.states)}))
-    before = None
-    if message.page_token:
-        before, of = _decode_token(message.page_token)
-        if of != states:
-            msg = "page_token belongs to a list of other states; repeat the states it was made with"
-            raise InvalidRequestError(msg, field="page_token")
-    size = min(message.page_size or _PAGE, _LARGEST_PAGE)
-    return Page(size=size, before=before, states=states)
-
-
-def _decode_token(token: str) -> tuple[int, tuple[str, ...]]:
-    try:
-        before, states = json.loads(base64.urlsafe_b64decode(token.encode()))
-        if isinstance(before, int) and 0 < before < 1 << 62:
-            return before, tuple(map(str, states))
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        pass
-    msg = "page_token is none that this server gave out; begin with the first page"
-    raise InvalidRequestError(msg, field="page_token")
+    states = {STATES.word(n, f"states[{i}]") for i, n in enumerate(message.states)}
+    return read_page(message.page_size, message.page_token, sorted(states))
 
 
 def decode_analysis(message: analysis_pb2.Analysis, field: str = "analysis") -> StoredAnalysis:
@@ -236,9 +193,9 @@ def decode_analysis(message: analysis_pb2.Analysis, field: str = "analysis") -> 
         incident=message.incident,
         state=state,
         attempt=message.attempt,
-        created=_seconds(message.create_time),
-        started=_seconds(message.start_time) if message.HasField("start_time") else None,
-        finished=_seconds(message.end_time) if message.HasField("end_time") else None,
+        created=seconds_of(message.create_time),
+        started=seconds_of(message.start_time) if message.HasField("start_time") else None,
+        finished=seconds_of(message.end_time) if message.HasField("end_time") else None,
         failure=(why.reason, why.message, why.field) if message.HasField("failure") else None,
         answer_sha256=message.answer_sha256,
         draws_sha256=message.inference_data.sha256,
@@ -269,7 +226,3 @@ def decode_update(message: pb.WatchAnalysisResponse) -> AnalysisUpdate:
 def decode_analyses(messages: Iterable[analysis_pb2.Analysis]) -> list[StoredAnalysis]:
     """Return the analyses of a list."""
     return [decode_analysis(message, f"analyses[{i}]") for i, message in enumerate(messages)]
-
-
-def _seconds(stamp: Timestamp) -> float:
-    return float(stamp.ToMicroseconds()) / 1e6

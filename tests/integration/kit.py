@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -58,7 +59,11 @@ class Server:
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        line = self.wait_for(lambda line: "listening on " in line)
+        try:
+            line = self.wait_for(lambda line: "listening on " in line)
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
         self.address = line.partition("listening on ")[2].partition('"')[0]
 
     def _read(self) -> None:
@@ -185,3 +190,19 @@ def eventually(check: Callable[[], bool], seconds: float = PATIENCE) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def mangled(message: bytes, rng: random.Random) -> bytes:
+    """A request as an enemy, or a broken network, may send it."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(200))
+    at = rng.randrange(len(message))
+    if kind == 1:
+        return message[:at]
+    if kind == 2:
+        return message[:at] + message
+    turned = bytearray(message)
+    for _ in range(rng.randrange(1, 4)):
+        turned[rng.randrange(len(turned))] ^= 1 << rng.randrange(8)
+    return bytes(turned)

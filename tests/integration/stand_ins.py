@@ -31,6 +31,7 @@ from bayesrca.posterior.result import (
     Probability,
     RootCausePosterior,
 )
+from tests.unit.decision.kit import make_answer
 
 WARM_FILE = "BAYESRCA_TEST_WARM_FILE"
 
@@ -216,3 +217,23 @@ _ACTS: dict[str, Callable[[str, Callable[[], bool]], None]] = {
     "refuse": _refuse,
     "too-late": _too_late,
 }
+
+
+def certain(
+    incident: Incident,
+    *,
+    seed: int,
+    settings: Settings,
+    cancelled: Callable[[], bool],
+    progress: Callable[[Progress], None] | None = None,
+    screened: Callable[[SimpleNamespace], None] | None = None,
+) -> SimpleNamespace:
+    """Answers that the policy of `tests.unit.decision.kit` lets run, or holds."""
+    sets = {"torn": {"a": 0.5, "b": 0.46875}}.get(incident.name, {"a": 0.9375, "b": 0.03125})
+    answer = make_answer(sets, healthy=incident.name != "unwell")
+    act = _ACTS.get(incident.name)
+    if act is not None:
+        act("", cancelled)
+    found = analyze(incident, seed=seed, settings=settings, cancelled=cancelled)
+    found.answer = replace(answer, incident=incident.name, seed=seed)
+    return found

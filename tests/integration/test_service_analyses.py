@@ -27,7 +27,7 @@ from bayesrca.wire import (
     encode_create_request,
     encode_request,
 )
-from tests.integration.kit import SCREEN, SERVICE, Server, eventually, make_incident
+from tests.integration.kit import SCREEN, SERVICE, Server, eventually, make_incident, mangled
 from tests.integration.stand_ins import made_up
 
 pytestmark = pytest.mark.grpc
@@ -322,21 +322,6 @@ def test_a_thousand_hostile_messages_are_refused_one_by_one(keeper: Server, clie
     assert client.analyze(make_incident(), seed=1, settings=SCREEN).seed == 1
     for analysis in client.list_analyses(page_size=1000):
         client.delete_analysis(analysis.name)
-
-
-def mangled(message: bytes, rng: random.Random) -> bytes:
-    kind = rng.randrange(4)
-    if kind == 0:
-        return rng.randbytes(rng.randrange(200))
-    at = rng.randrange(len(message))
-    if kind == 1:
-        return message[:at]
-    if kind == 2:
-        return message[:at] + message
-    turned = bytearray(message)
-    for _ in range(rng.randrange(1, 4)):
-        turned[rng.randrange(len(turned))] ^= 1 << rng.randrange(8)
-    return bytes(turned)
 
 
 def test_the_states_on_the_wire_are_the_clients_own() -> None:

@@ -9,16 +9,28 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.client import Client
 from bayesrca.errors import ServiceError
-from tests.integration.kit import ROOT, SCREEN, Server, eventually, gone, make_incident
+from tests.integration.kit import (
+    ROOT,
+    SCREEN,
+    SERVICE,
+    Server,
+    eventually,
+    gone,
+    make_incident,
+    make_request,
+)
 
 pytestmark = pytest.mark.grpc
+ANALYZE = f"/{SERVICE}/Analyze"
 
 
 def worker_of(client: Client) -> int:
@@ -44,7 +56,7 @@ def test_sigterm_finishes_running_and_waiting_calls_and_refuses_new_ones() -> No
         server.wait_for(lambda line: line.startswith("draining"))
         with pytest.raises(ServiceError) as caught:
             late.analyze(make_incident(), seed=1, settings=SCREEN, timeout=0.3)
-        assert caught.value.reason in ("DRAINING", "DEADLINE_EXCEEDED")
+        assert caught.value.reason in ("DRAINING", "UNAVAILABLE", "DEADLINE_EXCEEDED")
         assert [call.result().incident for call in calls] == ["sleep:1.0", "sleep:0.2"]
         assert server.wait() == 0
         assert server.lines[-1] == "stopped"
@@ -114,6 +126,48 @@ def test_a_killed_server_leaves_no_orphan(name: str) -> None:
         server.signal(signal.SIGKILL)
         assert server.wait() == -signal.SIGKILL
         assert eventually(lambda: gone(worker), 10)
+
+
+def test_a_server_takes_over_from_another_without_a_failed_call() -> None:
+    """Short calls all the time, none of them retried, and a long one that is under way."""
+    failed: list[object] = []
+    workers: list[str] = []
+    ended = threading.Event()
+
+    def call_all_the_time(address: str) -> None:
+        request = make_request().SerializeToString()
+        with grpc.insecure_channel(address, options=[("grpc.enable_retries", 0)]) as channel:
+            send: Any = channel.unary_unary(ANALYZE)
+            while not ended.is_set():
+                try:
+                    raw = send(request, timeout=30, wait_for_ready=True)
+                    versions = pb.AnalyzeResponse.FromString(raw).answer.versions
+                    workers.append(next(v.version for v in versions if v.library == "worker"))
+                except grpc.RpcError as error:
+                    failed.append(error)
+
+    with Server("--share-port") as old, ThreadPoolExecutor(3) as threads:
+        address = old.until_ready().address
+        callers = [threads.submit(call_all_the_time, address) for _ in range(2)]
+        assert eventually(lambda: len(workers) > 20)
+        first = {*workers}
+        with Client(address) as client:
+            long = threads.submit(
+                client.analyze, make_incident("sleep:1.5"), seed=1, settings=SCREEN
+            )
+            time.sleep(0.3)
+            with Server("--share-port", "--port", address.rpartition(":")[2]) as new:
+                new.until_ready()
+                old.signal(signal.SIGTERM)
+                assert old.wait() == 0
+                assert long.result().incident == "sleep:1.5"
+                seen = len(workers)
+                assert eventually(lambda: len(workers) > seen + 20)
+                ended.set()
+                for caller in callers:
+                    caller.result()
+    assert failed == []
+    assert {*workers[seen + 2 :]}.isdisjoint(first)
 
 
 def test_workers_are_nice_and_ignore_the_signals_meant_for_the_front() -> None:

@@ -239,6 +239,27 @@ class TestTls:
             with server.channel() as channel:
                 assert outcome(channel, keys.tokens["all"])[0] == grpc.StatusCode.UNAVAILABLE
 
+    def test_the_command_line_shows_its_token(
+        self, authority: Authority, own: Pair, keys: Keys, tmp_path: Path
+    ) -> None:
+        token = tmp_path / "token"
+        token.write_text(keys.tokens["all"] + "\n", encoding="utf-8")
+        files = ["--tls-cert-file", str(own.cert), "--tls-key-file", str(own.key)]
+        with Server(*files, "--credentials-file", str(keys.path)) as server:
+            server.until_ready()
+            command = [sys.executable, "-m", "bayesrca.cli", "analyze", "examples/search_delay"]
+            command += ["--method", "screen", "--server", server.address]
+            command += ["--ca-file", str(authority.cert)]
+            codes = []
+            for extra in ([], ["--token-file", str(token)], ["--token-file", "/no/such"]):
+                done = subprocess.run(
+                    [*command, *extra], cwd=ROOT, capture_output=True, text=True, timeout=120,
+                    check=False,
+                )  # fmt: skip
+                codes.append(done.returncode)
+                assert "Traceback" not in done.stderr
+            assert codes == [5, 0, 2]
+
     def test_the_certificate_tells_who_calls(
         self, authority: Authority, own: Pair, tmp_path: Path
     ) -> None:

@@ -18,16 +18,20 @@ from opentelemetry.proto.collector.trace.v1 import (
     trace_service_pb2_grpc,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from bayesrca.client import Client
 from bayesrca.service import Scope
 from bayesrca.service.credentials import new_token
 from tests.integration.kit import (
     ROOT,
+    SCREEN,
     SERVICE,
     Server,
     eventually,
     fetch,
+    make_incident,
     make_request,
     pages_of,
 )
@@ -220,6 +224,17 @@ def collector() -> Iterator[Collector]:
 
 
 class TestSpans:
+    def test_a_clients_trace_goes_on_at_the_server(self, collector: Collector) -> None:
+        tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+        with Server("--otlp-endpoint", f"http://127.0.0.1:{collector.port}") as server:
+            server.until_ready()
+            with Client(server.address) as client, tracer.start_as_current_span("mine") as mine:
+                client.analyze(make_incident(), seed=1, settings=SCREEN)
+        span = collector.one("OK")
+        context = mine.get_span_context()
+        assert int.from_bytes(span.trace_id) == context.trace_id
+        assert int.from_bytes(span.parent_span_id) == context.span_id
+
     def test_each_call_is_a_span_of_its_callers_trace(self, collector: Collector) -> None:
         with Server("--otlp-endpoint", f"http://127.0.0.1:{collector.port}") as server:
             server.until_ready()
@@ -267,6 +282,23 @@ class TestSpans:
 
 
 class TestLogs:
+    def test_attempts_of_a_stored_analysis_are_told_apart(self, tmp_path: Path) -> None:
+        died = tmp_path / "died"
+        with Server("--log-format", "json", "--data-dir", str(tmp_path / "data")) as server:
+            server.wait_for(lambda line: '"message": "ready"' in line)
+            with Client(server.address) as client:
+                incident = make_incident(f"die-once:{died}")
+                name = client.create_analysis(incident, seed=1, settings=SCREEN).name
+                client.wait_for_analysis(name)
+        records = [json.loads(line) for line in server.lines if line.startswith("{")]
+        identity = name.rpartition("/")[2]
+        tried = [
+            (record["attempt"], record["tenant"], record["message"].rpartition(": ")[2])
+            for record in records
+            if record.get("analysis") == identity and "attempt" in record
+        ]
+        assert tried == [(1, "default", "QUEUED"), (2, "default", "SUCCEEDED")]
+
     def test_json_has_who_and_which_call_and_trace(self, tmp_path: Path) -> None:
         path = tmp_path / "credentials.toml"
         token, line = new_token("robot", "payments", [Scope.ANALYZE], None)

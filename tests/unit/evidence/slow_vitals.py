@@ -119,7 +119,12 @@ def contrast(
         own = variance * share
         if math.isnan(square):
             wide = (0.3 * level) ** 2 * share + floor**2
-            total = (4 * wide + degrees * own) / (4 + degrees) + floor**2
+            usual = there(normal)
+            centre, spare = mean(usual), max(len(usual) - 1, 0)
+            each = math.fsum((x - centre) ** 2 for x in usual) / max(spare, 1)
+            other = len(usual) if frame.against_baseline else len(there(rest))
+            few = each * (1 / max(len(there(inside)), 1) + 1 / max(other, 1))
+            total = (4 * wide + degrees * own + spare * few) / (4 + degrees + spare) + floor**2
         else:
             total = square + floor**2
             if not frame.against_baseline:

@@ -101,6 +101,21 @@ def test_a_default_scale_is_told() -> None:
     assert not compute_contrast(frame(), latency("front", noisy(1, 1)), Transform.LOG).default_scale
 
 
+def test_a_short_baseline_still_says_how_much_its_samples_vary() -> None:
+    """Eq. 1: d is worth 4 observations, the bins outside and the few samples one less than each."""
+    f = frame(baseline=TimeWindow(54 * STEP, 59 * STEP))
+    x = noisy(0.2, 0.2, seed=4, spread=1.0)
+    got = compute_contrast(f, latency("front", x), Transform.LOG)
+    s = int(np.flatnonzero((f.first == 0) & (f.last == 3))[0])  # six samples, two per bin
+    bins = np.log(x[60:].reshape(5, 2).mean(axis=1))
+    default = 4 * (0.15**2 / 3 + 0.05**2)
+    outside = np.var(bins[3:], ddof=1) / 3
+    few = 5 * np.var(np.log(x[54:60]), ddof=1) * (1 / 6 + 1 / 6)
+    expected = (default + outside + few) / (4 + 1 + 5) + 0.05**2
+    assert got.scale[s] ** 2 == pytest.approx(expected, rel=1e-12)
+    assert got.default_scale
+
+
 @pytest.mark.parametrize("df", [1.5, 4.0, 100.0])
 def test_the_em_scale_is_scipys_maximum_likelihood(df: float) -> None:
     samples = stats.t.rvs(df, size=(200, 3), random_state=5) * [0.1, 1.0, 30.0]

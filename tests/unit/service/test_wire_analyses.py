@@ -40,13 +40,13 @@ def test_the_token_of_a_page_leads_to_the_next(
     numbers = encode_states(states)
     first = decode_page(pb.ListAnalysesRequest(page_size=size, states=numbers))
     assert first.size == (min(size, 1000) if size else 50)
-    assert (first.before, set(first.states)) == (None, set(states))
+    assert (first.before, set(first.words)) == (None, set(states))
     token = first.token(last)
     again = pb.ListAnalysesRequest(page_size=size, states=numbers[::-1], page_token=token)
     assert decode_page(again).before == last
     if set(states) != {AnalysisState.FAILED}:
         other = pb.ListAnalysesRequest(states=encode_states(["FAILED"]), page_token=token)
-        with pytest.raises(InvalidRequestError, match="other states"):
+        with pytest.raises(InvalidRequestError, match="another list"):
             decode_page(other)
 
 
