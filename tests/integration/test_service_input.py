@@ -224,8 +224,9 @@ def test_a_request_that_only_names_things_is_small(tmp_path: Path) -> None:
     unknown = b"\xfa\x3f\x80\x80\x04" + b"x" * (1 << 16)  # a field that no message has
     with Server("--data-dir", str(tmp_path)) as server, server.channel() as channel:
         for method in methods:
+            send: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(method)
             with pytest.raises(grpc.RpcError) as caught:
-                list(channel.unary_stream(method)(unknown, timeout=30))
+                list(send(unknown, timeout=30))
             assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT, method
             assert "INVALID_REQUEST" in str(rpc_status.from_call(caught.value))
             assert "takes at most 65536" in str(caught.value.details())
