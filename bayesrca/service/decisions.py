@@ -88,7 +88,9 @@ class DecisionHandlers:
             )
             if decision is not None:
                 self._decided(decision.verdict)
-                _log.info("decided %s %s: %s", question.analysis, caller.subject, decision.text)
+                # Not on which component: the log holds nothing of an incident.
+                name = _decision(known).name
+                _log.info("%s: %s %r", name, decision.verdict.name, decision.runbook)
         return pb.DecideResponse(decision=_decision(known)).SerializeToString()
 
     async def _get_decision(self, request: bytes, _: Context) -> bytes:
