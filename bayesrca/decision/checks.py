@@ -1,6 +1,6 @@
 """The single comparisons a decision is made of.
 
-All are written so that a number that is undefined (NaN) does not pass.
+All are written so that a number that is undefined (NaN, infinite) does not pass.
 """
 
 from __future__ import annotations
@@ -137,15 +137,13 @@ def check_rivals(candidate: Candidate, policy: Policy) -> Iterator[Check]:
 def check_explained(candidate: Candidate, policy: Policy) -> Check:
     """Review where the cause accounts for too little of the target's excess."""
     share, rule = candidate.explained, policy.explained_share
-    low = nan
+    found = None
     if share is not None:
-        low = lower_bound(
-            Probability(value=share.value, mcse=0.0, interval=share.interval),
-            policy.thresholds.bound,
-        )
-    if not isfinite(low):
+        found = Probability(value=share.value, mcse=0.0, interval=share.interval)
+    if found is None or not _is_sound(found):
         what = "it is not known which share of the target's excess the cause explains"
         return _say("explained_share", what, rule.unknown)
+    low = lower_bound(found, policy.thresholds.bound)
     what = "the lower bound of the explained share"
     return _compare("explained_share", what, low, Side.AT_LEAST, rule.minimum, otherwise=REVIEW)
 
@@ -208,7 +206,7 @@ def _compare(
     number = f"{value:.6g}" if known else "not defined"
     return Check(
         name=name,
-        verdict=RUN if passes else otherwise,
+        verdict=RUN if known and passes else otherwise,
         value=value if known else None,
         side=side,
         threshold=threshold,

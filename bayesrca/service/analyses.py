@@ -36,6 +36,9 @@ from bayesrca.wire.moments import set_moment
 _ANALYSIS = pb.GetAnalysisResponse.DESCRIPTOR.fields_by_name["analysis"].number
 _ANSWER = analysis_pb2.Analysis.DESCRIPTOR.fields_by_name["answer"].number
 _SCREEN = pb.WatchAnalysisResponse.DESCRIPTOR.fields_by_name["screen_answer"].number
+# Small requests are read on the event loop, where millions of entries would hold up every call. A
+# page token with the longest filter and the filter itself fit.
+_SMALL_BYTES = 64 << 10
 
 
 class AnalysisHandlers:
@@ -148,9 +151,13 @@ def parsed[M: Message](kind: Callable[[], M], request: bytes) -> M:
     """Return a small request as its message.
 
     Raises:
-        InvalidRequestError: the bytes are none.
+        InvalidRequestError: the bytes are none, or more than 64 KiB.
     """
     message = kind()
+    if len(request) > _SMALL_BYTES:
+        name = message.DESCRIPTOR.name
+        msg = f"{name} has {len(request)} bytes; this server takes at most {_SMALL_BYTES}"
+        raise InvalidRequestError(msg)
     try:
         message.ParseFromString(request)
     except DecodeError as error:

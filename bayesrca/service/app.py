@@ -23,6 +23,7 @@ from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
 from bayesrca.service.decisions import DECISION
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
+from bayesrca.service.health import HealthServicer
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
 from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
@@ -74,7 +75,7 @@ class _Server:
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
         options = self._options
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         observer = JobTelemetry(self._metrics, self._traces.tracer)
         self._pool = WorkerPool(options, self._on_change, observer)
         self._metrics.follow(self._pool)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from bayesrca.api.v1 import answer_pb2, decision_pb2
 from bayesrca.api.v1 import decision_service_pb2 as pb
-from bayesrca.decision import Verdict
+from bayesrca.decision import Policy, Verdict
 from bayesrca.errors import InvalidRequestError, InvalidSettingsError
 from bayesrca.posterior.result import Answer
 from bayesrca.service.analyses import NO_STORE, parsed
@@ -20,13 +21,15 @@ from bayesrca.service.interceptors import Context
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.records import Record
 from bayesrca.service.rpc import unary
+from bayesrca.service.status import shorten
 from bayesrca.service.store_analyses import AnalysisTable
-from bayesrca.service.store_decisions import DecisionTable, Question
+from bayesrca.service.store_decisions import DecisionTable, Placed, Question
 from bayesrca.wire import AnalysisState, analysis_id, checked_request_id, decode_answer
 from bayesrca.wire.decisions import decision_id
-from bayesrca.wire.paging import read_page
+from bayesrca.wire.paging import Page, read_page
 from bayesrca.wire.policies import (
     VERDICTS,
+    StoredPolicy,
     decode_policy,
     encode_kill_switch,
     encode_stored_policy,
@@ -85,7 +88,9 @@ class DecisionHandlers:
             )
             if decision is not None:
                 self._decided(decision.verdict)
-                _log.info("decided %s %s: %s", question.analysis, caller.subject, decision.text)
+                # Not on which component: the log holds nothing of an incident.
+                name = _decision(known).name
+                _log.info("%s: %s %r", name, decision.verdict.name, decision.runbook)
         return pb.DecideResponse(decision=_decision(known)).SerializeToString()
 
     async def _get_decision(self, request: bytes, _: Context) -> bytes:
@@ -104,21 +109,13 @@ class DecisionHandlers:
             # One more tells whether there is a next page.
             current_caller().tenant, asked.runbook, verdicts, page.size + 1, page.before,
         )  # fmt: skip
-        shown = found[: page.size]
-        return pb.ListDecisionsResponse(
-            decisions=[_decision(one.content) for one in shown],
-            next_page_token=page.token(shown[-1].place) if len(found) > page.size else "",
-        ).SerializeToString()
+        return await asyncio.to_thread(_listed_decisions, found, page)
 
     async def _create_policy(self, request: bytes, _: Context) -> bytes:
         decisions, _analyses = self._stored()
-        asked = parsed(pb.CreatePolicyRequest, request)
-        if not asked.HasField("policy"):
-            raise InvalidSettingsError("policy is missing", field="policy")
+        policy = await asyncio.to_thread(_read_policy, request)
         caller = current_caller()
-        stored = await decisions.create_policy(
-            caller.tenant, decode_policy(asked.policy), caller.subject
-        )
+        stored = await decisions.create_policy(caller.tenant, policy, caller.subject)
         return pb.CreatePolicyResponse(policy=encode_stored_policy(stored)).SerializeToString()
 
     async def _get_policy(self, request: bytes, _: Context) -> bytes:
@@ -135,11 +132,7 @@ class DecisionHandlers:
         found = await decisions.page_policies(
             current_caller().tenant, asked.runbook, page.size + 1, page.before
         )
-        shown = found[: page.size]
-        return pb.ListPoliciesResponse(
-            policies=[encode_stored_policy(one.content) for one in shown],
-            next_page_token=page.token(shown[-1].place) if len(found) > page.size else "",
-        ).SerializeToString()
+        return await asyncio.to_thread(_listed_policies, found, page)
 
     async def _engage(self, request: bytes, _: Context) -> bytes:
         asked = parsed(pb.EngageKillSwitchRequest, request)
@@ -178,6 +171,18 @@ class DecisionHandlers:
         return self._open
 
 
+def _read_policy(request: bytes) -> Policy:
+    """Return the policy of a request to create it, which its lists can make large."""
+    try:
+        asked = pb.CreatePolicyRequest.FromString(request)
+    except DecodeError as error:
+        msg = f"the request is not a CreatePolicyRequest: {shorten(str(error), 200)}"
+        raise InvalidRequestError(msg) from error
+    if not asked.HasField("policy"):
+        raise InvalidSettingsError("policy is missing", field="policy")
+    return decode_policy(asked.policy)
+
+
 def _read_question(asked: pb.DecideRequest) -> Question:
     request_id = checked_request_id(asked.request_id)
     which = asked.WhichOneof("by")
@@ -210,6 +215,22 @@ async def _answer_of(analyses: AnalysisTable, record: Record) -> Answer:
         )
     content = await analyses.read(record, record.answer)
     return await asyncio.to_thread(lambda: decode_answer(answer_pb2.Answer.FromString(content)))
+
+
+def _listed_decisions(found: list[Placed[bytes]], page: Page[str]) -> bytes:
+    shown = found[: page.size]
+    return pb.ListDecisionsResponse(
+        decisions=[_decision(one.content) for one in shown],
+        next_page_token=page.token(shown[-1].place) if len(found) > page.size else "",
+    ).SerializeToString()
+
+
+def _listed_policies(found: list[Placed[StoredPolicy]], page: Page[str]) -> bytes:
+    shown = found[: page.size]
+    return pb.ListPoliciesResponse(
+        policies=[encode_stored_policy(one.content) for one in shown],
+        next_page_token=page.token(shown[-1].place) if len(found) > page.size else "",
+    ).SerializeToString()
 
 
 def _decision(content: bytes) -> decision_pb2.Decision:

@@ -30,6 +30,15 @@ class StoreFullError(Exception):
     """There is no space left to write to."""
 
 
+def _steady_seconds() -> float:
+    """Return seconds that go on while the machine sleeps, where the system can tell.
+
+    An analysis must not stay young, and let a runbook run, because the machine was suspended.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 class Clock:
     """Seconds since 1970 that only move forward while the program runs.
 
@@ -38,13 +47,14 @@ class Clock:
 
     Args:
         wall: seconds since 1970.
-        steady: seconds from any moment on, never set back.
+        steady: seconds from any moment on, never set back. By default they go on while the machine
+            sleeps, on Linux.
     """
 
     def __init__(
         self,
         wall: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        steady: Callable[[], float] = _steady_seconds,
     ) -> None:
         self._steady = steady
         self._offset = wall() - steady()

@@ -361,7 +361,9 @@ def test_decisions_are_counted_and_logged(gate: Server, client: Client, runbook:
             client.decisions.decide(analysis.name, runbook=runbook, request_id=request_id)
     after = counted()
     assert {v: after[v] - before[v] for v in after} == {"run": 2.0, "review": 0.0, "hold": 1.0}
-    gate.wait_for(lambda line: f"RUN {runbook} on a: all 19 checks passed." in line)
+    said = gate.wait_for(lambda line: f": RUN '{runbook}'" in line)
+    assert said.endswith("'")  # and nothing of the incident
+    assert next(client.decisions.list(runbook=runbook, verdicts=["hold"])).name not in said
 
 
 def test_hostile_messages_are_refused_one_by_one(gate: Server, client: Client) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import struct
 from pathlib import Path
 
 import grpc
@@ -106,3 +109,64 @@ def test_a_worker_that_cannot_warm_up_leaves_the_server_alive_and_unavailable() 
         assert check(server, ATTRIBUTION) == NOT_SERVING
         server.wait_for(lambda line: "no compiler in this test" in line)
         del channel
+
+
+def test_a_watch_that_reads_nothing_holds_up_nobody() -> None:
+    with Server() as server:
+        server.until_ready()
+        host, _, port = server.address.rpartition(":")
+        with socket.create_connection((host, int(port))) as enemy, server.channel() as channel:
+            enemy.sendall(deaf_watch())
+            enemy.settimeout(30)
+            # The answer's headers have come: from here on its message waits for room.
+            seen = b""
+            while 1 not in kinds_of_frames(seen):
+                seen += enemy.recv(4096)
+            watch = health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(service=SERVICE), timeout=30
+            )
+            assert next(watch).status == SERVING
+            server.signal(signal.SIGTERM)
+            assert next(watch).status == NOT_SERVING
+            assert server.wait() == 0
+
+
+def deaf_watch() -> bytes:
+    """HTTP/2 of a client that opens a health watch but has, and makes, no room for its messages."""
+    headers = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": "/grpc.health.v1.Health/Watch",
+        ":authority": "enemy",
+        "te": "trailers",
+        "content-type": "application/grpc",
+    }
+    block = b"".join(
+        b"\x00" + b"".join(bytes([len(word)]) + word.encode() for word in header)
+        for header in headers.items()
+    )
+    request = health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()
+    message = b"\x00" + struct.pack(">I", len(request)) + request
+    window = struct.pack(">HI", 4, 0)  # SETTINGS_INITIAL_WINDOW_SIZE
+    return b"".join(
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            frame(4, 0, 0, window),
+            frame(1, 4, 1, block),  # HEADERS, END_HEADERS
+            frame(0, 1, 1, message),  # DATA, END_STREAM
+        )
+    )
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    head = struct.pack(">I", len(payload))[1:] + bytes([kind, flags])
+    return head + struct.pack(">I", stream) + payload
+
+
+def kinds_of_frames(received: bytes) -> list[int]:
+    """Kinds of the frames in what was received."""
+    kinds = []
+    while len(received) >= 9:
+        kinds.append(received[3])
+        received = received[9 + int.from_bytes(received[:3], "big") :]
+    return kinds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 from bayesrca.api.v1 import incident_pb2, tensor_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.api.v1 import root_cause_service_pb2_grpc as pb_grpc
+from bayesrca.service.auth import SCOPES
 from tests.integration.kit import SERVICE, Server, make_request
 
 pytestmark = pytest.mark.grpc
@@ -210,6 +212,24 @@ def test_no_mutation_of_a_request_breaks_the_server(service: Server) -> None:
                 seen.add(error.code())
         assert send(valid, timeout=30)
     assert seen == allowed
+
+
+# They carry content; every other request only names things.
+LARGE = ("Analyze", "CreateAnalysis", "AttributeAnomaly", "CreatePolicy", "ServerReflectionInfo")
+
+
+def test_a_request_that_only_names_things_is_small(tmp_path: Path) -> None:
+    """The event loop reads it: 64 MiB of states would hold up every other call for seconds."""
+    methods = [m for m in SCOPES if m.rpartition("/")[2] not in LARGE]
+    unknown = b"\xfa\x3f\x80\x80\x04" + b"x" * (1 << 16)  # a field that no message has
+    with Server("--data-dir", str(tmp_path)) as server, server.channel() as channel:
+        for method in methods:
+            send: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(method)
+            with pytest.raises(grpc.RpcError) as caught:
+                list(send(unknown, timeout=30))
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT, method
+            assert "INVALID_REQUEST" in str(rpc_status.from_call(caught.value))
+            assert "takes at most 65536" in str(caught.value.details())
 
 
 def test_a_message_too_large_is_refused_before_it_is_read() -> None:

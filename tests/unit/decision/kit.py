@@ -172,7 +172,10 @@ def _explain(share: float | None, width: float) -> Explanation:
         explained_share=None
         if share is None
         else ExplainedShare(
-            family="latency", value=share, interval=(share - width, share + width), ratio=share
+            family="latency",
+            value=share,
+            interval=(max(share - width, 0.0), min(share + width, 1.0)),
+            ratio=share,
         ),
         path=(),
         edges=(),

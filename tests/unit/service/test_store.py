@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,15 @@ def test_finished_analyses_age_and_clock_jumps_do_not_matter(
     assert run(table.expire()) == 1
     assert reason_of(lambda: run(table.get("a", old.id))) == "NOT_FOUND"
     assert run(table.get("a", pending.id)).state is AnalysisState.QUEUED
+
+
+def test_the_clock_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {time.CLOCK_BOOTTIME: 100.0, time.CLOCK_MONOTONIC: 100.0}
+    monkeypatch.setattr(time, "clock_gettime", seconds.__getitem__)
+    clock = Clock(wall=lambda: 1e9)
+    assert clock.now() == 1e9
+    seconds[time.CLOCK_BOOTTIME] += 3600.0
+    assert clock.now() == 1e9 + 3600.0
 
 
 def test_the_oldest_go_while_there_is_too_much(table: AnalysisTable) -> None:
