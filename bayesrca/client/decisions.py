@@ -50,7 +50,8 @@ class Decisions:
             policy: name of the policy, ``policies/{version}``; or else
             runbook: name of the runbook, whose policy in force is taken.
             request_id: a UUID that stands for this question: asked again with it, the server
-                returns the decision it made. None makes one, for this call and its retries.
+                returns the decision it made, or fails (``RUN_WITHDRAWN``) where that was to run and
+                may not be acted on any more. None makes one, for this call and its retries.
             timeout: seconds to wait.
 
         Raises:

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
 from structlog.contextvars import bind_contextvars
 
 from bayesrca.service.auth import HEALTH, Guard
-from bayesrca.service.caller import CALLER, Caller
+from bayesrca.service.caller import CALLER, Caller, current_caller
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.status import status_of
 
@@ -105,16 +107,17 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         self, continuation: Continuation, details: grpc.HandlerCallDetails
     ) -> Handler | None:
         """Return the method's handler, or one that refuses."""
-        handler = await continuation(details)
-        if handler is None:
-            return None
         method = details.method
         try:
             caller = self._guard.by_metadata(method, details.invocation_metadata or ())
         except CallFailedError as failed:
-            return refusing(method, failed.failure)
+            # A method that does not exist is not refused: gRPC says so itself.
+            known = await continuation(details) is not None
+            return refusing(method, failed.failure) if known else None
         if caller is not None:
-            _tell(caller)
+            _tell(caller)  # first: what is inside of this counts by tenant
+        handler = await continuation(details)
+        if handler is None or caller is not None:
             return handler
 
         def enter(context: Context) -> AbstractContextManager[object]:
@@ -134,13 +137,18 @@ def _tell(caller: Caller) -> None:
 class LimitInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls beyond a number that are open at a time; each may hold a large request.
 
+    One tenant's calls that take all the places leave every other tenant an eighth as many, for
+    nobody may keep another from its kill switch. Callers by certificate alone, who are known only
+    later, count as one tenant.
+
     Args:
         most: how many.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open = 0
+        self._least = max(1, most // 8)
+        self._open: Counter[str] = Counter()  # by tenant
 
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
@@ -149,16 +157,18 @@ class LimitInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or details.method.startswith(HEALTH):
             return handler
-        if self._open >= self._most:
-            message = f"{self._open} calls are open already; try again later"
+        tenant = current_caller().tenant
+        total = self._open.total()
+        if total >= self._most and self._open[tenant] >= self._least:
+            message = f"{total} calls are open already; try again later"
             failure = Failure(reason="TOO_MANY_CALLS", message=message, retry_after=1.0)
             return refusing(details.method, failure)
         # From now on, not from when the handler begins: by then its request has been read.
         task = asyncio.current_task()
         assert task is not None
-        self._open += 1
-        task.add_done_callback(self._ended)
+        self._open[tenant] += 1
+        task.add_done_callback(partial(self._ended, tenant))
         return handler
 
-    def _ended(self, _: object) -> None:
-        self._open -= 1
+    def _ended(self, tenant: str, _: object) -> None:
+        self._open[tenant] -= 1

@@ -38,6 +38,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
     # About stored analyses.
     "NO_STORE": grpc.StatusCode.FAILED_PRECONDITION,
+    "RUN_WITHDRAWN": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_ANSWER": grpc.StatusCode.FAILED_PRECONDITION,
     "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bayesrca.api.v1 import decision_pb2
 from bayesrca.decision import Decision, Policy, Verdict, decide, parse_policy, policy_document
 from bayesrca.posterior.result import Answer
 from bayesrca.service.messages import CallFailedError, Failure
@@ -20,7 +21,7 @@ from bayesrca.service.store import Store
 from bayesrca.service.store_schema import DECISIONS, KILL_SWITCHES, POLICIES
 from bayesrca.wire import analysis_name
 from bayesrca.wire.decisions import StoredDecision, decision_id, decision_name, encode_decision
-from bayesrca.wire.moments import to_microsecond
+from bayesrca.wire.moments import seconds_of, to_microsecond
 from bayesrca.wire.policies import KillSwitch, StoredPolicy, policy_name
 
 _P, _D, _K = POLICIES.c, DECISIONS.c, KILL_SWITCHES.c
@@ -153,9 +154,12 @@ class DecisionTable:
         """Return the decision that was made on a question; None when there is none.
 
         Raises:
-            CallFailedError: its id came with another question (``REQUEST_ID_REUSED``).
+            CallFailedError: its id came with another question (``REQUEST_ID_REUSED``), or it let
+                the runbook run, which may not be any more (``RUN_WITHDRAWN``): its analysis has
+                expired, or a kill switch is engaged.
         """
-        return await self._store.read(lambda connection: _recall(connection, tenant, question))
+        now = self._store.clock.now()
+        return await self._store.read(lambda connection: _recall(connection, tenant, question, now))
 
     async def decide(
         self, tenant: str, caller: str, question: Question, answer: Answer, analyzed: float
@@ -175,15 +179,16 @@ class DecisionTable:
 
         Raises:
             CallFailedError: there is no such policy (``NOT_FOUND``), or the id came with another
-                question (``REQUEST_ID_REUSED``).
+                question (``REQUEST_ID_REUSED``), or with a run that may not be any more
+                (``RUN_WITHDRAWN``), as `recall`.
         """
 
         def work(connection: sa.Connection) -> tuple[bytes, Decision | None]:
-            known = _recall(connection, tenant, question)
+            now = to_microsecond(self._store.clock.now())
+            known = _recall(connection, tenant, question, now)
             if known is not None:
                 return known, None
             policy = _asked_policy(connection, tenant, question)
-            now = to_microsecond(self._store.clock.now())
             decision = decide(
                 answer,
                 policy,
@@ -310,17 +315,22 @@ def _is_held(connection: sa.Connection, tenant: str, runbook: str) -> bool:
     return connection.execute(query).scalar_one() > 0
 
 
-def _recall(connection: sa.Connection, tenant: str, question: Question) -> bytes | None:
+def _recall(connection: sa.Connection, tenant: str, question: Question, now: float) -> bytes | None:
     query = sa.select(_D.request, _D.message).where(
         _D.tenant == tenant, _D.request_id == question.request_id
     )
     found = connection.execute(query).one_or_none()
     if found is None:
         return None
-    request, message = str(found[0]), bytes(found[1])
+    request, content = str(found[0]), bytes(found[1])
     if request != question.content:
         raise CallFailedError(_REUSED)
-    return message
+    message = decision_pb2.Decision.FromString(content)
+    over = now > seconds_of(message.expire_time) or _is_held(connection, tenant, message.runbook)
+    # Whoever asks again has not acted yet, and must not any more.
+    if over and message.verdict == decision_pb2.VERDICT_RUN:
+        raise CallFailedError(_WITHDRAWN)
+    return content
 
 
 def _row(tenant: str, question: Question, stored: StoredDecision, message: bytes) -> dict[str, Any]:
@@ -348,6 +358,13 @@ def _not_found(what: str, field: str) -> Failure:
 _REUSED = Failure(
     reason="REQUEST_ID_REUSED",
     message="something else was decided with this request_id; make a new id",
+    field="request_id",
+    retryable=False,
+)
+_WITHDRAWN = Failure(
+    reason="RUN_WITHDRAWN",
+    message="this question was decided with RUN, but its analysis has expired since, or a kill "
+    "switch is engaged: do not act",
     field="request_id",
     retryable=False,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
 from bayesrca.client import Client
@@ -157,3 +159,31 @@ def test_the_client_shows_its_token_over_tls_only(tmp_path: Path) -> None:
             Client(address, ca_file=tmp_path / "absent.pem")
         with pytest.raises(ServiceError, match="go together"):
             Client(address, certificate_file=own.cert)
+
+
+def test_one_tenants_open_calls_leave_another_its_kill_switch(tmp_path: Path) -> None:
+    tokens, lines = {}, []
+    for name, scope in (("one", Scope.READ), ("two", Scope.DECIDE)):
+        tokens[name], line = new_token(name, f"of-{name}", [scope], None)
+        lines.append(line)
+    path = tmp_path / "credentials.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    arguments = ("--credentials-file", str(path), "--data-dir", str(tmp_path / "data"))
+    done = threading.Event()
+    with Server(*arguments, "--max-calls", "4") as server, server.channel() as channel:
+        reflection: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        )
+        said = (("authorization", f"Bearer {tokens['one']}"),)
+        # Each is open until `done`, for its request never ends.
+        calls = [reflection(iter(done.wait, True), metadata=said) for _ in range(5)]
+        try:
+            assert eventually(lambda: sum(call.done() for call in calls) == 1, 30)
+            (refused,) = (call for call in calls if call.done())
+            assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            with Client(server.address, timeout=20, token=tokens["two"]) as two:
+                assert two.decisions.engage_kill_switch().engaged
+        finally:
+            for call in calls:
+                call.cancel()
+            done.set()

@@ -104,7 +104,9 @@ class DecisionServiceServicer:
         """Decides, and stores the decision before it is told.
 
         Idempotent by `request_id`: repeated, the call returns the decision that there is; with another
-        analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). A decision to run
+        analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). One to run is not
+        returned again when its analysis has expired or while a kill switch is engaged, but fails with
+        `FAILED_PRECONDITION` (`RUN_WITHDRAWN`): do not act. A decision to run
         counts against the policy's rate from then on; calls at the same time cannot exceed it. An
         analysis that has not succeeded fails with `FAILED_PRECONDITION` (`NO_ANSWER`), a runbook
         without a policy with `NOT_FOUND`.

@@ -45,7 +45,9 @@ class DecisionServiceStub:
     """Decides, and stores the decision before it is told.
 
     Idempotent by `request_id`: repeated, the call returns the decision that there is; with another
-    analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). A decision to run
+    analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). One to run is not
+    returned again when its analysis has expired or while a kill switch is engaged, but fails with
+    `FAILED_PRECONDITION` (`RUN_WITHDRAWN`): do not act. A decision to run
     counts against the policy's rate from then on; calls at the same time cannot exceed it. An
     analysis that has not succeeded fails with `FAILED_PRECONDITION` (`NO_ANSWER`), a runbook
     without a policy with `NOT_FOUND`.
@@ -92,7 +94,9 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     """Decides, and stores the decision before it is told.
 
     Idempotent by `request_id`: repeated, the call returns the decision that there is; with another
-    analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). A decision to run
+    analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). One to run is not
+    returned again when its analysis has expired or while a kill switch is engaged, but fails with
+    `FAILED_PRECONDITION` (`RUN_WITHDRAWN`): do not act. A decision to run
     counts against the policy's rate from then on; calls at the same time cannot exceed it. An
     analysis that has not succeeded fails with `FAILED_PRECONDITION` (`NO_ANSWER`), a runbook
     without a policy with `NOT_FOUND`.
@@ -142,7 +146,9 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Decides, and stores the decision before it is told.
 
         Idempotent by `request_id`: repeated, the call returns the decision that there is; with another
-        analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). A decision to run
+        analysis or policy it fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). One to run is not
+        returned again when its analysis has expired or while a kill switch is engaged, but fails with
+        `FAILED_PRECONDITION` (`RUN_WITHDRAWN`): do not act. A decision to run
         counts against the policy's rate from then on; calls at the same time cannot exceed it. An
         analysis that has not succeeded fails with `FAILED_PRECONDITION` (`NO_ANSWER`), a runbook
         without a policy with `NOT_FOUND`.

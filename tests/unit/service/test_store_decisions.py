@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,35 @@ def test_a_question_is_answered_once(table: DecisionTable) -> None:
     other = question("scale", request_id="r")
     for work in (table.decide("t", "bot", other, ANSWER, 1e9), table.recall("t", other)):
         assert failure_of(lambda work=work: run(work)) == ("REQUEST_ID_REUSED", "request_id")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("runbook", ["restart", ""])
+def test_a_run_is_not_told_again_while_a_switch_holds(table: DecisionTable, runbook: str) -> None:
+    create(table)
+    asked = question()
+    first = ask(table, asked)
+    assert first.decision.verdict is Verdict.RUN
+    switch = partial(table.set_switch, "t", runbook, reason="", updater="ops")
+    run(switch(engaged=True))
+    for work in (table.decide("t", "bot", asked, ANSWER, 1e9), table.recall("t", asked)):
+        assert failure_of(lambda work=work: run(work)) == ("RUN_WITHDRAWN", "request_id")  # type: ignore[misc]
+    run(switch(engaged=False))
+    assert ask(table, asked) == first
+
+
+def test_a_run_is_not_told_again_when_its_analysis_has_expired(
+    table: DecisionTable, hand: Hand
+) -> None:
+    create(table, max_age_seconds=64)
+    ran, held = question(), question()
+    first = ask(table, ran)
+    assert ask(table, held, analyzed=0.0).decision.verdict is Verdict.HOLD
+    hand.steady += 64.0  # exactly: it still may
+    assert ask(table, ran) == first
+    hand.steady += 1.0
+    for work in (table.decide("t", "bot", ran, ANSWER, 1e9), table.recall("t", ran)):
+        assert failure_of(lambda work=work: run(work)) == ("RUN_WITHDRAWN", "request_id")  # type: ignore[misc]
+    assert ask(table, held, analyzed=0.0).decision.verdict is Verdict.HOLD
 
 
 def test_calls_at_once_do_not_exceed_the_rate(table: DecisionTable) -> None:
