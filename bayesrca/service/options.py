@@ -72,6 +72,10 @@ class ServiceOptions:
     data_dir: Path | None = _option(
         None, "Folder of stored analyses, for one server at a time; none: nothing is stored."
     )
+    takeover: bool = _option(
+        False,
+        "Succeed the server on this port and data_dir, begun so too, once it stops.",
+    )
     tenant_pending: int = _option(
         100, "Stored analyses of a tenant that may wait or run.", 1, 1_000_000
     )
@@ -112,7 +116,7 @@ class ServiceOptions:
         self._check_exposure()
 
     def _check_files(self) -> None:
-        """Refuse TLS options of which one is missing."""
+        """Refuse options of which one needs another that is missing."""
         for name, needs, why in (
             ("tls_cert_file", "tls_key_file", "a certificate needs its private key"),
             ("tls_key_file", "tls_cert_file", "a private key needs its certificate"),
@@ -126,6 +130,10 @@ class ServiceOptions:
             if getattr(self, name) is not None and getattr(self, needs) is None:
                 msg = f"{name} is set but {needs} is not: {why}"
                 raise InvalidSettingsError(msg, field=needs)
+
+        if self.takeover and self.data_dir is None:
+            msg = "takeover is set but data_dir is not: its lock tells whose turn it is"
+            raise InvalidSettingsError(msg, field="data_dir")
 
     def _check_exposure(self) -> None:
         """Refuse to serve the network in the clear, or without asking who calls."""
