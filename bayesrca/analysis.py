@@ -258,6 +258,7 @@ class _Conclusion:
                 target=target,
                 interval_mass=settings.interval_mass,
             )
+            run.stop_if_cancelled()
             footprint = most_probable_footprint(draws, self.likelihood)
             attribution = run.attribute(evidence, footprint)
         answer = Answer(
@@ -321,8 +322,9 @@ class _Run:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step and report its beginning and end."""
+        """Time a step and report its beginning and end; stop before it when cancelled."""
         self.tell(name, 0.0)
+        self.stop_if_cancelled()
         begun = time.monotonic()
         yield
         self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - begun

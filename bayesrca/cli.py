@@ -12,6 +12,8 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from bayesrca.client import Client
     from bayesrca.incident import Incident
     from bayesrca.posterior.result import Answer
+    from bayesrca.wire import StoredAnalysis
 
 EXIT_OUTPUT, EXIT_USAGE, EXIT_UNHEALTHY, EXIT_INPUT, EXIT_SERVICE = 1, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
@@ -137,7 +140,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 ) -> None:
     """Rank the root causes of one incident, with their posterior probabilities."""
     if output is not None:
-        _check_output(output, server)
+        check_file(output, "output")
     settings = Settings(
         method=method,
         deadline=deadline,
@@ -153,8 +156,14 @@ def analyze(  # noqa: PLR0913  one parameter per option
     incident = _load(path, families, normal_runs)
     if server is not None:
         with _client(server, token_file, ca_file, tls=tls) as client:
-            answer = client.analyze(incident, seed=seed, settings=settings)
-        _show(answer, as_json=as_json, top=top)
+            if output is None:
+                answer = client.analyze(incident, seed=seed, settings=settings)
+                _show(answer, as_json=as_json, top=top)
+            else:
+                with _stored(client, incident, seed, settings) as stored:
+                    answer = _answer_of(stored)
+                    _show(answer, as_json=as_json, top=top)
+                    _download(client, stored.name, output)
     else:
         analysis = _analyze(incident, seed, settings)
         answer = analysis.answer
@@ -280,12 +289,31 @@ def _client(server: str, token_file: Path | None, ca_file: Path | None, *, tls: 
     return Client(server, token=token, ca_file=ca_file, tls=tls)
 
 
-def _check_output(output: Path, server: str | None) -> None:
-    """Refuse, before anything is computed, an output that cannot be written."""
-    if server is not None:
-        msg = "--output needs the draws, which stay on the server; run without --server"
-        raise InvalidSettingsError(msg, field="output")
-    check_file(output, "output")
+@contextmanager
+def _stored(
+    client: Client, incident: Incident, seed: int, settings: Settings
+) -> Iterator[StoredAnalysis]:
+    """Have an analysis stored by the server until it has ended and been used, and no longer."""
+    made = client.create_analysis(incident, seed=seed, settings=settings)
+    try:
+        yield client.wait_for_analysis(made.name)
+    finally:
+        client.delete_analysis(made.name)
+
+
+def _answer_of(stored: StoredAnalysis) -> Answer:
+    if stored.answer is not None:
+        return stored.answer
+    reason, message, _ = stored.failure or ("CANCELLED", "the analysis was cancelled", "")
+    raise ServiceError(message, reason=reason)
+
+
+def _download(client: Client, name: str, output: Path) -> None:
+    try:
+        client.download_draws(name, output)
+    except OSError as error:
+        msg = f"cannot write {output}: {error.strerror or error}"
+        raise OutputError(msg) from error
 
 
 def _write(analysis: Analysis, output: Path) -> None:

@@ -20,6 +20,7 @@ from bayesrca.errors import ServiceError
 SERVICE = root_cause_service_pb2.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 ATTRIBUTION = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"].full_name
 DECISION = decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name
+HEALTH = "grpc.health.v1.Health"
 READY_SECONDS = 5.0
 """How long `ready` waits where nothing else says."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -40,7 +41,18 @@ SERVICE_CONFIG = {
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
             },
-        }
+        },
+        # A server that another replaces is gone for a moment; one that is not there is told soon.
+        {
+            "name": [{"service": HEALTH}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        },
     ]
 }
 
@@ -118,6 +130,8 @@ class Target:
             # retried.
             ("grpc.per_rpc_retry_buffer_size", self.max_message_bytes),
             ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+            # Sooner than the calls' last retries; gRPC's own is a second.
+            ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 20_000),
         ]

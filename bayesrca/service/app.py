@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import logging
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.reflection import add_reflection
+from bayesrca.service.succession import Succession
 from bayesrca.service.telemetry import Metrics
 from bayesrca.service.telemetry_calls import TelemetryInterceptor
 from bayesrca.service.telemetry_http import TelemetryServer
@@ -71,6 +73,9 @@ class _Server:
         self._pages: TelemetryServer | None = None
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
+        self._succession: Succession | None = None
+        if options.takeover and options.data_dir is not None:
+            self._succession = Succession(options.data_dir)
 
     async def run(self) -> None:
         """Serve until told to stop, then drain."""
@@ -79,6 +84,13 @@ class _Server:
         observer = JobTelemetry(self._metrics, self._traces.tracer)
         self._pool = WorkerPool(options, self._on_change, observer)
         self._metrics.follow(self._pool)
+        stopping = _stop_signals()
+        lock = None
+        if self._succession is not None:
+            lock = await self._turn(self._succession, stopping[0])
+            if lock is None:
+                await self._pool.stop()
+                return
         guard = Guard(self._credentials, certificates=options.tls_client_ca_file is not None)
         server = grpc.aio.server(
             options=_channel_options(options),
@@ -90,7 +102,7 @@ class _Server:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         calls = Handlers(self._pool, options.cores, self._prior)
-        self._keeping = Keeping(options, self._pool, self._prior)
+        self._keeping = Keeping(options, self._pool, self._prior, lock)
         for service, rpcs in (
             (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
@@ -101,21 +113,49 @@ class _Server:
         if options.reflection:
             add_reflection((ROOT_CAUSE, ATTRIBUTION, DECISION, health.SERVICE_NAME), server)
         port = _listen(server, options, self._tls)
-        for name in (ROOT_CAUSE, ATTRIBUTION):
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._on_change()  # one that had to wait has workers by now
         for name in (health.OVERALL_HEALTH, DECISION):  # decisions need no worker
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if options.http_port is not None:
             self._pages = TelemetryServer(
-                options.http_host, options.http_port, self._metrics, lambda: self._pool.ready
+                options.http_host,
+                options.http_port,
+                self._metrics,
+                lambda: self._pool.ready,
+                shared=options.takeover,
             )
-        stopping = _stop_signals()
         kept = await self._keeping.start()
         await server.start()
         self._report(port, kept)
         self._pool.start()
+        if self._succession is not None:
+            self._succession.arrived()
         await stopping[0].wait()
         await self._drain(server, stopping[1])
+
+    async def _turn(self, succession: Succession, stop: asyncio.Event) -> int | None:
+        """Return the data directory's lock, for which it may have to wait; None when told to stop.
+
+        While it waits it warms its workers, and listens nowhere: what the server before answers is
+        answered as ever.
+        """
+        lock = succession.at_once()
+        if lock is not None:
+            # Whoever listens on the port is none that this server succeeds.
+            _check_free(self._options)
+            return lock
+        self._say("the data directory is in use; warming up to take over")
+        self._pool.start()
+        turn = asyncio.create_task(
+            succession.turn(lambda: self._pool.ready, lambda: self._say("ready to take over"))
+        )
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({turn, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if turn.done():
+            return turn.result()
+        turn.cancel()
+        return None
 
     def _report(self, port: int, kept: str) -> None:
         options = self._options
@@ -174,6 +214,8 @@ class _Server:
 
     async def _drain(self, server: grpc.aio.Server, at_once: asyncio.Event) -> None:
         """Finish the calls that were accepted, unless a second signal comes; then stop."""
+        if self._succession is not None and self._succession.awaited():
+            await self._hand_over(self._succession)
         self._say("draining: no further calls are accepted")
         await self._health.enter_graceful_shutdown()
         # Closes the port and asks clients to connect elsewhere, before any call is refused: with
@@ -192,10 +234,27 @@ class _Server:
         await server.stop(_STOP_GRACE_SECONDS)
         await stopping
         await self._keeping.close()
-        if self._pages is not None:
-            self._pages.stop()
+        self._close_pages()
         await asyncio.to_thread(self._traces.close)
         self._say("stopped")
+
+    async def _hand_over(self, succession: Succession) -> None:
+        """Let the server that waits have the stored analyses, and wait until it listens.
+
+        All other calls are answered meanwhile. Those about stored analyses get ``DRAINING`` for the
+        fraction of a second in which neither server can answer them, and come again.
+        """
+        self._say("handing over to the server that waits")
+        await self._keeping.stop()
+        await self._keeping.close()
+        if not await succession.handed_over():
+            self._say("the server that waits does not get to listen; stopping all the same")
+        await asyncio.to_thread(self._close_pages)
+
+    def _close_pages(self) -> None:
+        if self._pages is not None:
+            self._pages.stop()
+            self._pages = None
 
 
 def _read_prior(path: Path | None) -> LearnedPrior | None:
@@ -224,6 +283,25 @@ def _listen(
     return port
 
 
+def _check_free(options: ServiceOptions) -> None:
+    """Refuse a port that another server listens on, be it one that would share it.
+
+    Raises:
+        ServiceError: it is taken (``CANNOT_LISTEN``).
+    """
+    address = (options.host, options.port)
+    try:
+        for family, kind, protocol, _, found in socket.getaddrinfo(
+            *address, type=socket.SOCK_STREAM
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(found)
+    except OSError as error:
+        msg = f"cannot listen on {options.address(options.port)}: {error.strerror}"
+        raise ServiceError(msg, reason="CANNOT_LISTEN") from error
+
+
 def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     """Return events for the first and the second SIGTERM or SIGINT."""
     first, second = asyncio.Event(), asyncio.Event()
@@ -247,7 +325,7 @@ def _channel_options(options: ServiceOptions) -> list[tuple[str, int]]:
         # A connection that does not get through its handshake is dropped.
         ("grpc.server_handshake_timeout_ms", 10_000),
         # Two servers must not share a port by accident.
-        ("grpc.so_reuseport", int(options.share_port)),
+        ("grpc.so_reuseport", int(options.takeover)),
         ("grpc.max_concurrent_streams", 256),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -159,14 +159,19 @@ class Jobs:
                 await _either(news, self._stopping)
         record = await self._table.get(tenant, identity)
         if not record.state.final:
-            raise CallFailedError(DRAINING if self._pool.closed else _GIVEN_UP)
+            stops = self._pool.closed or self._stopping.is_set()
+            raise CallFailedError(DRAINING if stops else _GIVEN_UP)
         yield Snapshot(record=record)
 
     async def stop(self) -> None:
-        """Let go of everything; what has not ended is queued for the next server."""
+        """Let go of everything; what has not ended is queued for the next server.
+
+        What is accepted afterwards is stored, and left to it too. May be called twice.
+        """
         self._stopping.set()
         if self._cleaner is not None:
             self._cleaner.cancel()
+        await self._pool.hand_back()
         if self._tasks:
             # The pool has failed their tickets, so they end by themselves, once that is stored.
             await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
@@ -269,6 +274,9 @@ class Jobs:
         """Begin an attempt, now that a worker is free, and return what it has to do."""
         record = await self._table.start(job.now.record.id)
         if record is None:
+            return None
+        if job.response is not None and job.response.done():  # the server stops, or it is cancelled
+            await self._table.put_back(record, counted=False)
             return None
         job.update(record)
         request = await self._table.read(record, record.request)

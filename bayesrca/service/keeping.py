@@ -28,6 +28,7 @@ class Keeping:
         options: where and how much to store; nothing without a ``data_dir``.
         pool: computes the analyses.
         prior: the learned prior they use; None for the built-in one.
+        lock: the folder's lock, if it has been taken already.
 
     Attributes:
         store: the open store; None without a ``data_dir``.
@@ -37,7 +38,11 @@ class Keeping:
     """
 
     def __init__(
-        self, options: ServiceOptions, pool: WorkerPool, prior: LearnedPrior | None
+        self,
+        options: ServiceOptions,
+        pool: WorkerPool,
+        prior: LearnedPrior | None,
+        lock: int | None = None,
     ) -> None:
         self._pool = pool
         self.store: Store | None = None
@@ -52,7 +57,7 @@ class Keeping:
             retain_seconds=options.retain_seconds,
             retain_bytes=options.retain_bytes,
         )
-        self.store = Store(options.data_dir)
+        self.store = Store(options.data_dir, lock=lock)
         self._table = AnalysisTable(self.store, limits)
         self._decisions = DecisionTable(self.store)
         self._jobs = Jobs(self.store, self._table, pool, cores=options.cores, prior=prior)
@@ -81,11 +86,11 @@ class Keeping:
         return f"analyses are stored in {self.store.folder}; {left} are taken up again"
 
     async def stop(self) -> None:
-        """Queue for the next server what the pool, which has been stopped, has not finished."""
+        """Queue for the next server what the pool has not finished; may be called twice."""
         if self._jobs is not None:
             await self._jobs.stop()
 
     async def close(self) -> None:
-        """Close the store, when no call is answered any more."""
+        """Close the store; calls that need it get ``DRAINING``. May be called twice."""
         if self.store is not None:
             await asyncio.to_thread(self.store.close)

@@ -48,8 +48,8 @@ class ServiceOptions:
 
     host: str = _option("127.0.0.1", "Address to listen on; not loopback: TLS and credentials.")
     port: int = _option(50051, "TCP port; 0 picks a free one.", 0, 65535)
-    share_port: bool = _option(
-        False, "Let further servers listen on the port, to take over without a gap."
+    takeover: bool = _option(
+        False, "Succeed the server on this port (and data_dir), begun so too, without a gap."
     )
     workers: int = _option(1, "Worker processes; each runs one call at a time.", 1, 256)
     queue: int = _option(8, "Calls that may wait for a worker.", 0, 10_000)
@@ -115,7 +115,7 @@ class ServiceOptions:
         self._check_exposure()
 
     def _check_files(self) -> None:
-        """Refuse TLS options of which one is missing."""
+        """Refuse options of which one needs another that is missing."""
         for name, needs, why in (
             ("tls_cert_file", "tls_key_file", "a certificate needs its private key"),
             ("tls_key_file", "tls_cert_file", "a private key needs its certificate"),

@@ -100,6 +100,7 @@ class WorkerPool:
         self._running: set[Ticket] = set()
         self._available = 0  # workers that run or are starting, not those resting after a failure
         self._closed = False
+        self._handed_back = False
         self._was = (False, False)
         self._typical_seconds = 1.0
 
@@ -139,7 +140,9 @@ class WorkerPool:
         return sum(worker.accepts for worker in [*self._workers])
 
     def start(self) -> None:
-        """Start the workers; returns at once."""
+        """Start the workers, unless they have been; returns at once."""
+        if self._tenders:
+            return
         self._available = self._options.workers
         self._tenders = [
             asyncio.create_task(self._tend(), name=f"worker-{i}")
@@ -181,7 +184,7 @@ class WorkerPool:
         Raises:
             CallFailedError: the pool drains (``DRAINING``).
         """
-        if self._closed:
+        if self._closed or (self._handed_back and ticket.background):
             raise CallFailedError(DRAINING)
         self._waiting.push(ticket.tenant, ticket)
         ticket.response.add_done_callback(lambda _: self._waiting.discard(ticket.tenant, ticket))
@@ -220,6 +223,15 @@ class WorkerPool:
         while self.busy and loop.time() < end:
             await asyncio.sleep(0.02)
         return not self.busy
+
+    async def hand_back(self) -> None:
+        """Fail the background calls (``DRAINING``) for good, and wait until no worker has one."""
+        self._handed_back = True
+        for ticket in [*self._waiting, *self._running]:
+            if ticket.background:
+                ticket.fail(DRAINING)
+        while any(ticket.background for ticket in self._running):
+            await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """Fail the calls that are left and end every worker."""

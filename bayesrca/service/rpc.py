@@ -16,7 +16,8 @@ from bayesrca.errors import BayesRcaError
 from bayesrca.service.artefacts import ArtefactLostError
 from bayesrca.service.interceptors import Context, abort
 from bayesrca.service.messages import CallFailedError, Failure
-from bayesrca.service.store import StoreFullError
+from bayesrca.service.pool import DRAINING
+from bayesrca.service.store import StoreClosedError, StoreFullError
 
 _log = logging.getLogger("bayesrca.service")
 
@@ -63,6 +64,8 @@ def failure_of(error: Exception) -> Failure:
         case StoreFullError():
             _log.error("the store is full: %s", error)
             return STORE_FULL
+        case StoreClosedError():
+            return DRAINING
     error_id = uuid.uuid4().hex
     _log.error("call failed, error id %s", error_id, exc_info=error)
     if isinstance(error, ArtefactLostError):

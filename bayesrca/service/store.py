@@ -8,7 +8,6 @@ do meanwhile.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from bayesrca.errors import ServiceError
 from bayesrca.service.artefacts import Artefacts, make_folder
 from bayesrca.service.store_schema import migrate
+from bayesrca.service.succession import take
 
 _READERS = 2
 
@@ -37,6 +37,10 @@ def _steady_seconds() -> float:
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
+
+
+class StoreClosedError(Exception):
+    """The store is closed: another server may use it by now."""
 
 
 class Clock:
@@ -70,16 +74,17 @@ class Store:
     Args:
         folder: where; made when it does not exist, for its owner only.
         clock: the time that rows are given.
+        lock: the folder's lock, if it has been taken already (`bayesrca.service.succession`).
 
     Raises:
         ServiceError: another server uses the folder (reason ``STORE_IN_USE``), or it cannot be
             used: no permission, a newer schema, not a database (``STORE_UNUSABLE``).
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, lock: int | None = None) -> None:
         self.clock = clock or Clock()
         self.folder = folder
-        self._lock = _locked(folder)
+        self._lock = _locked(folder) if lock is None else lock
         try:
             self.artefacts = Artefacts(folder / "artefacts")
             self._engine = _engine(folder / "store.sqlite")
@@ -96,6 +101,7 @@ class Store:
 
         Raises:
             StoreFullError: the disk is full; nothing has changed.
+            StoreClosedError: `close` has been called.
         """
         return await self._on(self._writer, lambda: self._transact(work))
 
@@ -117,8 +123,12 @@ class Store:
             self._lock = -1
 
     async def _on[T](self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            running = asyncio.get_running_loop().run_in_executor(threads, work)
+        except RuntimeError as error:  # the threads take nothing more
+            raise StoreClosedError from error
         # Shielded: a caller who goes away must not leave a transaction half waited for.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(threads, work))
+        return await asyncio.shield(running)
 
     def _transact[T](self, work: Callable[[sa.Connection], T], *, writes: bool = True) -> T:
         try:
@@ -136,15 +146,12 @@ def _locked(folder: Path) -> int:
     """Return a descriptor that holds the folder; the kernel lets go when the process ends."""
     try:
         make_folder(folder)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = take(folder)
     except OSError as error:
         raise _unusable(folder, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
+    if descriptor is None:
         msg = f"another server uses the data directory {folder}; stop it, or name another directory"
-        raise ServiceError(msg, reason="STORE_IN_USE") from error
+        raise ServiceError(msg, reason="STORE_IN_USE")
     return descriptor
 
 

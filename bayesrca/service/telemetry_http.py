@@ -28,12 +28,21 @@ class TelemetryServer:
         port: TCP port, 0 for any free one.
         metrics: what /metrics shows.
         ready: whether /readyz says yes.
+        shared: let another server that shares it too listen on the same port.
 
     Raises:
         ServiceError: the port cannot be listened on (reason ``CANNOT_LISTEN``).
     """
 
-    def __init__(self, host: str, port: int, metrics: Metrics, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        ready: Callable[[], bool],
+        *,
+        shared: bool = False,
+    ) -> None:
         loop = asyncio.get_running_loop()
 
         class Page(_Page):
@@ -44,7 +53,7 @@ class TelemetryServer:
             }
 
         try:
-            self._server = _Server((host, port), Page)
+            self._server = _Server((host, port), Page, shared=shared)
         except OSError as error:
             msg = f"cannot listen on {join_address(host, port)} for metrics: {error.strerror}"
             raise ServiceError(msg, reason="CANNOT_LISTEN") from error
@@ -52,7 +61,7 @@ class TelemetryServer:
         threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
 
     def stop(self) -> None:
-        """Close the port."""
+        """Close the port; to be called once."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -60,6 +69,12 @@ class TelemetryServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def __init__(
+        self, address: tuple[str, int], page: type[BaseHTTPRequestHandler], *, shared: bool
+    ) -> None:
+        self.allow_reuse_port = shared
+        super().__init__(address, page)
 
 
 class _Page(BaseHTTPRequestHandler):

@@ -44,7 +44,13 @@ PATIENCE = 180.0
 class Server:
     """`python -m bayesrca.service` on a free loopback port; ends with its context."""
 
-    def __init__(self, *arguments: str, analyzer: str = "analyze", warmer: str = "") -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        analyzer: str = "analyze",
+        warmer: str = "",
+        until: str = "listening on ",
+    ) -> None:
         stand_ins = "tests.integration.stand_ins"
         command = [sys.executable, "-m", "bayesrca.service", "--port", "0", *arguments]
         if analyzer:
@@ -60,11 +66,16 @@ class Server:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            line = self.wait_for(lambda line: "listening on " in line)
+            self.wait_for(lambda line: until in line)
         except AssertionError:
             self.__exit__(None, None, None)
             raise
-        self.address = line.partition("listening on ")[2].partition('"')[0]
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT``, as soon as it listens."""
+        line = self.wait_for(lambda line: "listening on " in line)
+        return line.partition("listening on ")[2].partition('"')[0]
 
     def _read(self) -> None:
         assert self.process.stderr is not None

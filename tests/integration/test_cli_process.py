@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bayesrca import __version__
+from bayesrca.client import Client
 from bayesrca.ingest import save_incident
 from bayesrca.posterior.document import answer_document
 from tests.integration.kit import ROOT, Server
@@ -190,10 +191,6 @@ class TestOutput:
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"bayesrca: cannot write {path}: ")
 
-    def test_not_with_a_server(self) -> None:
-        line = check_refused(screen(EXAMPLE, "--output", "x.nc", "--server", "127.0.0.1:1"), 2)
-        assert "run without --server" in line
-
 
 class TestBadInput:
     """One of each sort; tests/unit/test_cli.py has the rest in one process."""
@@ -298,6 +295,25 @@ class TestServer:
 
     def test_no_address(self) -> None:
         assert "HOST:PORT" in check_refused(screen(EXAMPLE, "--server", "nonsense"), code=5)
+
+    def test_the_draws_come_too_and_nothing_stays(self, tmp_path: Path) -> None:
+        path = tmp_path / "draws.nc"
+        with (
+            Server("--data-dir", str(tmp_path / "data")) as server,
+            Client(server.until_ready().address, timeout=60) as client,
+        ):
+            done = screen(EXAMPLE, "--server", server.address, "--json", "--output", path)
+            assert done.returncode in (0, 3), done.stderr
+            assert json.loads(done.stdout)["incident"] == "search_delay"
+            assert path.stat().st_size == 600_000  # the stand-in's
+            assert [*client.list_analyses()] == []
+
+    def test_no_draws_of_a_server_that_stores_nothing(
+        self, service: Server, tmp_path: Path
+    ) -> None:
+        done = screen(EXAMPLE, "--server", service.address, "--output", tmp_path / "draws.nc")
+        assert (done.returncode, done.stdout) == (5, "")
+        assert "started without a data directory" in done.stderr
 
     def test_the_server_answers(self, service: Server) -> None:
         """With a stand-in for the analysis; tests/integration/test_same_answer.py has the real."""

@@ -146,7 +146,7 @@ def test_a_server_takes_over_from_another_without_a_failed_call() -> None:
                 except grpc.RpcError as error:
                     failed.append(error)
 
-    with Server("--share-port") as old, ThreadPoolExecutor(3) as threads:
+    with Server("--takeover") as old, ThreadPoolExecutor(3) as threads:
         address = old.until_ready().address
         callers = [threads.submit(call_all_the_time, address) for _ in range(2)]
         assert eventually(lambda: len(workers) > 20)
@@ -156,7 +156,7 @@ def test_a_server_takes_over_from_another_without_a_failed_call() -> None:
                 client.analyze, make_incident("sleep:1.5"), seed=1, settings=SCREEN
             )
             time.sleep(0.3)
-            with Server("--share-port", "--port", address.rpartition(":")[2]) as new:
+            with Server("--takeover", "--port", address.rpartition(":")[2]) as new:
                 new.until_ready()
                 old.signal(signal.SIGTERM)
                 assert old.wait() == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bayesrca.analysis import analyze
+from bayesrca.analysis import Progress, analyze
 from bayesrca.config import Method, Settings
 from bayesrca.errors import CancelledError
 from bayesrca.kernels.propagation import PreparedLikelihood
@@ -24,15 +24,31 @@ class TestStopping:
             analyze(make_shop(), seed=1, settings=SCREEN, cancelled=lambda: True)
 
     def test_cancelled_during_the_screen(self) -> None:
-        polls = iter([False, False])
+        told: list[Progress] = []
+        polls = iter([False])  # the one before it begins
         with pytest.raises(CancelledError):
             analyze(
                 example("search_delay"),
                 seed=1,
                 settings=dataclasses.replace(SCREEN, screen_points=4096),
-                cancelled=lambda: next(polls, True),
+                progress=told.append,
+                cancelled=lambda: bool(told) and told[-1].step == "screen" and next(polls, True),
             )
+        assert (told[-1].step, told[-1].done) == ("screen", 0.0)
         check_sane(screen(make_shop()).answer, make_shop())
+
+    @pytest.mark.parametrize("step", ["evidence", "screen", "diagnose", "explain"])
+    def test_a_step_is_not_begun_once_cancelled(self, step: str) -> None:
+        told: list[Progress] = []
+        with pytest.raises(CancelledError):
+            analyze(
+                make_shop(),
+                seed=1,
+                settings=SCREEN,
+                progress=told.append,
+                cancelled=lambda: bool(told) and told[-1].step == step,
+            )
+        assert (told[-1].step, told[-1].done) == (step, 0.0)
 
     def test_never_cancelled_changes_nothing(self) -> None:
         told = analyze(make_shop(), seed=1, settings=SCREEN, cancelled=lambda: False)
