@@ -29,7 +29,9 @@ _LONGEST_SECONDS = 1e9
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 # Every call may be repeated: one that changes something does so once, whether by its name or by its
-# `request_id`. A full queue says when to come back (`grpc-retry-pushback-ms`), and gRPC obeys.
+# `request_id`. A full queue says when to come back (`grpc-retry-pushback-ms`), and gRPC obeys. A
+# call that crosses a server's goodbye on the wire ends as CANCELLED; what the caller itself cancels
+# is never repeated.
 SERVICE_CONFIG = {
     "methodConfig": [
         {
@@ -39,7 +41,7 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.2s",
                 "maxBackoff": "5s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         },
         # A server that another replaces is gone for a moment; one that is not there is told soon.
@@ -50,7 +52,7 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "1s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         },
     ]

@@ -43,7 +43,7 @@ from bayesrca.service.watched import Watched
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
 _NOTICE_SECONDS = 0.3
 # An open `Health.Watch` would hold `stop` for the whole of a longer grace.
-_STOP_GRACE_SECONDS = 0.5
+_STOP_GRACE_SECONDS = 2.0
 # Until the second `stop`, which ends the patience of the first.
 _LONGEST_SECONDS = 86_400.0
 
@@ -214,17 +214,22 @@ class _Server:
 
     async def _drain(self, server: grpc.aio.Server, at_once: asyncio.Event) -> None:
         """Finish the calls that were accepted, unless a second signal comes; then stop."""
+        stopping: asyncio.Task[None] | None = None
         if self._succession is not None and self._succession.awaited():
             await self._hand_over(self._succession)
+            # Whoever asks from here on reaches the successor, and must not be told "not ready".
+            stopping = asyncio.create_task(server.stop(_LONGEST_SECONDS))
+            await asyncio.sleep(_NOTICE_SECONDS)
         self._say("draining: no further calls are accepted")
         await self._health.enter_graceful_shutdown()
         # Closes the port and asks clients to connect elsewhere, before any call is refused: with
         # another server on the port there is then nothing to refuse.
-        stopping = asyncio.create_task(server.stop(_LONGEST_SECONDS))
-        finishing = asyncio.create_task(self._pool.idle(self._options.drain_seconds))
+        stopping = stopping or asyncio.create_task(server.stop(_LONGEST_SECONDS))
         hurry = asyncio.create_task(at_once.wait())
         await asyncio.sleep(_NOTICE_SECONDS)
+        # Only now can an idle pool be the end of it: calls may have been under way until here.
         self._pool.close()
+        finishing = asyncio.create_task(self._pool.idle(self._options.drain_seconds))
         await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
         for task in (finishing, hurry):
             task.cancel()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -161,6 +162,12 @@ def test_the_client_shows_its_token_over_tls_only(tmp_path: Path) -> None:
             Client(address, certificate_file=own.cert)
 
 
+def nothing_until(done: threading.Event) -> Iterator[bytes]:
+    """Requests of a stream that sends none, and stays open until `done`."""
+    done.wait()
+    yield from ()
+
+
 def test_one_tenants_open_calls_leave_another_its_kill_switch(tmp_path: Path) -> None:
     tokens, lines = {}, []
     for name, scope in (("one", Scope.READ), ("two", Scope.DECIDE)):
@@ -176,7 +183,7 @@ def test_one_tenants_open_calls_leave_another_its_kill_switch(tmp_path: Path) ->
         )
         said = (("authorization", f"Bearer {tokens['one']}"),)
         # Each is open until `done`, for its request never ends.
-        calls = [reflection(iter(done.wait, True), metadata=said) for _ in range(5)]
+        calls: list[Any] = [reflection(nothing_until(done), metadata=said) for _ in range(5)]
         try:
             assert eventually(lambda: sum(call.done() for call in calls) == 1, 30)
             (refused,) = (call for call in calls if call.done())
