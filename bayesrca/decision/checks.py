@@ -12,9 +12,11 @@ from bayesrca.decision.candidate import Candidate, lower_bound, upper_bound
 from bayesrca.decision.decision import Check, Side
 from bayesrca.decision.policy import HealthRule, Policy, Verdict
 from bayesrca.posterior.limits import ESS_LIMIT, PARETO_K_LIMIT, R_HAT_LIMIT, SUM_ERROR_LIMIT
-from bayesrca.posterior.result import Answer, Diagnostics, Probability
+from bayesrca.posterior.result import Answer, Cause, Diagnostics, Probability
 
 RUN, REVIEW, HOLD = Verdict.RUN, Verdict.REVIEW, Verdict.HOLD
+ROUNDING = 2.0**-30
+"""By how much rounding may make parts more than the whole."""
 
 
 def check_kill_switch(kill_switch: bool) -> Check:
@@ -177,15 +179,24 @@ def _check_nuts(d: Diagnostics) -> Iterator[Check]:
 
 
 def _check_numbers(answer: Answer) -> Check:
-    """Hold when something that calls itself a probability is none."""
-    posterior = answer.posterior
+    """Hold when a number of the answer cannot be: nobody that computed it would have said so."""
+    posterior, d = answer.posterior, answer.diagnostics
     found = [posterior.none, *(p for c in posterior.causes for p in (c.probability, c.only))]
     found += [s.probability for s in posterior.sets]
     found += [n.probability for level in posterior.levels for n in level.nodes]
     kinds = [p for cause in posterior.causes for p in cause.kinds.values()]
     sound = all(map(_is_sound, found)) and all(0.0 <= p <= 1.0 for p in kinds)
-    what = "every probability is a number from 0 to 1"
-    return _say("numbers", what if sound else f"not {what}", RUN if sound else HOLD)
+    sound = sound and all(map(_adds_up, posterior.causes))
+    sound = sound and d.sum_error >= 0.0 and (d.divergences or 0) >= 0
+    what = "every number is one that can be" if sound else "not every number is one that can be"
+    return _say("numbers", what, RUN if sound else HOLD)
+
+
+def _adds_up(cause: Cause) -> bool:
+    """Whether the kinds are part of p(only cause), and that of p(cause)."""
+    only = cause.only.value
+    kinds = sum(cause.kinds.values())
+    return kinds <= only + ROUNDING and only <= cause.probability.value + ROUNDING
 
 
 def _is_sound(p: Probability) -> bool:

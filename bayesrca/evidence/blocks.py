@@ -94,7 +94,8 @@ class _Usual:
 
     Attributes:
         number: [m] their samples.
-        square: [m, s] variance of a contrast of samples that vary as theirs do.
+        square: [m, s] variance of a contrast of samples that vary as theirs do; [1], 0 where every
+            baseline is long enough.
     """
 
     number: Ints
@@ -122,12 +123,13 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
         square = square * np.maximum(_ratio(1.0, n_in) + _ratio(1.0, n_out), full) / full
     value = _ratio(total @ inside.T, n_in) - level_out
     spread = _ratio(total, count)
-    other = n_normal[:, None] if frame.against_baseline else n_out
-    few = _variance(normal, good)[:, None] * (
-        1.0 / np.maximum(n_in, 1) + 1.0 / np.maximum(other, 1)
-    )
-    usual_spread = _Usual(n_normal, few)
-    scale = np.sqrt(_pool(frame, square, spread, usual_spread, level[:, None]))
+    usual_spread = np.zeros(1)
+    if np.isnan(square).any():
+        other = n_normal[:, None] if frame.against_baseline else n_out
+        share = 1.0 / np.maximum(n_in, 1) + 1.0 / np.maximum(other, 1)
+        usual_spread = _variance(normal, good)[:, None] * share
+    found = _Usual(n_normal, usual_spread)
+    scale = np.sqrt(_pool(frame, square, spread, found, level[:, None]))
     return BlockContrasts(
         value=value,
         samples=n_in,

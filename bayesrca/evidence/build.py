@@ -41,7 +41,7 @@ MEASURES = {
 """What a contrast under each transform is."""
 STILL = {"log_quiet": 0.98, "log_wide": 0.25, "log_affected": 0.5}
 """Probability that a series which has stood still goes on doing so, by law: all but certain when
-quiet; when affected, that of an effect (eq. 4, median 6) of less than half a null scale."""
+quiet; even when affected, for half of such series are blind to what fails (concepts.md)."""
 SHARES = "difference of shares"
 """What the contrast of a count cell is."""
 _RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)

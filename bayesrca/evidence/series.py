@@ -116,8 +116,12 @@ def compute_contrast(
         *(*usual, transform, per_bin),
     )
     samples = number @ inside.T
-    few = _Few.of(frame, transform(usual[0][usual[1] > 0]), samples, number.sum() - samples)
-    scale = _pooled_scale(frame, null, transform(_safe_ratio(*sums[::-1])), few, str(transform))
+    level = transform(_safe_ratio(*sums[::-1]))
+    if np.isnan(null).any():
+        few = _Few.of(frame, transform(usual[0][usual[1] > 0]), samples, number.sum() - samples)
+    else:
+        few = _Few()
+    scale = _pooled_scale(frame, null, level, few, str(transform))
     return Contrast(
         value=value,
         scale=scale,
@@ -221,11 +225,11 @@ class _Few:
 
     Attributes:
         degrees: degrees of freedom, 0 for fewer than two samples.
-        square: [s] variance of a contrast of such samples.
+        square: [s] variance of a contrast of such samples; 0 where nobody asks.
     """
 
-    degrees: int
-    square: Floats
+    degrees: int = 0
+    square: Floats | float = 0.0
 
     @classmethod
     def of(cls, frame: Frame, usual: Floats, n_in: Floats, n_out: Floats) -> _Few:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -71,6 +72,7 @@ class WorkerProcess:
         self._listener: Callable[[Report], None] | None = None
         self._number = 0
         self._sending = threading.Lock()
+        self._sender = ThreadPoolExecutor(1, "worker-sender")
         self.ready = False
         self.warmed = False
         self.killed = False
@@ -168,11 +170,14 @@ class WorkerProcess:
         if not self.lost.done():
             self._process.kill()
             await asyncio.wait({self.lost})
+        self._sender.shutdown(wait=False)
         self._socket.close()
 
     async def _send(self, message: Job | Cancel) -> None:
-        # In a thread: a large incident can fill the pipe.
-        await asyncio.to_thread(self._send_now, message)
+        # In a thread, for a large incident can fill the pipe; in one of its own, for a cancellation
+        # must not wait until requests of others have been read in the loop's.
+        with contextlib.suppress(RuntimeError):  # the worker has been ended meanwhile
+            await self._loop.run_in_executor(self._sender, self._send_now, message)
 
     def _send_now(self, message: Job | Cancel) -> None:
         # That the worker is gone shows in `lost`, whoever notices first.

@@ -54,6 +54,7 @@ def make_answer(
     mcse: float = 0.0,
     width: float = 0.0,
     kinds: Mapping[str, float] | None = None,
+    only: Mapping[str, float] | None = None,
     explained: float | None = 0.75,
     explained_width: float = 0.0,
     levels: Mapping[str, Mapping[str, float]] | None = None,
@@ -70,6 +71,7 @@ def make_answer(
         none, none_mcse, none_width: p(none), its error, half of its interval.
         mcse, width: the same of every cause.
         kinds: how being the only cause divides into kinds; all of it ``latency`` by default.
+        only: p(only cause) of some components, where it is not that of their set.
         explained, explained_width: explained share of every cause, half of its interval.
         levels: places by kind and name.
         method, healthy, anomalous, interval_mass, diagnostics: as in the answer.
@@ -83,7 +85,7 @@ def make_answer(
             kinds={"latency": 0.0, "errors": 0.0}
             | {k: s * sets.get(name, 0.0) for k, s in (kinds or {"latency": 1.0}).items()},
             probability=at(total[name], mcse=mcse, width=width),
-            only=at(sets.get(name, 0.0), mcse=mcse, width=width),
+            only=at((only or sets).get(name, sets.get(name, 0.0)), mcse=mcse, width=width),
             explains=_explain(explained, explained_width),
         )
         for name in names

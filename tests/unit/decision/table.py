@@ -51,6 +51,7 @@ def case(name: str, reasons: str = "", **parts: Any) -> Case:  # noqa: ANN401
 
 
 NUTS = {"method": "nuts"}
+TINY = 2.0**-30
 CASES = [
     case("all is well"),
     case("by NUTS", answer=NUTS),
@@ -90,6 +91,12 @@ CASES = [
     case("all of the probability", sets={"a": 1.0}, answer={"none": 0.0}),
     case("a kind above one", "numbers hold", answer={"kinds": {"latency": 2.0}}),
     case("a kind below zero", "numbers hold", answer={"kinds": {"latency": 1.0, "load": -1.0}}),
+    case("kinds that add up, but for rounding", answer={"only": {"a": 0.9375 - TINY}}),
+    case("kinds of more than that", "numbers hold", answer={"only": {"a": 0.9375 - 2 * TINY}}),
+    case("an only cause that is all, but for rounding", answer={"only": {"a": 0.9375 + TINY}}),
+    case("an only cause beyond", "numbers hold", answer={"only": {"a": 0.9375 + 2 * TINY}}),
+    case("sums better than exact", "numbers hold", answer={"sum_error": -(2**-50)}),
+    case("fewer divergences than none", "numbers hold", answer={**NUTS, "divergences": -1}),
     case("a set that is none", "numbers hold", sets={**BEST, "c": -0.25}),
     case("a place that is none", "numbers hold", answer={"levels": {"host": {"x": 2.0}}}),
     case("p(none) not defined", "numbers hold, p_none hold", answer={"none": nan}),
@@ -248,8 +255,8 @@ SAID = [
     ("all is well", "kill_switch", "the kill switch is off"),
     ("all is well", "healthy", "the answer is healthy"),
     ("not healthy", "healthy", "the answer is not healthy: made up"),
-    ("all is well", "numbers", "every probability is a number from 0 to 1"),
-    ("p(none) below zero", "numbers", "not every probability is a number from 0 to 1"),
+    ("all is well", "numbers", "every number is one that can be"),
+    ("p(none) below zero", "numbers", "not every number is one that can be"),
     ("all is well", "anomalous", "something is anomalous"),
     ("nothing is anomalous", "anomalous", "nothing is anomalous"),
     ("this very moment", "age",
