@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesrca.evidence.batch import Batch
 from bayesrca.evidence.frame import Frame
 from bayesrca.evidence.nulls import NULLS
-from bayesrca.evidence.series import BASELINE_WEIGHT, DEFAULT_WEIGHT, MIN_NULL_WINDOWS
+from bayesrca.evidence.series import BASELINE_WEIGHT, DEFAULT_WEIGHT, MIN_NULL_WINDOWS, ROUNDING
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -122,6 +122,7 @@ def _contrast_chunk(frame: Frame, batch: Batch, level: Floats) -> BlockContrasts
         # Missing samples leave a mean over fewer than the baseline's windows had.
         square = square * np.maximum(_ratio(1.0, n_in) + _ratio(1.0, n_out), full) / full
     value = _ratio(total @ inside.T, n_in) - level_out
+    value = np.where(np.abs(value) < ROUNDING, 0.0, value)  # the largest sample is about one
     spread = _ratio(total, count)
     usual_spread = np.zeros(1)
     if np.isnan(square).any():

@@ -325,7 +325,9 @@ def test_loops_say_the_same(seed: int) -> None:
         scale = np.where(scale > 0, scale, 1.0)  # of zeros wherever it is looked at
         np.testing.assert_allclose(table.scale[row, seen], scale[seen], rtol=1e-9)
         z = np.clip(value[seen] / scale[seen], -LARGEST_Z, LARGEST_Z)
-        np.testing.assert_allclose(table.z[row, seen], z, rtol=1e-8, atol=1e-9)
+        # A change that rounding may have made is none (concepts.md), at the latest here.
+        lost = 1e-9 + 4e-12 * size / scale[seen]
+        assert (np.abs(table.z[row, seen] - z) <= 1e-8 * np.abs(z) + lost).all()
 
 
 @settings(max_examples=60, deadline=None)
