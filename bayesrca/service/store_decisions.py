@@ -24,6 +24,9 @@ from bayesrca.wire.decisions import StoredDecision, decision_id, decision_name, 
 from bayesrca.wire.moments import seconds_of, to_microsecond
 from bayesrca.wire.policies import KillSwitch, StoredPolicy, policy_name
 
+MOST_POLICIES, MOST_SWITCHES = 1000, 1000
+"""Versions of policies and kill switches of single runbooks that a tenant may keep."""
+
 _P, _D, _K = POLICIES.c, DECISIONS.c, KILL_SWITCHES.c
 
 
@@ -70,13 +73,18 @@ class DecisionTable:
         self._store = store
 
     async def create_policy(self, tenant: str, policy: Policy, creator: str) -> StoredPolicy:
-        """Store a policy, unless it is, and put it in force for its runbook."""
+        """Store a policy, unless it is, and put it in force for its runbook.
+
+        Raises:
+            CallFailedError: the tenant has `MOST_POLICIES` others (``STORAGE_QUOTA``).
+        """
 
         def work(connection: sa.Connection) -> StoredPolicy:
             last = sa.select(sa.func.max(_P.place)).where(_P.tenant == tenant)
             place = (connection.execute(last).scalar() or 0) + 1
             again = POLICIES.update().where(_P.tenant == tenant, _P.version == policy.version)
             if connection.execute(again.values(place=place)).rowcount == 0:
+                _check_room(connection, _P.tenant == tenant, MOST_POLICIES, "policies")
                 row = {
                     "tenant": tenant,
                     "version": policy.version,
@@ -122,7 +130,12 @@ class DecisionTable:
     async def set_switch(
         self, tenant: str, runbook: str, *, engaged: bool, reason: str, updater: str
     ) -> KillSwitch:
-        """Engage or release the kill switch of a runbook, or that of all (empty)."""
+        """Engage or release the kill switch of a runbook, or that of all (empty).
+
+        Raises:
+            CallFailedError: the tenant has `MOST_SWITCHES` of other runbooks (``STORAGE_QUOTA``);
+                that of all runbooks always has room.
+        """
         switch = KillSwitch(
             runbook=runbook,
             engaged=engaged,
@@ -135,6 +148,9 @@ class DecisionTable:
         def work(connection: sa.Connection) -> KillSwitch:
             mine = sa.and_(_K.tenant == tenant, _K.runbook == runbook)
             if connection.execute(KILL_SWITCHES.update().where(mine).values(values)).rowcount == 0:
+                if runbook:
+                    named = sa.and_(_K.tenant == tenant, _K.runbook != "")
+                    _check_room(connection, named, MOST_SWITCHES, "kill switches of runbooks")
                 connection.execute(KILL_SWITCHES.insert().values(values))
             return switch
 
@@ -349,6 +365,18 @@ def _row(tenant: str, question: Question, stored: StoredDecision, message: bytes
         "caller": stored.caller,
         "message": message,
     }
+
+
+def _check_room(
+    connection: sa.Connection, where: sa.ColumnElement[bool], most: int, what: str
+) -> None:
+    if connection.execute(sa.select(sa.func.count()).where(where)).scalar_one() >= most:
+        failure = Failure(
+            reason="STORAGE_QUOTA",
+            message=f"this tenant keeps {most} {what}, and may keep no more",
+            retryable=False,
+        )
+        raise CallFailedError(failure)
 
 
 def _not_found(what: str, field: str) -> Failure:

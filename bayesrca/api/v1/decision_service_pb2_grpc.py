@@ -133,7 +133,8 @@ class DecisionServiceServicer:
         """Stores a policy and puts it in force for its runbook.
 
         Policies never change. Idempotent: creating the same content again returns the same policy, and
-        puts it in force again.
+        puts it in force again. A tenant that keeps 1000 can create no other: `RESOURCE_EXHAUSTED`
+        (`STORAGE_QUOTA`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +156,8 @@ class DecisionServiceServicer:
 
     def EngageKillSwitch(self, request, context):
         """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them.
+        A tenant that keeps the switches of 1000 runbooks gets no other (`STORAGE_QUOTA`); that of all
+        runbooks always has room.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

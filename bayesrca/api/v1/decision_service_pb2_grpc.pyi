@@ -60,14 +60,18 @@ class DecisionServiceStub:
     """Stores a policy and puts it in force for its runbook.
 
     Policies never change. Idempotent: creating the same content again returns the same policy, and
-    puts it in force again.
+    puts it in force again. A tenant that keeps 1000 can create no other: `RESOURCE_EXHAUSTED`
+    (`STORAGE_QUOTA`).
     """
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.GetPolicyRequest, _decision_service_pb2.GetPolicyResponse]
     """Returns one policy."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ListPoliciesRequest, _decision_service_pb2.ListPoliciesResponse]
     """Lists the caller's policies, that created last first."""
     EngageKillSwitch: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.EngageKillSwitchRequest, _decision_service_pb2.EngageKillSwitchResponse]
-    """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them."""
+    """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them.
+    A tenant that keeps the switches of 1000 runbooks gets no other (`STORAGE_QUOTA`); that of all
+    runbooks always has room.
+    """
     ReleaseKillSwitch: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ReleaseKillSwitchRequest, _decision_service_pb2.ReleaseKillSwitchResponse]
     """Ends what `EngageKillSwitch` began. That of all runbooks and that of one are apart: both have
     to be released.
@@ -109,14 +113,18 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     """Stores a policy and puts it in force for its runbook.
 
     Policies never change. Idempotent: creating the same content again returns the same policy, and
-    puts it in force again.
+    puts it in force again. A tenant that keeps 1000 can create no other: `RESOURCE_EXHAUSTED`
+    (`STORAGE_QUOTA`).
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.GetPolicyRequest, _decision_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
     """Returns one policy."""
     ListPolicies: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ListPoliciesRequest, _decision_service_pb2.ListPoliciesResponse]  # type: ignore[assignment]
     """Lists the caller's policies, that created last first."""
     EngageKillSwitch: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.EngageKillSwitchRequest, _decision_service_pb2.EngageKillSwitchResponse]  # type: ignore[assignment]
-    """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them."""
+    """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them.
+    A tenant that keeps the switches of 1000 runbooks gets no other (`STORAGE_QUOTA`); that of all
+    runbooks always has room.
+    """
     ReleaseKillSwitch: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ReleaseKillSwitchRequest, _decision_service_pb2.ReleaseKillSwitchResponse]  # type: ignore[assignment]
     """Ends what `EngageKillSwitch` began. That of all runbooks and that of one are apart: both have
     to be released.
@@ -179,7 +187,8 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores a policy and puts it in force for its runbook.
 
         Policies never change. Idempotent: creating the same content again returns the same policy, and
-        puts it in force again.
+        puts it in force again. A tenant that keeps 1000 can create no other: `RESOURCE_EXHAUSTED`
+        (`STORAGE_QUOTA`).
         """
 
     @_abc_1.abstractmethod
@@ -204,7 +213,10 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _decision_service_pb2.EngageKillSwitchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_decision_service_pb2.EngageKillSwitchResponse, _abc.Awaitable[_decision_service_pb2.EngageKillSwitchResponse]]:
-        """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them."""
+        """Holds a runbook, or all of them, from now on. Whoever may ask for decisions may stop them.
+        A tenant that keeps the switches of 1000 runbooks gets no other (`STORAGE_QUOTA`); that of all
+        runbooks always has room.
+        """
 
     @_abc_1.abstractmethod
     def ReleaseKillSwitch(

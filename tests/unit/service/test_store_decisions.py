@@ -256,6 +256,34 @@ def test_both_switches_have_to_be_released(table: DecisionTable, hand: Hand) -> 
     assert verdict(table) is Verdict.RUN
 
 
+def refused(work: Coroutine[Any, Any, object]) -> str:
+    with pytest.raises(CallFailedError) as caught:
+        run(work)
+    return caught.value.failure.reason
+
+
+def test_policies_and_switches_have_limits(
+    table: DecisionTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bayesrca.service.store_decisions.MOST_POLICIES", 2)
+    monkeypatch.setattr("bayesrca.service.store_decisions.MOST_SWITCHES", 2)
+    for seconds in (60, 120):
+        create(table, max_age_seconds=seconds)
+    third = policy(max_age_seconds=180)
+    assert refused(table.create_policy("t", third, "ops")) == "STORAGE_QUOTA"
+    create(table, max_age_seconds=60)  # one that is there needs no room
+    create(table, "u", max_age_seconds=180)
+
+    def engage(runbook: str) -> Coroutine[Any, Any, object]:
+        return table.set_switch("t", runbook, engaged=True, reason="", updater="me")
+
+    for runbook in ("one", "two"):
+        run(engage(runbook))
+    assert refused(engage("three")) == "STORAGE_QUOTA"
+    run(engage("two"))
+    run(engage(""))  # the one that stops everything
+
+
 def test_what_is_another_tenants_does_not_exist(table: DecisionTable) -> None:
     p = create(table)
     stored = ask(table)
