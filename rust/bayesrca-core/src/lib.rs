@@ -44,6 +44,7 @@ mod rng;
 pub mod screen;
 pub mod shapley;
 mod simd;
+pub mod spans;
 mod trace_evidence;
 
 pub use error::{Error, Result};
