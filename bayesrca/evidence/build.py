@@ -61,7 +61,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     notes: list[str] = []
     used = tuple(s for s in incident.signals if is_read(s))
     if not used:
-        found = ", ".join(sorted({s.family.value for s in incident.signals}))
+        found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"
         msg = (
             f"no series of a family that is read belongs to a component (families found: {found});"
             " this version reads no series of edges; map metric names to families with --families"

@@ -104,10 +104,10 @@ def build_states(
         absent = [(index[c], name, n) for (c, name), n in library.absent()]
         rows += absent
         _note_absent(len({i for i, _, _ in absent}), notes)
-    if read and incident.normal_runs:
+    if read and library.runs:
         notes.append(
             f"{len(read)} series were compared with the states and ranges of "
-            f"{len(incident.normal_runs)} normal runs, not with the baseline's level."
+            f"{len(library.runs)} normal runs, not with the baseline's level."
         )
     return _tabulate(rows, len(frame.first)), read
 
@@ -118,7 +118,9 @@ class _Library:
     def __init__(self, incident: Incident, frame: Frame) -> None:
         self.incident, self.frame = incident, frame
         self.runs: list[dict[Key, Signal]] = [
-            {(str(s.component), s.name): s for s in run.signals} for run in incident.normal_runs
+            {(str(s.component), s.name): s for s in run.signals}
+            for run in incident.normal_runs
+            if run.signals  # a recording of spans and logs only says nothing of series
         ]
         self.own = {(str(s.component), s.name): s for s in incident.signals if _is_reading(s)}
         self.keeps_changes = len(self.runs) >= LEAST_UNITS and _keeps_changes(self.own.values())

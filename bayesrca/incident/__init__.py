@@ -1,4 +1,4 @@
-"""What happened: components and how they depend on each other, their series, the time in question.
+"""What happened: components, what they were seen to do, and the time in question.
 
 Frozen values that are checked when they are built, so every later step may rely on them. No I/O.
 """
@@ -6,9 +6,11 @@ Frozen values that are checked when they are built, so every later step may rely
 from bayesrca.incident.component import Component, ComponentKind
 from bayesrca.incident.family import Family, Statistic
 from bayesrca.incident.incident import Incident
+from bayesrca.incident.logs import Logs
 from bayesrca.incident.moment import Event, Target, TimeWindow
 from bayesrca.incident.run import Run
 from bayesrca.incident.signal import Signal
+from bayesrca.incident.spans import Spans
 from bayesrca.incident.topology import Edge, EdgeKind, Topology
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "Event",
     "Family",
     "Incident",
+    "Logs",
     "Run",
     "Signal",
+    "Spans",
     "Statistic",
     "Target",
     "TimeWindow",

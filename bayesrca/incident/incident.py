@@ -10,9 +10,11 @@ import numpy as np
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._checks import require_all, require_text
 from bayesrca.incident.family import Family
+from bayesrca.incident.logs import Logs
 from bayesrca.incident.moment import Event, Target, TimeWindow
-from bayesrca.incident.run import Run
+from bayesrca.incident.run import Run, require_tables
 from bayesrca.incident.signal import Signal
+from bayesrca.incident.spans import Spans
 from bayesrca.incident.topology import Topology
 
 
@@ -28,17 +30,21 @@ class Incident:
     Attributes:
         name: name of the incident, non-empty.
         topology: components and their dependencies.
-        signals: at least one series; unique names within each component or edge.
+        signals: series, unique names within each component or edge; at least one unless there are
+            spans.
         events: instants worth knowing, in any order.
         baseline: the normal period, or None.
         window: the time in question, or None.
         target: where the incident was noticed, or None.
         normal_runs: other recordings of the same system in which nothing was wrong, each on a clock
             of its own; unique names.
+        spans: what was traced, on the clock of the series (epoch), or None.
+        logs: what was logged, on the same clock, or None.
 
     Raises:
-        InvalidIncidentError: no signal, a signal, event or target on something that is not
-            declared, a repeated signal or run, or a period that holds no sample of any series.
+        InvalidIncidentError: neither signal nor span; a signal, event, span, log record or target
+            on something that is not declared; a repeated signal or run; a log record in a span
+            that is not there; or a period that holds no sample, span or log record.
     """
 
     name: str
@@ -49,6 +55,8 @@ class Incident:
     window: TimeWindow | None = None
     target: Target | None = None
     normal_runs: tuple[Run, ...] = ()
+    spans: Spans | None = None
+    logs: Logs | None = None
 
     def __post_init__(self) -> None:
         require_text(self.name, "an incident's name", "name")
@@ -56,6 +64,7 @@ class Incident:
         object.__setattr__(self, "events", tuple(self.events))
         object.__setattr__(self, "normal_runs", tuple(self.normal_runs))
         self._check_signals()
+        self._check_tables()
         self._check_events()
         self._check_target()
         self._check_period("baseline", self.baseline)
@@ -76,8 +85,8 @@ class Incident:
         )
 
     def _check_signals(self) -> None:
-        if not self.signals:
-            msg = f"incident {self.name!r} has no signal; give at least one series"
+        if not self.signals and self.spans is None:
+            msg = f"incident {self.name!r} has no signal and no span; give at least one series"
             raise InvalidIncidentError(msg, field="signals")
         edges = set(self.topology.edges)
         seen: dict[Hashable, int] = {}
@@ -102,6 +111,16 @@ class Incident:
                     "rename or remove one"
                 )
                 raise InvalidIncidentError(msg, field=f"signals[{i}].name")
+
+    def _check_tables(self) -> None:
+        require_tables(self.spans, self.logs)
+        for field, table in (("spans", self.spans), ("logs", self.logs)):
+            for i, name in enumerate(() if table is None else table.components):
+                if name not in self.topology:
+                    msg = (
+                        f"the {field} name {name!r}, which is not a declared component; declare it"
+                    )
+                    raise InvalidIncidentError(msg, field=f"{field}.components[{i}]")
 
     def _check_events(self) -> None:
         require_all(Event, self.events, "events")
@@ -135,11 +154,16 @@ class Incident:
             at = int(np.searchsorted(signal.timestamps, period.start))
             if at < len(signal) and signal.timestamps[at] <= period.end:
                 return
-        first = min(signal.timestamps[0] for signal in self.signals)
-        last = max(signal.timestamps[-1] for signal in self.signals)
+        if any(t is not None and t.within(period).any() for t in (self.spans, self.logs)):
+            return
+        ends = [signal.timestamps[[0, -1]] for signal in self.signals]
+        if self.spans is not None:
+            ends.append(self.spans.start_ns / 1e9)
+        if self.logs is not None:
+            ends.append(self.logs.time_ns / 1e9)
         msg = (
-            f"{what} [{period.start}, {period.end}] holds no sample of any series; "
-            f"series run from {first} to {last}"
+            f"{what} [{period.start}, {period.end}] holds no sample of any series, span or log "
+            f"record; they run from {min(map(np.min, ends))} to {max(map(np.max, ends))}"
         )
         raise InvalidIncidentError(msg, field=what)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._checks import require_member, require_text, require_unicode
+from bayesrca.incident._columns import is_immutable
 from bayesrca.incident.family import Family, Statistic
 from bayesrca.incident.topology import Edge
 
@@ -137,19 +138,9 @@ def _freeze(data: object, label: str, part: str) -> NDArray[np.float64]:
     if raw.ndim != 1:
         msg = f"{part} of signal {label} must have one dimension, got shape {raw.shape}"
         raise InvalidIncidentError(msg, field=part)
-    if raw.dtype == np.float64 and raw.flags.c_contiguous and _is_immutable(raw):
+    if raw.dtype == np.float64 and raw.flags.c_contiguous and is_immutable(raw):
         return raw
     with np.errstate(over="ignore"):  # a long double too large becomes inf, which is reported
         frozen = np.array(raw, dtype=np.float64, order="C")
     frozen.setflags(write=False)
     return frozen
-
-
-def _is_immutable(array: NDArray[np.float64]) -> bool:
-    """Whether neither the array nor what it is a view of can be written to."""
-    owner: object = array
-    while isinstance(owner, np.ndarray):
-        if owner.flags.writeable:
-            return False
-        owner = owner.base
-    return owner is None or isinstance(owner, bytes)

@@ -36,7 +36,7 @@ def test_a_run_keeps_its_own_clock_and_components() -> None:
 
 
 def test_what_is_no_run() -> None:
-    with pytest.raises(InvalidIncidentError, match="'monday' has no signal; give at least one"):
+    with pytest.raises(InvalidIncidentError, match="'monday' has no signal, span or log record"):
         Run("monday", ())
     with pytest.raises(InvalidIncidentError, match=r"'pump\|ok' is given twice .*'monday'"):
         Run("monday", (series(), series()))

@@ -1,0 +1,119 @@
+"""Checks shared by the tables of spans and logs: columns of whole numbers, tables of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bayesrca.errors import InvalidIncidentError
+from bayesrca.incident._checks import require_unicode
+
+MISSING = -1  # in every column of indices: no such thing, or it was not received
+
+
+def is_immutable(array: NDArray[Any]) -> bool:
+    """Whether neither the array nor what it is a view of can be written to."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return False
+        owner = owner.base
+    return owner is None or isinstance(owner, bytes)
+
+
+def freeze_integers(data: object, dtype: DTypeLike, what: str, field: str) -> NDArray[Any]:
+    """Return the data as a read-only vector of this integer type that nobody else can write to.
+
+    Raises:
+        InvalidIncidentError: not one-dimensional whole numbers, or a number the type cannot hold.
+    """
+    try:
+        raw = np.asarray(data)
+    except ValueError:
+        raw = np.empty(0, dtype=object)  # ragged: fails the check on the type below
+    if raw.ndim != 1 or raw.dtype.kind not in ("iu" if raw.size else "iuf"):
+        msg = f"{what} must be one column of whole numbers, got {raw.dtype} of shape {raw.shape}"
+        raise InvalidIncidentError(msg, field=field)
+    wanted = np.dtype(dtype)
+    if raw.dtype == wanted and raw.flags.c_contiguous and is_immutable(raw):
+        return raw
+    limits = np.iinfo(wanted)
+    reject_rows((raw < limits.min) | (raw > limits.max), raw, f"{what} cannot hold", field)
+    frozen = np.array(raw, dtype=wanted, order="C")
+    frozen.setflags(write=False)
+    return frozen
+
+
+def reject_rows(bad: NDArray[np.bool_], values: NDArray[Any], what: str, field: str) -> None:
+    """Raise, naming the first bad row and its value, if there is any bad row."""
+    rows = np.flatnonzero(bad)
+    if rows.size:
+        row = int(rows[0])
+        msg = f"{what} {values[row]} in row {row} (rows count from 0)"
+        raise InvalidIncidentError(msg, field=f"{field}[{row}]")
+
+
+def require_lengths(columns: dict[str, NDArray[Any]], what: str) -> int:
+    """Return the number of rows; raise unless all columns have equally many, and at least one."""
+    name, first = next(iter(columns.items()))
+    for other, column in columns.items():
+        if len(column) != len(first):
+            msg = f"{what} have {len(first)} rows in {name} and {len(column)} in {other}; even out"
+            raise InvalidIncidentError(msg, field=other)
+    if len(first) == 0:
+        msg = f"a table of {what} has no row; leave the table out instead"
+        raise InvalidIncidentError(msg, field=name)
+    return len(first)
+
+
+def require_index(
+    column: NDArray[Any], size: int, what: str, field: str, *, optional: bool = False
+) -> None:
+    """Require positions 0 to `size` - 1, or -1 where the entry may be missing."""
+    least = MISSING if optional else 0
+    remedy = f"give {least} to {size - 1}" if size else "there is nothing to refer to"
+    reject_rows((column < least) | (column >= size), column, f"{what} ({remedy}) is", field)
+
+
+def require_names(values: object, what: str, field: str, *, empty: bool = False) -> tuple[str, ...]:
+    """Return the names as a tuple; raise unless they are valid text, each occurring once."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        msg = f"{field} must be a sequence of texts, got {values!r}"
+        raise InvalidIncidentError(msg, field=field)
+    names: tuple[str, ...] = tuple(values)
+    try:
+        "".join(names).encode()
+    except (TypeError, UnicodeEncodeError):
+        # Only now one by one, to name the offender: a table may hold a million of them.
+        for i, name in enumerate(names):
+            require_unicode(name, f"{what} {i}", f"{field}[{i}]")
+    if not empty and "" in names:
+        i = names.index("")
+        msg = f"{what} {i} is empty; give it a name"
+        raise InvalidIncidentError(msg, field=f"{field}[{i}]")
+    if len(set(names)) != len(names):
+        seen: dict[str, int] = {}
+        for i, name in enumerate(names):
+            first = seen.setdefault(name, i)
+            if first != i:
+                msg = f"{what} {name!r} is listed twice (positions {first} and {i}); keep one"
+                raise InvalidIncidentError(msg, field=f"{field}[{i}]")
+    return names
+
+
+def require_notes(values: object) -> tuple[str, ...]:
+    """Return the notes as a tuple of texts."""
+    return require_names(values, "note", "notes")
+
+
+def is_same[T](left: T, right: T) -> bool:
+    """Whether two tables of one class hold the same."""
+    for part in fields(left):  # type: ignore[arg-type]  # both are dataclasses
+        a, b = getattr(left, part.name), getattr(right, part.name)
+        if not (np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b):
+            return False
+    return True
