@@ -6,18 +6,23 @@ from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceRow, EvidenceTable
+from bayesrca.evidence.trace_evidence import Change, RegionShare, TraceEvidence, TraceTest
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 __all__ = [
     "FAMILIES",
     "VITALS",
     "AlarmTest",
+    "Change",
     "Evidence",
     "EvidenceRow",
     "EvidenceTable",
     "FamilyTable",
     "OnsetTable",
+    "RegionShare",
     "StateTable",
+    "TraceEvidence",
+    "TraceTest",
     "VitalTable",
     "build_evidence",
 ]

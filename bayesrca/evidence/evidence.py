@@ -15,6 +15,7 @@ from bayesrca.evidence.prior import UNCONNECTED
 from bayesrca.evidence.seasonal import SeasonShare
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceTable, build_table
+from bayesrca.evidence.trace_evidence import TraceEvidence
 from bayesrca.evidence.vitals import VitalTable
 from bayesrca.incident import Family
 
@@ -108,6 +109,7 @@ class Evidence:
         notes: what was absent, assumed or left out, one sentence each.
         reference: what contrasts are taken against, in words; empty where no series were read.
         seasons: what season and trend would have added to the contrasts of (component, series).
+        traces: what spans, logs and changes say; None where the incident has none of them.
         onsets: when each component began to change; None where no series were read.
     """
 
@@ -130,6 +132,7 @@ class Evidence:
     reference: str = ""
     onsets: OnsetTable | None = None
     seasons: Mapping[tuple[str, str], SeasonShare] = field(default_factory=dict)
+    traces: TraceEvidence | None = None
 
     @property
     def root_log_weight(self) -> Floats:

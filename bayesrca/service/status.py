@@ -43,6 +43,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
     "TOO_MANY_PENDING": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "OUT_OF_MEMORY": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STORAGE_QUOTA": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STORAGE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "ARTEFACT_LOST": grpc.StatusCode.DATA_LOSS,
@@ -57,6 +58,7 @@ _SUBJECTS: Mapping[str, str] = {
     "QUEUE_FULL": "queue",
     "TOO_MANY_CALLS": "calls",
     "TOO_MANY_PENDING": "tenant",
+    "OUT_OF_MEMORY": "memory",
     "STORAGE_QUOTA": "tenant",
     "STORAGE_FULL": "disk",
 }

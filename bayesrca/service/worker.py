@@ -41,6 +41,12 @@ NICENESS = 10
 _log = logging.getLogger("bayesrca.service.worker")
 
 
+_TOO_MUCH_MEMORY = (
+    "this call needs more memory than its worker may have; ask for fewer draws, fewer series or a "
+    "shorter window, or give the server more memory"
+)
+
+
 class Worker:
     """One worker's state.
 
@@ -116,6 +122,10 @@ class Worker:
             return Done(job.number, output)
         except BayesRcaError as error:
             failure = Failure(reason=error.reason, message=str(error), field=error.field)
+            return Failed(job.number, failure)
+        except MemoryError:
+            _log.exception("%s ran out of memory", job.call.rpc)
+            failure = Failure(reason="OUT_OF_MEMORY", message=_TOO_MUCH_MEMORY, retryable=False)
             return Failed(job.number, failure)
         # A panic of the native core arrives as a BaseException; it must not take the worker along.
         except BaseException:

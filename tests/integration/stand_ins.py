@@ -7,6 +7,7 @@ the settings and the seed alone. Each answer tells the worker's process id among
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -190,6 +191,22 @@ def _boom(text: str, _: Callable[[], bool]) -> None:
     raise RuntimeError(text)
 
 
+def _hoard(_: str, __: Callable[[], bool]) -> None:
+    """Ask for more than the process may have."""
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used * resource.getpagesize() + (256 << 20), limits[1]))
+    try:
+        np.ones(1 << 27)  # 1 GiB
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def _abort(_: str, __: Callable[[], bool]) -> None:
+    """What native code does that cannot allocate."""
+    os.abort()
+
+
 def _no_evidence(text: str, _: Callable[[], bool]) -> None:
     raise NoEvidenceError(text, field="incident.signals")
 
@@ -213,6 +230,8 @@ _ACTS: dict[str, Callable[[str, Callable[[], bool]], None]] = {
     "count-and-die": _count_and_die,
     "panic": _panic,
     "boom": _boom,
+    "hoard": _hoard,
+    "abort": _abort,
     "no-evidence": _no_evidence,
     "refuse": _refuse,
     "too-late": _too_late,

@@ -78,6 +78,18 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def shared_memory() -> set[str]:
+    """Named segments and semaphores, of whichever process."""
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
+def mapped(pid: int) -> set[str]:
+    """Shared memory that a process holds, named or not."""
+    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
+    paths = {line.split(maxsplit=5)[5] for line in maps if line.count(" ") > 5 and "/" in line}
+    return {path for path in paths if path.startswith(("/dev/shm/", "/memfd:", "/SYSV"))}
+
+
 def test_a_killed_server_loses_nothing_it_accepted(tmp_path: Path) -> None:
     with keeper(tmp_path) as (server, client):
         done = client.wait_for_analysis(create(client, "done").name)
@@ -298,7 +310,8 @@ def test_a_second_server_on_the_same_folder_is_refused_in_one_line(tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_many_analyses_leave_nothing_behind(tmp_path: Path) -> None:
-    """No process, no open file, no file on the disk but those of what is kept."""
+    """No process, no open file, no shared memory, no file but those of what is kept."""
+    segments = shared_memory()
     with keeper(tmp_path, "--tenant-pending", "1000") as (server, client):
         pid = server.process.pid
         worker = worker_of(client)
@@ -325,8 +338,10 @@ def test_many_analyses_leave_nothing_behind(tmp_path: Path) -> None:
             client.delete_analysis(analysis.name)
         assert eventually(lambda: artefacts(tmp_path) == [], 20)
         assert worker_of(client) == worker
+        assert mapped(pid) | mapped(worker) == set()
         left = descendants(pid)
     assert all(gone(process) for process in left)
+    assert shared_memory() <= segments
 
 
 def test_a_repeated_creation_after_a_lost_response_is_found(tmp_path: Path) -> None:

@@ -95,6 +95,21 @@ def test_a_worker_killed_in_the_middle_fails_its_call_and_is_replaced(
     assert worker_of(client) not in (worker, 0)
 
 
+def test_a_call_that_needs_too_much_memory_fails_alone(client: Client) -> None:
+    worker = worker_of(client)
+    error = failure_of(client, "hoard")
+    assert error.reason == "OUT_OF_MEMORY"
+    assert "fewer draws" in str(error)
+    assert worker_of(client) == worker
+
+
+def test_a_worker_that_native_code_aborts_is_replaced(client: Client) -> None:
+    worker = worker_of(client)
+    assert failure_of(client, "abort").reason == "WORKER_LOST"
+    assert worker_of(client) != worker
+    assert gone(worker)
+
+
 def test_the_client_tries_again_when_a_worker_was_lost(client: Client, tmp_path: Path) -> None:
     name = f"die-once:{tmp_path / 'died'}"
     answer = client.analyze(make_incident(name), seed=5, settings=SCREEN)
