@@ -237,7 +237,8 @@ def _load(path: Path, families: Path | None, normal_runs: Path | None) -> Incide
     incident = load_incident(path, families=rules)
     if normal_runs is None:
         return incident
-    return replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
+    runs = load_normal_runs(normal_runs, families=rules)
+    return replace(incident, normal_runs=(*incident.normal_runs, *runs))
 
 
 def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:

@@ -68,6 +68,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
+    for table in (incident.spans, incident.logs):
+        notes.extend(() if table is None else table.notes)
     frame = build_frame(incident, used, max_bins, notes)
     seasonal = find_seasonal(frame, used)
     sources = Sources(incident, seasonal)
