@@ -43,6 +43,7 @@ mod rng;
 pub mod screen;
 pub mod shapley;
 mod simd;
+pub mod spans;
 
 pub use error::{Error, Result};
 pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};

@@ -20,6 +20,7 @@ mod likelihood;
 mod poll;
 mod screen;
 mod shapley;
+mod spans;
 mod value;
 
 use pyo3::prelude::*;
@@ -48,6 +49,8 @@ mod _core {
     use super::screen::{Screen, pareto_k, screen};
     #[pymodule_export]
     use super::shapley::{NativeEstimate, compute_interactions, compute_shapley, estimate_shapley};
+    #[pymodule_export]
+    use super::spans::{SpanBatch, SpanReduction};
     #[pymodule_export]
     use super::value::python_game;
 
