@@ -165,14 +165,14 @@ class TestProgress:
 
 
 class TestScreenAgain:
-    """A screen whose first weights are too uneven is drawn once more, with four times the points."""
+    """A screen whose first weights are too uneven is drawn once more, with more points."""
 
     @pytest.fixture
     def uneven(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[int]]:
         asked: list[int] = []
 
         def arrange(k: float) -> list[int]:
-            def estimate(*args: object, settings: Settings, **others: Any) -> Draws:
+            def estimate(*args: object, settings: Settings, **others: object) -> Draws:
                 asked.append(settings.screen_points)
                 draws = estimate_by_screen(*args, settings=settings, **others)  # type: ignore[arg-type]
                 return dataclasses.replace(draws, pareto_k=k)
