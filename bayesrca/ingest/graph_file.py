@@ -48,6 +48,18 @@ def read_topology(path: Path, columns: dict[str, None]) -> Topology:
         return Topology(tuple(components), tuple(edges))
 
 
+def read_graph(path: Path) -> Topology:
+    """Read a graph file that must be there.
+
+    Raises:
+        IncidentFormatError: it is not there, not JSON or has the wrong shape.
+        InvalidIncidentError: as `read_topology`, and where it names no component.
+    """
+    if not path.exists():
+        reject(path, "does not exist; give a graph file")
+    return read_topology(path, {})
+
+
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:
     components = []
     for i, entry in enumerate(expect_list(path, graph.get("components", []), "components")):
