@@ -55,6 +55,8 @@ class Wanted:
         step: seconds between samples.
         target: where the incident was noticed, or None.
         declared: components and edges that are known already, or None.
+        strict: whether a target that no source knows is an error; otherwise it is left out and
+            told.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Wanted:
     step: float
     target: Target | None = None
     declared: Topology | None = None
+    strict: bool = True
 
     @property
     def spans(self) -> list[TimeWindow]:
@@ -107,6 +110,13 @@ def collect(
         msg = f"no series came from {sources}, so there is nothing to analyse. {reasons}"
         raise NoEvidenceError(msg, field="signals")
     topology = _topology(signals, hauls, wanted)
+    target = wanted.target
+    if target is not None and target.component not in topology and not wanted.strict:
+        notes += (
+            f"It was noticed at {target.component!r}, which is none of the components that the "
+            "sources know: no target was used.",
+        )
+        target = None
     return Collected(
         Incident(
             wanted.name,
@@ -115,7 +125,7 @@ def collect(
             _events(hauls, topology),
             baseline=wanted.baseline,
             window=wanted.window,
-            target=wanted.target,
+            target=target,
             notes=notes,
         ),
         asked,

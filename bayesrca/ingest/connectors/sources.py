@@ -49,18 +49,27 @@ def make_connectors(
         InvalidSettingsError: an address, a file of queries or credentials that will not do.
     """
     connectors: list[Connector] = []
-    plan = PrometheusPlan()
-    if sources.prometheus_queries is not None:
-        if sources.prometheus is None:
-            msg = "queries for Prometheus need its address: give --prometheus too"
-            raise InvalidSettingsError(msg, field="prometheus_queries")
-        plan = read_plan(sources.prometheus_queries)
+    plan = make_plan(sources)
     if sources.prometheus is not None:
         http = _http("prometheus", sources.prometheus, environment, limits)
         connectors.append(Prometheus(http, plan))
     if sources.events is not None:
         connectors.append(ChangeEvents(sources.events, mapping=plan.mapping))
     return connectors
+
+
+def make_plan(sources: Sources) -> PrometheusPlan:
+    """Return what to ask Prometheus, and how labels name components.
+
+    Raises:
+        InvalidSettingsError: a file of queries that will not do, or one without a server.
+    """
+    if sources.prometheus_queries is None:
+        return PrometheusPlan()
+    if sources.prometheus is None:
+        msg = "queries for Prometheus need its address: give --prometheus too"
+        raise InvalidSettingsError(msg, field="prometheus_queries")
+    return read_plan(sources.prometheus_queries)
 
 
 def _http(name: str, url: str, environment: Mapping[str, str], limits: Limits | None) -> HttpSource:
