@@ -53,6 +53,20 @@ def read_graph(
         return tuple(components), (*_read_edges(path, graph), *_read_typed_edges(path, graph))
 
 
+def read_topology(path: Path) -> Topology:
+    """Read a graph file that must be there and stands for itself.
+
+    Raises:
+        IncidentFormatError: it is not there, not JSON or has the wrong shape.
+        InvalidIncidentError: it names no component, or an edge between others than those it names.
+    """
+    if not path.exists():
+        reject(path, "does not exist; give a graph file")
+    components, edges = read_graph(path, ())
+    with naming(path):
+        return Topology(components, edges)
+
+
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:
     components = []
     for i, entry in enumerate(expect_list(path, graph.get("components", []), "components")):

@@ -7,6 +7,7 @@ import pytest
 
 from bayesrca.incident import Edge, Family
 from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.ingest.connectors.prometheus_file import read_plan
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -44,3 +45,18 @@ def test_the_rules_file(tmp_path: Path) -> None:
     rules = FamilyRules.from_toml(file)
     assert rules.classify("ct_ms").family is Family.LATENCY
     assert rules.classify("ErrorRate").unit == "1"
+
+
+def test_the_queries_file(tmp_path: Path) -> None:
+    (text,) = snippets("connectors.md", "toml")
+    file = tmp_path / "queries.toml"
+    file.write_text(text, encoding="utf-8")
+    plan = read_plan(file)
+    assert [query.name for query in plan.queries] == ["checkout_ct", "replication_lag"]
+    assert plan.mapping.component("app", "cart-svc") == "cart"
+    assert plan.rate_window == 120.0
+
+
+def test_connectors_from_python() -> None:
+    (code,) = snippets("connectors.md", "python")
+    exec(code, {})
