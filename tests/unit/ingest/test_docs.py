@@ -39,6 +39,15 @@ def test_a_folder_made_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert incident.window is not None
 
 
+def test_the_topology_map(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    (code,) = snippets("topology.md", "python")
+    exec(code, {})
+    assert "(<Provenance.DECLARED: 'declared'>,) 0 0.9" in capsys.readouterr().out
+
+
 def test_the_rules_file(tmp_path: Path) -> None:
     (text,) = snippets("families.md", "toml")
     file = tmp_path / "rules.toml"
