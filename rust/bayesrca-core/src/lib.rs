@@ -44,6 +44,7 @@ pub mod screen;
 pub mod shapley;
 mod simd;
 pub mod spans;
+pub mod templates;
 
 pub use error::{Error, Result};
 pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};
