@@ -256,7 +256,8 @@ def _load(
         incident = load_incident(path, families=rules)
     if normal_runs is None:
         return incident
-    return replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
+    runs = load_normal_runs(normal_runs, families=rules)
+    return replace(incident, normal_runs=(*incident.normal_runs, *runs))
 
 
 def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:

@@ -102,7 +102,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         parse_duration,
         parse_periods,
     )
-    from bayesrca.ingest.graph_file import read_graph  # noqa: PLC0415
+    from bayesrca.ingest.graph_file import read_topology  # noqa: PLC0415
 
     if flags.start is None:
         msg = "the sources must be told for what time: give --start (and --end, default now)"
@@ -121,7 +121,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         baseline=baseline,
         step=parse_duration(flags.step, "step"),
         target=target,
-        declared=None if flags.graph is None else read_graph(flags.graph),
+        declared=None if flags.graph is None else read_topology(flags.graph),
     )
     connectors = make_connectors(sources, os.environ)
     with progress("asking the sources") as tell:

@@ -9,6 +9,7 @@ from bayesrca.incident.incident import Incident
 from bayesrca.incident.logs import Logs
 from bayesrca.incident.moment import Event, Target, TimeWindow
 from bayesrca.incident.run import Run
+from bayesrca.incident.selection import select_tables
 from bayesrca.incident.signal import Signal
 from bayesrca.incident.spans import Spans
 from bayesrca.incident.topology import Edge, EdgeKind, Topology
@@ -29,4 +30,5 @@ __all__ = [
     "Target",
     "TimeWindow",
     "Topology",
+    "select_tables",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,22 @@ _CAUSE_WORDS = re.compile(r"\b(cause|effect)s?\b", re.IGNORECASE)
 _WRONG_WAY = re.compile(r"\W*(caller|effect)s?\b", re.IGNORECASE)
 
 
-def read_topology(path: Path, columns: dict[str, None]) -> Topology:
-    """Read a graph file; without one the topology is the components of the columns.
+def read_graph(
+    path: Path, columns: Iterable[str]
+) -> tuple[tuple[Component, ...], tuple[Edge, ...]]:
+    """Read a graph file; without one there are the components of the columns and no edge.
 
     Args:
         path: the graph file, which may be absent.
         columns: components named by the metrics file, in order; those the graph does not name are
             declared as services behind the others.
 
+    Returns:
+        Components and edges, which need not fit together yet: spans may name more components.
+
     Raises:
         IncidentFormatError: the file is not JSON or has the wrong shape.
-        InvalidIncidentError: an edge names something undeclared, a self-loop, and so on.
+        InvalidIncidentError: a component or an edge that cannot be.
     """
     content = read_json(path)
     graph = {} if content is None else expect_object(path, content)
@@ -44,20 +50,21 @@ def read_topology(path: Path, columns: dict[str, None]) -> Topology:
         components = _read_components(path, graph)
         declared = {component.name for component in components}
         components += [Component(name) for name in columns if name not in declared]
-        edges = _read_edges(path, graph) + _read_typed_edges(path, graph)
-        return Topology(tuple(components), tuple(edges))
+        return tuple(components), (*_read_edges(path, graph), *_read_typed_edges(path, graph))
 
 
-def read_graph(path: Path) -> Topology:
-    """Read a graph file that must be there.
+def read_topology(path: Path) -> Topology:
+    """Read a graph file that must be there and stands for itself.
 
     Raises:
         IncidentFormatError: it is not there, not JSON or has the wrong shape.
-        InvalidIncidentError: as `read_topology`, and where it names no component.
+        InvalidIncidentError: it names no component, or an edge between others than those it names.
     """
     if not path.exists():
         reject(path, "does not exist; give a graph file")
-    return read_topology(path, {})
+    components, edges = read_graph(path, ())
+    with naming(path):
+        return Topology(components, edges)
 
 
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:
