@@ -13,6 +13,7 @@ from bayesrca.incident.selection import select_tables
 from bayesrca.incident.signal import Signal
 from bayesrca.incident.spans import Spans
 from bayesrca.incident.topology import Edge, EdgeKind, Topology
+from bayesrca.incident.topology_map import KnownComponent, KnownEdge, Provenance, TopologyMap
 
 __all__ = [
     "Component",
@@ -22,7 +23,10 @@ __all__ = [
     "Event",
     "Family",
     "Incident",
+    "KnownComponent",
+    "KnownEdge",
     "Logs",
+    "Provenance",
     "Run",
     "Signal",
     "Spans",
@@ -30,5 +34,6 @@ __all__ = [
     "Target",
     "TimeWindow",
     "Topology",
+    "TopologyMap",
     "select_tables",
 ]

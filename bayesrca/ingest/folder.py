@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bayesrca.errors import NotSupportedError
-from bayesrca.incident import Incident, Signal, Target, TimeWindow, Topology
+from bayesrca.incident import Incident, Signal, Target, TimeWindow, TopologyMap
 from bayesrca.ingest import truth
 from bayesrca.ingest._files import naming, reject
 from bayesrca.ingest.events_file import read_events
 from bayesrca.ingest.families import FamilyRules
+from bayesrca.ingest.gaps_file import FILE_NAME as GAPS
+from bayesrca.ingest.gaps_file import read_notes
 from bayesrca.ingest.graph_file import read_graph
-from bayesrca.ingest.metrics_file import read_metrics
+from bayesrca.ingest.metrics_file import Table, read_metrics
 from bayesrca.ingest.places import Naming
 from bayesrca.ingest.signals_file import FILE_NAME as SIGNALS
 from bayesrca.ingest.signals_file import read_signals
-from bayesrca.ingest.tables import list_components, read_tables
+from bayesrca.ingest.tables import Tables, read_tables
+from bayesrca.ingest.topology_map import Sources, build_topology_map
 
 METRICS = "metrics.parquet"
 GRAPH = "graph.json"
@@ -51,20 +55,12 @@ def load_incident(
     folder = Path(path)
     contents = _list(folder)
     setting = truth.read_setting(folder / truth.FILE_NAME)
-    table = read_metrics(folder / METRICS) if METRICS in contents else None
-    columns = dict.fromkeys(c for c, _, _ in table.series) if table is not None else {}
-    declared, edges = read_graph(folder / GRAPH, columns)
-    known = frozenset(component.name for component in declared)
-    tables = read_tables(folder, Naming(known=known))
-    if table is None and tables.spans is None:
-        msg = (
-            f"{folder}: has neither {METRICS} nor spans, and incidents without either are not "
-            f"supported yet; it holds {_show(contents)}"
-        )
-        raise NotSupportedError(msg)
-    named = (c for c in list_components(tables) if c.name not in known)
+    parts = _read(folder, contents)
+    # What we wrote has all of its edges in the graph file.
+    found = replace(parts.sources, spans=()) if parts.tables.own else parts.sources
     with naming(folder / GRAPH):
-        topology = Topology((*declared, *named), edges)
+        topology = build_topology_map(found).topology()
+    tables, table = parts.tables, parts.table
     signals: tuple[Signal, ...] = ()
     if table is not None:
         with naming(folder / METRICS):
@@ -82,7 +78,56 @@ def load_incident(
             baseline=baseline or setting.baseline,
             window=window or setting.window,
             target=target or setting.target,
+            notes=read_notes(folder / GAPS),
         )
+
+
+def load_topology_map(path: str | Path) -> TopologyMap:
+    """Read what an incident folder tells of the system's structure, and how it is known.
+
+    Raises:
+        IncidentFormatError: as `load_incident`.
+        InvalidIncidentError: as `load_incident`.
+        NotSupportedError: as `load_incident`.
+    """
+    folder = Path(path)
+    sources = _read(folder, _list(folder)).sources
+    with naming(folder / GRAPH):
+        return build_topology_map(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The tables of a folder, and what they say of the system's structure."""
+
+    table: Table | None
+    tables: Tables
+    sources: Sources
+
+
+def _read(folder: Path, contents: list[str]) -> _Parts:
+    table = read_metrics(folder / METRICS) if METRICS in contents else None
+    series = [] if table is None else [component for component, _, _ in table.series]
+    graph = read_graph(folder / GRAPH)
+    known = {*series, *(component.name for component in graph.components)}
+    tables = read_tables(folder, Naming(graph.aliases, known))
+    if table is None and tables.spans is None:
+        msg = (
+            f"{folder}: has neither {METRICS} nor spans, and incidents without either are not "
+            f"supported yet; it holds {_show(contents)}"
+        )
+        raise NotSupportedError(msg)
+    recordings = [(tables.spans, tables.logs), *((run.spans, run.logs) for run in tables.runs)]
+    sources = Sources(
+        declared=graph.components,
+        edges=graph.edges,
+        series=series,
+        spans=[spans for spans, _ in recordings if spans is not None],
+        logs=[logs for _, logs in recordings if logs is not None],
+        places=tables.places,
+        peer_kinds=tables.peer_kinds,
+    )
+    return _Parts(table, tables, sources)
 
 
 def folder_name(folder: Path) -> str:

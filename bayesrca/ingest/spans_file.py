@@ -66,12 +66,14 @@ class SpansFile:
         forest: which span an id belongs to, for the log records that name it.
         places: what the components were seen to run on.
         peer_kinds: what those components are that make no spans of their own.
+        own: whether we wrote the file.
     """
 
     spans: Spans
     forest: Forest
     places: tuple[Place, ...]
     peer_kinds: dict[str, ComponentKind]
+    own: bool
 
 
 def read_spans(path: Path, names: Naming) -> SpansFile | None:
@@ -133,7 +135,7 @@ def read_spans(path: Path, names: Naming) -> SpansFile | None:
             notes=own_notes(file, notes),
         )
     spans = spans if file.own is not None else _keep_unanswered(spans)
-    return SpansFile(spans, forest, read_places(file, component), peer_kinds)
+    return SpansFile(spans, forest, read_places(file, component), peer_kinds, file.own is not None)
 
 
 _REMEDY = "each needs a trace id, a component or service, an operation, a start and a duration"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from bayesrca.incident import Component, ComponentKind, Incident, Logs, Run, Spans
+from bayesrca.incident import ComponentKind, Incident, Logs, Run, Spans
 from bayesrca.ingest._files import reject
 from bayesrca.ingest.logs_file import LogsFile, read_logs, write_logs
 from bayesrca.ingest.places import Naming, Place
@@ -32,6 +29,7 @@ class Tables:
         runs: the run of the normal tables, or nothing.
         places: what components were seen to run on.
         peer_kinds: what those components are that make no spans of their own.
+        own: whether `save_incident` wrote the spans, if there are any.
     """
 
     spans: Spans | None
@@ -39,6 +37,7 @@ class Tables:
     runs: tuple[Run, ...]
     places: tuple[Place, ...]
     peer_kinds: dict[str, ComponentKind]
+    own: bool
 
 
 def read_tables(folder: Path, names: Naming) -> Tables:
@@ -63,6 +62,7 @@ def read_tables(folder: Path, names: Naming) -> Tables:
         runs=normal,
         places=tuple(place for file in files for place in file.places),
         peer_kinds={name: kind for part in kinds for name, kind in part.items()},
+        own=all(file.own for file in (spans, normal_spans) if file is not None),
     )
 
 
@@ -77,27 +77,6 @@ def _spans(file: SpansFile | None) -> Spans | None:
 
 def _logs(file: LogsFile | None) -> Logs | None:
     return None if file is None else file.logs
-
-
-def list_components(tables: Tables) -> tuple[Component, ...]:
-    """Return the components that spans and log records name, in the order of their tables."""
-    named = [table.components for table in (tables.spans, tables.logs) if table is not None]
-    names = dict.fromkeys(name for part in named for name in part)
-    senders = {name for table in _senders(tables) for name in table}
-    return tuple(
-        Component(name)
-        if name in senders
-        else Component(name, tables.peer_kinds.get(name, ComponentKind.EXTERNAL))
-        for name in names
-    )
-
-
-def _senders(tables: Tables) -> Iterator[Iterable[str]]:
-    """Yield the names of the components that send spans, and log records, of their own."""
-    if tables.spans is not None:
-        yield (tables.spans.components[i] for i in np.unique(tables.spans.component))
-    if tables.logs is not None:
-        yield tables.logs.components
 
 
 def write_tables(folder: Path, incident: Incident) -> None:

@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,16 +17,15 @@ from bayesrca.incident import (
     Event,
     Family,
     Incident,
-    Logs,
     Run,
     Signal,
-    Spans,
     Statistic,
     Target,
     TimeWindow,
     Topology,
 )
 from bayesrca.ingest import load_incident, save_incident
+from tests.oracle.tables import recordings
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 NASTY = st.sampled_from(
@@ -57,69 +55,6 @@ def topologies(draw: st.DrawFn) -> Topology:
         choice = st.tuples(st.sampled_from(pairs), st.sampled_from(kinds))
         edges = draw(st.lists(choice, max_size=8))
     return Topology(tuple(components), tuple(Edge(*pair, kind) for pair, kind in edges))
-
-
-def vectors(elements: st.SearchStrategy[int], n: int) -> st.SearchStrategy[Any]:
-    return st.lists(elements, min_size=n, max_size=n)
-
-
-def tables_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(texts, min_size=1, max_size=4, unique=True).map(tuple)
-
-
-@st.composite
-def spans(draw: st.DrawFn, names: tuple[str, ...]) -> Spans:
-    """Spans in any order, names that no row uses, names in an order that no row tells."""
-    n = draw(st.integers(1, 8))
-    components = tuple(draw(st.permutations(names)))
-    operations, codes = draw(tables_of(TEXT)), draw(tables_of(METRICS))
-    traces = draw(tables_of(METRICS))
-    trace = draw(vectors(st.integers(0, len(traces) - 1), n))
-    above = [[-1, *(j for j in range(i) if trace[j] == trace[i])] for i in range(n)]
-    times = st.integers(-(2**62), 2**62 - 1)
-    return Spans(
-        components,
-        operations,
-        codes,
-        traces,
-        draw(vectors(st.integers(0, len(components) - 1), n)),
-        draw(vectors(st.integers(0, len(operations) - 1), n)),
-        draw(vectors(st.integers(-1, len(codes) - 1), n)),
-        trace,
-        np.array([draw(st.sampled_from(rows)) for rows in above]),
-        draw(vectors(times, n)),
-        draw(vectors(st.integers(0, 2**62), n)),
-        draw(vectors(st.integers(0, 5), n)),
-        draw(vectors(st.integers(0, 2), n)),
-        draw(vectors(st.integers(-1, len(components) - 1), n)),
-        tuple(draw(st.lists(METRICS, max_size=2, unique=True))),
-    )
-
-
-@st.composite
-def logs(draw: st.DrawFn, names: tuple[str, ...], n_spans: int) -> Logs:
-    """Log records; the same one twice is legal, and so is JSON in a body."""
-    n = draw(st.integers(1, 6))
-    texts = draw(tables_of(TEXT | st.just('{"log": "INFO a.B#1 x"}')))
-    codes = draw(tables_of(METRICS))
-    return Logs(
-        names,
-        texts,
-        codes,
-        draw(vectors(st.integers(0, len(names) - 1), n)),
-        draw(vectors(st.integers(0, len(texts) - 1), n)),
-        draw(vectors(st.integers(-5, 5), n)),
-        draw(vectors(st.integers(0, 24), n)),
-        draw(vectors(st.integers(-1, n_spans - 1), n)),
-        draw(vectors(st.integers(-1, len(codes) - 1), n)),
-        tuple(draw(st.lists(METRICS, max_size=2, unique=True))),
-    )
-
-
-@st.composite
-def recordings(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[Spans | None, Logs | None]:
-    traced = draw(st.none() | spans(names))
-    return traced, draw(st.none() | logs(names, 0 if traced is None else len(traced)))
 
 
 @st.composite
