@@ -17,6 +17,7 @@ mod evidence;
 mod games;
 mod handles;
 mod likelihood;
+mod otlp;
 mod poll;
 mod screen;
 mod shapley;
@@ -44,6 +45,8 @@ mod _core {
         n_hypotheses, own_log_ratios, parameter_layout, path_probabilities, prepare, release,
         root_log_posterior, set_sizes, sets, sum_errors, vital_families, vital_log_ratios, width,
     };
+    #[pymodule_export]
+    use super::otlp::{OtlpTable, decode_otlp, merge_otlp};
     #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};
     #[pymodule_export]

@@ -1,0 +1,1 @@
+"""Raw telemetry to columns and counts, by the native core; nothing here knows of evidence."""
