@@ -28,6 +28,7 @@ from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
 from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
+from bayesrca.cli_topology import topology
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -180,6 +181,7 @@ app.command()(decide)
 app.command()(evidence)
 app.command()(calibrate)
 app.command()(simulate)
+app.command()(topology)
 app.command()(learn)
 app.command("serve")(serve)
 app.command("config")(config)
