@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -540,6 +540,17 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
 def max_block() -> int:
     """
     Most components in one knot of cycles that are summed as a whole.
+    """
+
+def mine_templates(lines: "list[str]") -> "tuple[numpy.typing.NDArray[numpy.int64], list[str]]":
+    """
+    Find the templates of log lines, in their order: lines that one statement of a program could have printed.
+
+    Args:
+        lines: the lines; of each the first 512 bytes and 48 words are read.
+
+    Returns:
+        The number of each line's template, int64 [n], and how each template reads.
     """
 
 def n_estimated(handle: int) -> int:

@@ -26,13 +26,13 @@ Ints = NDArray[np.int64]
 
 
 def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidence | None:
-    """Reduce an incident's spans and log lines to log Bayes factors; None without spans.
+    """Reduce an incident's spans and log lines to log Bayes factors; None without spans and logs.
 
     Args:
         incident: what happened.
         window: the time in question.
     """
-    if incident.spans is None:
+    if incident.spans is None and incident.logs is None:
         return None
     n = len(incident.topology)
     columns = build_trace_columns(incident, window)
@@ -144,11 +144,13 @@ def _loudest(keys: Ints, log_ratio: Floats) -> list[int]:
 
 
 def _notes(columns: TraceColumns, incident: Incident) -> Iterator[str]:
+    if incident.spans is None:
+        return
     if columns.spans[WINDOW] == 0:
-        yield "No span lies in the incident window, so that spans and logs say nothing."
+        yield "No span lies in the incident window, so that spans say nothing."
     elif columns.spans[WINDOW + 1 :].sum() == 0:
         yield (
-            "No span lies in the baseline or in a normal run: what spans and logs show has nothing "
+            "No span lies in the baseline or in a normal run: what they show has nothing "
             "to be compared with and is not read."
         )
     if columns.tables.left_out:

@@ -12,6 +12,8 @@ from bayesrca.ingest import truth
 from bayesrca.ingest._files import naming, reject
 from bayesrca.ingest.events_file import read_events
 from bayesrca.ingest.families import FamilyRules
+from bayesrca.ingest.gaps_file import FILE_NAME as GAPS
+from bayesrca.ingest.gaps_file import read_notes
 from bayesrca.ingest.graph_file import read_graph
 from bayesrca.ingest.metrics_file import Table, read_metrics
 from bayesrca.ingest.places import Naming
@@ -76,6 +78,7 @@ def load_incident(
             baseline=baseline or setting.baseline,
             window=window or setting.window,
             target=target or setting.target,
+            notes=read_notes(folder / GAPS),
         )
 
 

@@ -62,6 +62,20 @@ def read_graph(path: Path) -> Graph:
     return Graph(components, edges, MappingProxyType(aliases))
 
 
+def read_topology(path: Path) -> Topology:
+    """Read a graph file that must be there and stands for itself.
+
+    Raises:
+        IncidentFormatError: it is not there, not JSON or has the wrong shape.
+        InvalidIncidentError: it names no component, or an edge between others than those it names.
+    """
+    if not path.exists():
+        reject(path, "does not exist; give a graph file")
+    graph = read_graph(path)
+    with naming(path):
+        return Topology(graph.components, graph.edges)
+
+
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:
     components = []
     for i, entry in enumerate(expect_list(path, graph.get("components", []), "components")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from bayesrca.errors import IncidentFormatError
 from bayesrca.incident import Incident, Signal
-from bayesrca.ingest import folder, signals_file, truth
+from bayesrca.ingest import folder, gaps_file, signals_file, truth
 from bayesrca.ingest._files import reject
+from bayesrca.ingest.connectors.interface import Asked
 from bayesrca.ingest.events_file import events_to_json
 from bayesrca.ingest.graph_file import topology_to_json
 from bayesrca.ingest.metrics_file import SEPARATOR, Table, write_metrics
@@ -21,7 +23,11 @@ from bayesrca.ingest.tables import NORMAL_RUN, write_tables
 
 
 def save_incident(
-    incident: Incident, path: str | Path, *, labels: truth.Truth | None = None
+    incident: Incident,
+    path: str | Path,
+    *,
+    labels: truth.Truth | None = None,
+    asked: Sequence[Asked] = (),
 ) -> Path:
     """Write an incident folder that `load_incident` reads back as an equal incident.
 
@@ -32,6 +38,7 @@ def save_incident(
         incident: what to write.
         path: the folder; it must not exist or be empty. Missing parents are made.
         labels: what really happened, for evaluation; None writes no label.
+        asked: what the sources of the incident were asked, for its gap report.
 
     Returns:
         The folder's path.
@@ -51,6 +58,10 @@ def save_incident(
         draft.mkdir()
         try:
             _write(incident, draft, folder.folder_name(target), labels)
+            if incident.notes or asked:
+                _write_json(
+                    draft / gaps_file.FILE_NAME, gaps_file.gaps_to_json(incident.notes, asked)
+                )
             draft.replace(target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -45,6 +45,7 @@ pub mod screen;
 pub mod shapley;
 mod simd;
 pub mod spans;
+pub mod templates;
 mod trace_evidence;
 
 pub use error::{Error, Result};

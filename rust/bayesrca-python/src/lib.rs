@@ -21,6 +21,7 @@ mod poll;
 mod screen;
 mod shapley;
 mod spans;
+mod templates;
 mod value;
 
 use pyo3::prelude::*;
@@ -52,6 +53,8 @@ mod _core {
     use super::shapley::{NativeEstimate, compute_interactions, compute_shapley, estimate_shapley};
     #[pymodule_export]
     use super::spans::{SpanBatch, SpanReduction};
+    #[pymodule_export]
+    use super::templates::mine_templates;
     #[pymodule_export]
     use super::value::python_game;
 

@@ -9,7 +9,7 @@ mod laws;
 mod profiles;
 
 use groups::{Calls, Groups, Member, Numbering};
-use laws::{PATTERNS, Quiet, TIMES, shown};
+use laws::{PATTERNS, Quiet, TIMES, halfway, shown};
 use profiles::{MIX, N_GROUPS, N_PROFILES, PROFILES, SHARE, TERMINAL_OUT, set_group};
 
 use crate::evidence::TraceEvidence;
@@ -24,6 +24,8 @@ pub(crate) struct Traces {
     at: Numbering,
     /// Log Bayes factor of each cell, NaN where there is nothing to tell.
     cells: Vec<f64>,
+    /// Density ratio of a small change to none.
+    little: Vec<f64>,
     known: Vec<bool>,
     seen: Vec<bool>,
     calls: Calls,
@@ -100,6 +102,7 @@ impl Traces {
             seen: (0..n)
                 .map(|i| e.has_spans[i] || known[i] || known[n + i])
                 .collect(),
+            little: cells.iter().map(|&l| halfway(l)).collect(),
             cells,
             known,
             calls: Calls::new(e),
@@ -201,7 +204,7 @@ impl Traces {
                 x.slope.push([0.0; 2]);
                 continue;
             }
-            let quiet = Quiet::new(theta, self.family(cell), l);
+            let quiet = Quiet::new(theta, self.family(cell), l, self.little[cell]);
             x.log_ratio.push(l - quiet.log);
             x.slope.push([quiet.d_weak, quiet.d_strong]);
             log_quiet += quiet.log;
@@ -274,7 +277,9 @@ impl Traces {
     /// Log ratio of "shows the fault" to quiet of every cell given theta, NaN where there is nothing to tell: own
     /// patterns and own times by component, then gap, truncation and order by edge.
     pub fn log_ratios(&self, theta: &Natural) -> Vec<f64> {
-        let ratio = |(cell, &l): (usize, &f64)| l - Quiet::new(theta, self.family(cell), l).log;
+        let ratio = |(cell, &l): (usize, &f64)| {
+            l - Quiet::new(theta, self.family(cell), l, self.little[cell]).log
+        };
         self.cells.iter().enumerate().map(ratio).collect()
     }
 }
