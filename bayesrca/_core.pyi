@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "OtlpTable", "Screen", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "decode_otlp", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "merge_otlp", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "vital_families", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "OtlpTable", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "decode_otlp", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "merge_otlp", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -253,6 +253,158 @@ class Screen:
         """
 
 @final
+class SpanBatch:
+    """
+    Whole traces as columns: n spans and l log lines within them, in any order.
+
+    Args:
+        component: int32 [n], number of the component that made the span (>= 0).
+        operation: int32 [n], number of its operation (>= 0).
+        parent: int64 [n], row of the span that it was made within; any other number for none.
+        start_ns: int64 [n], start in nanoseconds.
+        duration_ns: int64 [n], duration in nanoseconds (>= 0).
+        kind: int8 [n], OpenTelemetry's span kind.
+        status: int8 [n], 2 for a span that failed.
+        peer: int32 [n], number of a component without spans that the span calls, -1 for none.
+        side: int8 [n], which count the span goes to, -1 for none.
+        covered: bool [n], whether log lines of the component are there for the time of the span.
+        log_span: int64 [l], row of the span that a log line lies in, -1 for none.
+        log_key: int32 [l], number of its template or code region (>= 0).
+        log_time_ns: int64 [l], its time in nanoseconds.
+
+    Raises:
+        InvalidEvidenceError: an array is not contiguous.
+    """
+    def __new__(cls, /, *, component: Incomplete, operation: Incomplete, parent: Incomplete, start_ns: Incomplete, duration_ns: Incomplete, kind: Incomplete, status: Incomplete, peer: Incomplete, side: Incomplete, covered: Incomplete, log_span: Incomplete, log_key: Incomplete, log_time_ns: Incomplete) -> SpanBatch: ...
+
+@final
+class SpanReduction:
+    """
+    Counts and moments of spans by side; every table has a row per key and a column per side.
+
+    Args:
+        sides: sides that are counted apart (>= 1).
+        limit: most keys of each table; what would need more is counted in `left_out`.
+
+    Raises:
+        InvalidEvidenceError: there is no side.
+    """
+    def __new__(cls, /, *, sides: int, limit: int) -> SpanReduction: ...
+    @property
+    def calls(self, /) -> Incomplete:
+        """
+        Spans with such a call, int64 [t, sides].
+        """
+    def count_order(self, /, batches: "list[SpanBatch]", *, side: "int", marks: "numpy.typing.NDArray[numpy.int8]") -> "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]":
+        """
+        Count in which order things changed in the visits of one side, batch by batch.
+
+        Args:
+            batches: what was pushed.
+            side: the side.
+            marks: int8 [e], per event 1 where having it is a change, -1 where missing it is, else 0.
+
+        Returns:
+            Per edge (rows: caller, callee, visits of a caller that changed after a failed or changed call, visits of one that
+            did not change with such a call) and per component (rows: component, visits that changed, visits that did not).
+
+        Raises:
+            InvalidEvidenceError: another number of marks than there are events.
+        """
+    @property
+    def covered(self, /) -> Incomplete:
+        """
+        Of them, those with log coverage, int64 [p, sides].
+        """
+    @property
+    def events(self, /) -> Incomplete:
+        """
+        What happens within spans of a path, int64 [e, 4]: path, sort (0 operation, 1 call to another component, 2 log line,
+        3 failure), its number, and 1 for "at least twice".
+        """
+    @property
+    def gap_keys(self, /) -> Incomplete:
+        """
+        Caller, its operation and callee of each group of gaps, int64 [g, 3].
+        """
+    @property
+    def gap_moments(self, /) -> Incomplete:
+        """
+        Number, mean and sum of squared deviations of log(gap in microseconds + 100), float64 [g, 3 sides].
+        """
+    @property
+    def instances(self, /) -> Incomplete:
+        """
+        Spans of each path, int64 [p, sides].
+        """
+    @property
+    def last(self, /) -> Incomplete:
+        """
+        Of them, those in which it was the last thing to happen, int64 [t, sides].
+        """
+    @property
+    def left_out(self, /) -> int:
+        """
+        Numbers that were not kept because a table was full.
+        """
+    @property
+    def paths(self, /) -> Incomplete:
+        """
+        Component and operations of each local path, int64 [p, 6]: the operation, then those of its ancestors, -1 beyond.
+        """
+    @property
+    def present(self, /) -> Incomplete:
+        """
+        Spans in which the event happened, int64 [e, sides].
+        """
+    def push(self, /, batch: SpanBatch) -> None:
+        """
+        Add whole traces.
+
+        Raises:
+            InvalidEvidenceError: columns of different lengths, or a number out of its range.
+        """
+    @property
+    def ranks(self, /) -> Incomplete:
+        """
+        Over these spans, the sum of how many other things had happened before, float64 [e, sides].
+        """
+    @property
+    def self_keys(self, /) -> Incomplete:
+        """
+        Component and operation of each group of self times, int64 [k, 2].
+        """
+    @property
+    def self_moments(self, /) -> Incomplete:
+        """
+        Number, mean and sum of squared deviations of log(self time in microseconds + 100), float64 [k, 3 sides].
+        """
+    @property
+    def terminal_keys(self, /) -> Incomplete:
+        """
+        Calls from spans of a path, int64 [t, 3]: path, callee, and 1 where log lines count as something after the call.
+        """
+
+@final
+class TraceEvidence:
+    """
+    What spans and logs say: log Bayes factors of n components and e call edges, NaN where there is nothing to tell.
+
+    Args:
+        has_spans: bool [n], whether each component has a span in the incident.
+        own_pattern: float64 [n], of child calls and log lines within a component's own span paths.
+        own_self_time: float64 [n], of the time that a component's operations spend in themselves.
+        edges: int64 [e, 2], pairs (caller, callee), each once.
+        gap: float64 [e], of client time less server time.
+        terminal: float64 [e], of the call being the last thing that its caller does.
+        order: float64 [e], of the caller's changes following a failed call to this callee.
+
+    Raises:
+        InvalidEvidenceError: the edges are not contiguous.
+    """
+    def __new__(cls, /, *, has_spans: Incomplete, own_pattern: Incomplete, own_self_time: Incomplete, edges: Incomplete, gap: Incomplete, terminal: Incomplete, order: Incomplete) -> TraceEvidence: ...
+
+@final
 class VitalEvidence:
     """
     Evidence of the components' own resource telemetry: m series over s footprints.
@@ -493,6 +645,17 @@ def merge_otlp(kind: str, tables: "list[OtlpTable]", begin: int, end: int) -> Ot
         ValueError: a table of another kind.
     """
 
+def mine_templates(lines: "list[str]") -> "tuple[numpy.typing.NDArray[numpy.int64], list[str]]":
+    """
+    Find the templates of log lines, in their order: lines that one statement of a program could have printed.
+
+    Args:
+        lines: the lines; of each the first 512 bytes and 48 words are read.
+
+    Returns:
+        The number of each line's template, int64 [n], and how each template reads.
+    """
+
 def n_estimated(handle: int) -> int:
     """
     Number of sums over affected sets past `max_width`, which are estimated.
@@ -568,7 +731,7 @@ def path_probabilities(handle: int, theta: Incomplete, component: int, family: i
         InvalidEvidenceError: an index is out of range.
     """
 
-def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
+def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, traces: TraceEvidence | None, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
     """
     Prepare an incident's likelihood and return its handle.
 
@@ -581,6 +744,7 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
         families: evidence of latency and errors, in this order.
         vitals: evidence of the components' own resource telemetry.
+        traces: what spans and logs say, or None where nothing was traced.
         root_log_prior: float64 [n], log prior weight of each component as a root.
         crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
         none_prior: prior probability of "none of these", in (0, 1).
@@ -691,6 +855,12 @@ def symbol_address(name: str) -> int:
 
     Raises:
         KeyError: no such symbol.
+    """
+
+def trace_log_ratios(handle: int, theta: Incomplete) -> Incomplete:
+    """
+    Log ratio of "shows the fault" to quiet of every trace cell given theta, NaN where there is nothing to tell: float64
+    [2 n + 3 e], own patterns and own times by component, then gap, truncation and order by edge.
     """
 
 def vital_families() -> list[str]:

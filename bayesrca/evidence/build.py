@@ -28,6 +28,7 @@ from bayesrca.evidence.seasonal import find_seasonal, note_seasonal
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
 from bayesrca.evidence.states import build_states
+from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
@@ -58,7 +59,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         NoEvidenceError: no series that is read has a usable sample in the window.
         InvalidIncidentError: a ratio that is no share, or counts beyond what can be counted.
     """
-    notes: list[str] = []
+    notes = list(incident.notes)
     used = tuple(s for s in incident.signals if is_read(s))
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"
@@ -68,6 +69,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
+    for table in (incident.spans, incident.logs):
+        notes.extend(() if table is None else table.notes)
     frame = build_frame(incident, used, max_bins, notes)
     seasonal = find_seasonal(frame, used)
     sources = Sources(incident, seasonal)
@@ -91,6 +94,9 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     note_seasonal(seasonal, notes)
     notes.extend(sources.remarks.sentences())
     target, alarm, in_vitals = place_alarm(incident, tables, notes)
+    traces = build_trace_evidence(incident, frame.window)
+    if traces is not None:
+        notes.extend(traces.notes)
     n_footprints = len(frame.first)
     requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
@@ -112,6 +118,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         notes=tuple(notes),
         reference=frame.reference,
         seasons=seasonal.shares,
+        traces=traces,
         onsets=find_onsets(
             incident.topology.names,
             seasonal.of(incident.signals),
