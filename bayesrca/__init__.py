@@ -32,14 +32,23 @@ if TYPE_CHECKING:
         Event,
         Family,
         Incident,
+        Logs,
         Run,
         Signal,
+        Spans,
         Statistic,
         Target,
         TimeWindow,
         Topology,
+        TopologyMap,
     )
-    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs, save_incident
+    from bayesrca.ingest import (
+        FamilyRules,
+        load_incident,
+        load_normal_runs,
+        load_topology_map,
+        save_incident,
+    )
     from bayesrca.posterior.result import Answer, Cause, Diagnostics, RootCausePosterior
 
 _HOMES = {
@@ -55,14 +64,23 @@ _HOMES = {
         "Event",
         "Family",
         "Incident",
+        "Logs",
         "Run",
         "Signal",
+        "Spans",
         "Statistic",
         "Target",
         "TimeWindow",
         "Topology",
+        "TopologyMap",
     ),
-    "bayesrca.ingest": ("FamilyRules", "load_incident", "load_normal_runs", "save_incident"),
+    "bayesrca.ingest": (
+        "FamilyRules",
+        "load_incident",
+        "load_normal_runs",
+        "load_topology_map",
+        "save_incident",
+    ),
     "bayesrca.posterior.result": ("Answer", "Cause", "Diagnostics", "RootCausePosterior"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -84,6 +102,7 @@ __all__ = [
     "Family",
     "FamilyRules",
     "Incident",
+    "Logs",
     "Method",
     "Policy",
     "Progress",
@@ -91,10 +110,12 @@ __all__ = [
     "Run",
     "Settings",
     "Signal",
+    "Spans",
     "Statistic",
     "Target",
     "TimeWindow",
     "Topology",
+    "TopologyMap",
     "Verdict",
     "__version__",
     "analyze",
@@ -102,6 +123,7 @@ __all__ = [
     "load_incident",
     "load_normal_runs",
     "load_policy",
+    "load_topology_map",
     "save_incident",
 ]
 

@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "SpanBatch", "SpanReduction", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "vital_families", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -315,6 +315,25 @@ class SpanReduction:
         """
 
 @final
+class TraceEvidence:
+    """
+    What spans and logs say: log Bayes factors of n components and e call edges, NaN where there is nothing to tell.
+
+    Args:
+        has_spans: bool [n], whether each component has a span in the incident.
+        own_pattern: float64 [n], of child calls and log lines within a component's own span paths.
+        own_self_time: float64 [n], of the time that a component's operations spend in themselves.
+        edges: int64 [e, 2], pairs (caller, callee), each once.
+        gap: float64 [e], of client time less server time.
+        terminal: float64 [e], of the call being the last thing that its caller does.
+        order: float64 [e], of the caller's changes following a failed call to this callee.
+
+    Raises:
+        InvalidEvidenceError: the edges are not contiguous.
+    """
+    def __new__(cls, /, *, has_spans: Incomplete, own_pattern: Incomplete, own_self_time: Incomplete, edges: Incomplete, gap: Incomplete, terminal: Incomplete, order: Incomplete) -> TraceEvidence: ...
+
+@final
 class VitalEvidence:
     """
     Evidence of the components' own resource telemetry: m series over s footprints.
@@ -609,7 +628,7 @@ def path_probabilities(handle: int, theta: Incomplete, component: int, family: i
         InvalidEvidenceError: an index is out of range.
     """
 
-def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
+def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, traces: TraceEvidence | None, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
     """
     Prepare an incident's likelihood and return its handle.
 
@@ -622,6 +641,7 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
         families: evidence of latency and errors, in this order.
         vitals: evidence of the components' own resource telemetry.
+        traces: what spans and logs say, or None where nothing was traced.
         root_log_prior: float64 [n], log prior weight of each component as a root.
         crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
         none_prior: prior probability of "none of these", in (0, 1).
@@ -732,6 +752,12 @@ def symbol_address(name: str) -> int:
 
     Raises:
         KeyError: no such symbol.
+    """
+
+def trace_log_ratios(handle: int, theta: Incomplete) -> Incomplete:
+    """
+    Log ratio of "shows the fault" to quiet of every trace cell given theta, NaN where there is nothing to tell: float64
+    [2 n + 3 e], own patterns and own times by component, then gap, truncation and order by edge.
     """
 
 def vital_families() -> list[str]:

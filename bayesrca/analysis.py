@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ from bayesrca.posterior.diagnostics import compute_diagnostics, compute_sum_erro
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.influence import Influence, estimate_influence
 from bayesrca.posterior.levels import compute_level
+from bayesrca.posterior.limits import PARETO_K_LIMIT
 from bayesrca.posterior.result import Answer, Diagnostics, Level
 from bayesrca.posterior.sensitivity import Sensitivity, compute_sensitivity
 from bayesrca.posterior.summary import RootProbabilities, compute_root_probabilities
@@ -57,6 +58,10 @@ _COMPILE_SECONDS = 40.0
 """Allowance for loading PyMC and compiling the model, which cannot be interrupted."""
 _GRADIENTS_PER_DRAW = 8
 """Leapfrog steps a draw takes on this model; measured 7.0 (benches/python/bench_posterior.py)."""
+_MORE_POINTS = 4
+"""How many times the points a screen is run again with when its weights are too uneven."""
+_MOST_DRAWS_AGAIN = 1 << 16
+"""Most draws of such a second screen; who asks for more has chosen their number himself."""
 _SAFETY = 1.5
 """How much longer than estimated sampling may take before a deadline forbids it."""
 
@@ -67,8 +72,8 @@ class Progress:
 
     Attributes:
         step: ``evidence``, ``screen``, ``compile``, ``nuts``, ``diagnose`` or ``explain``, in this
-            order. Those the method does not need are left out; after a failed gate ``nuts`` and
-            ``diagnose`` come once more.
+            order. Those the method does not need are left out; after a failed gate ``screen``, or
+            ``nuts`` and ``diagnose``, come once more.
         done: share of the step that is done, in [0, 1].
         divergences: divergent transitions so far (NUTS only, else 0).
     """
@@ -381,12 +386,12 @@ class _Run:
         method = self.settings.method
         screen_seed, *nuts_seeds = self._children()[:3]
         if method is not Method.NUTS:
-            draws = self._screen(likelihood, screen_seed)
+            screened = self._screen(likelihood, screen_seed)
             if method is Method.SCREEN or not self._time_for_nuts(likelihood):
-                return self._checked(draws, likelihood, reruns=0)
+                return self._checked(*screened, likelihood)
             if offer is not None:
                 with self.aside():
-                    offer(*self._checked(draws, likelihood, reruns=0))
+                    offer(*self._checked(*screened, likelihood))
         refined = self._nuts(likelihood, nuts_seeds)
         if refined is not None:
             return refined
@@ -397,7 +402,7 @@ class _Run:
             )
             raise CancelledError(msg, field="deadline")
         self.notes.append("NUTS did not finish within the deadline: this is the screen's answer.")
-        return self._checked(draws, likelihood, reruns=0)
+        return self._checked(*screened, likelihood)
 
     def attribute(self, evidence: Evidence, footprint: int) -> ExcessAttribution | None:
         """Share the target's excess; where that cannot be done, note why."""
@@ -412,18 +417,32 @@ class _Run:
         """Seeds that follow from the seed, so that no two steps share randomness."""
         return [int(s) for s in np.random.SeedSequence(self.seed).generate_state(5)]
 
-    def _screen(self, likelihood: PreparedLikelihood, seed: int) -> Draws:
-        try:
-            with self.step("screen"):
-                return estimate_by_screen(
-                    likelihood, seed=seed, settings=self.settings, cancelled=self._is_to_stop
-                )
-        except CancelledError:
-            self.stop_if_asked()  # says which of the two it was
-            raise
+    def _screen(self, likelihood: PreparedLikelihood, seed: int) -> tuple[Draws, int]:
+        """Screen; once more with more points where a few of them carry the answer."""
+        s = self.settings
+
+        def estimate(points: int) -> Draws:
+            try:
+                with self.step("screen"):
+                    return estimate_by_screen(
+                        likelihood,
+                        seed=seed,
+                        settings=replace(s, screen_points=points),
+                        cancelled=self._is_to_stop,
+                    )
+            except CancelledError:
+                self.stop_if_asked()  # says which of the two it was
+                raise
+
+        draws = estimate(s.screen_points)
+        assert draws.pareto_k is not None
+        more = _MORE_POINTS * s.screen_points
+        if draws.pareto_k < PARETO_K_LIMIT or s.screen_scrambles * more > _MOST_DRAWS_AGAIN:
+            return draws, 0
+        return estimate(more), 1
 
     def _checked(
-        self, draws: Draws, likelihood: PreparedLikelihood, *, reruns: int
+        self, draws: Draws, reruns: int, likelihood: PreparedLikelihood
     ) -> tuple[Draws, RootProbabilities, Diagnostics]:
         s = self.settings
         draws = temper_as_set(draws, s, likelihood)
@@ -450,11 +469,11 @@ class _Run:
         first = self._sample(likelihood, seeds[0], self.settings.target_accept)
         if first is None:
             return None
-        checked = self._checked(first, likelihood, reruns=0)
+        checked = self._checked(first, 0, likelihood)
         if checked[2].healthy:
             return checked
         again = self._sample(likelihood, seeds[1], self.settings.retry_target_accept)
-        return checked if again is None else self._checked(again, likelihood, reruns=1)
+        return checked if again is None else self._checked(again, 1, likelihood)
 
     def _sample(
         self, likelihood: PreparedLikelihood, seed: int, target_accept: float

@@ -22,12 +22,14 @@ import typer
 
 from bayesrca.cli_backtest import backtest
 from bayesrca.cli_calibrate import calibrate
+from bayesrca.cli_collect import collect
 from bayesrca.cli_decide import decide
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
 from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
+from bayesrca.cli_sources import SourceFlags, collect_incident, with_sources
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -77,8 +79,12 @@ def _main(
 
 
 @app.command()
+@with_sources
 def analyze(  # noqa: PLR0913  one parameter per option
-    path: Annotated[Path, typer.Argument(help="Incident folder (docs/incident-folder.md).")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Incident folder (docs/incident-folder.md); none: ask the sources."),
+    ] = None,
     *,
     method: Annotated[
         Method,
@@ -137,8 +143,12 @@ def analyze(  # noqa: PLR0913  one parameter per option
         int | None, typer.Option(help="Threads to use; never changes a number.", min=1)
     ] = None,
     prior: Prior = None,
+    sources: SourceFlags,
 ) -> None:
-    """Rank the root causes of one incident, with their posterior probabilities."""
+    """Rank the root causes of one incident, with their posterior probabilities.
+
+    The incident is a folder, or what the telemetry sources hold of the time from --start to --end.
+    """
     if output is not None:
         check_file(output, "output")
     settings = Settings(
@@ -153,7 +163,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
         cores=cores or os.cpu_count() or 1,
         prior=read_prior(prior),
     )
-    incident = _load(path, families, normal_runs)
+    incident = _load(path, sources, families, normal_runs)
     if server is not None:
         with _client(server, token_file, ca_file, tls=tls) as client:
             if output is None:
@@ -176,6 +186,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
 
 
 app.command()(backtest)
+app.command()(collect)
 app.command()(decide)
 app.command()(evidence)
 app.command()(calibrate)
@@ -229,15 +240,24 @@ def _code_of(error: BayesRcaError) -> int:
     return EXIT_USAGE if isinstance(error, InvalidSettingsError) else EXIT_INPUT
 
 
-def _load(path: Path, families: Path | None, normal_runs: Path | None) -> Incident:
+def _load(
+    path: Path | None, sources: SourceFlags, families: Path | None, normal_runs: Path | None
+) -> Incident:
     # Late, to keep --help fast.
     from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs  # noqa: PLC0415
 
+    if (path is None) != sources.given:
+        msg = "give either an incident folder or sources such as --prometheus, one of the two"
+        raise typer.BadParameter(msg, param_hint="PATH")
     rules = None if families is None else FamilyRules.from_toml(families)
-    incident = load_incident(path, families=rules)
+    if path is None:
+        incident = collect_incident(sources, None).incident
+    else:
+        incident = load_incident(path, families=rules)
     if normal_runs is None:
         return incident
-    return replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
+    runs = load_normal_runs(normal_runs, families=rules)
+    return replace(incident, normal_runs=(*incident.normal_runs, *runs))
 
 
 def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:

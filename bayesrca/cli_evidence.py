@@ -52,7 +52,8 @@ def evidence(
     rules = None if families is None else FamilyRules.from_toml(families)
     incident = load_incident(path, families=rules)
     if normal_runs is not None:
-        incident = replace(incident, normal_runs=load_normal_runs(normal_runs, families=rules))
+        runs = load_normal_runs(normal_runs, families=rules)
+        incident = replace(incident, normal_runs=(*incident.normal_runs, *runs))
     found = build_evidence(incident, max_bins=settings.max_bins)
     n = len(found.footprints)
     if footprint is not None and not 0 <= footprint < n:

@@ -106,10 +106,10 @@ class Settings:
     chains: int = 4
     draws: int = 1000
     tune: int = 1000
-    target_accept: float = 0.9
+    target_accept: float = 0.8
     retry_target_accept: float = 0.98
     screen_scrambles: int = 16
-    screen_points: int = 64
+    screen_points: int = 32
     none_prior: float = 0.05
     max_causes: int = 3
     set_candidates: int = 10

@@ -103,6 +103,23 @@ class CancelledError(BayesRcaError):
     reason = "CANCELLED"
 
 
+class SourceError(BayesRcaError):
+    """A source of telemetry could not be asked, or its answer cannot be read.
+
+    Args:
+        message: what happened and what to do about it; the source's name stands in front of it.
+        source: the source's name, e.g. ``prometheus``.
+        lost: whether asking it again for something else would fail as well.
+    """
+
+    reason = "SOURCE"
+
+    def __init__(self, message: str, *, source: str, lost: bool = False) -> None:
+        super().__init__(f"{source}: {message}", field=source)
+        self.source = source
+        self.lost = lost
+
+
 class ServiceError(BayesRcaError):
     """The server could not be reached or refused the call.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
-from bayesrca.incident import Incident, Signal, Target, TimeWindow
+from bayesrca.incident import Incident, Signal, Target, TimeWindow, select_tables
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -27,7 +27,8 @@ FULL_SHARE = 0.8
 def cut_online(incident: Incident) -> Incident:
     """Return the incident as it was known shortly after it began.
 
-    Everything later than T is dropped, samples and events, normal period included, where T is the
+    Everything later than T is dropped, samples, spans, log records and events, normal period
+    included, where T is the
     start of the incident window plus the longer of 5 minutes and three sampling intervals (the
     median distance of sample times in the window), or the window's end if that is earlier.
 
@@ -152,7 +153,7 @@ def _count(times: Floats, window: TimeWindow) -> int:
 
 def _sample_times(signals: Sequence[Signal], period: TimeWindow) -> Floats:
     axes = {id(s.timestamps): s.timestamps for s in signals}.values()
-    times = np.unique(np.concatenate(list(axes)))
+    times = np.unique(np.concatenate([np.empty(0), *axes]))
     return times[period.contains(times)]
 
 
@@ -171,6 +172,7 @@ def _keep(
         return inside if without is None else inside & ~without.contains(t)
 
     cut = tuple(s for signal in incident.signals if (s := _cut(signal, kept(signal.timestamps))))
+    spans, logs = select_tables(incident.spans, incident.logs, kept)
     target = incident.target
     if target is not None and all(
         (s.component, s.name) != (target.component, target.signal) for s in cut
@@ -178,7 +180,10 @@ def _keep(
         target = Target(target.component)
     baseline = incident.baseline
     if baseline is not None:
-        normal = [baseline.contains(s.timestamps) & ~window.contains(s.timestamps) for s in cut]
+        times = [s.timestamps for s in cut]
+        times += [] if spans is None else [spans.start_ns / 1e9]
+        times += [] if logs is None else [logs.time_ns / 1e9]
+        normal = [baseline.contains(t) & ~window.contains(t) for t in times]
         baseline = baseline if any(rows.any() for rows in normal) else None
     return replace(
         incident,
@@ -187,6 +192,8 @@ def _keep(
         baseline=baseline,
         window=window,
         target=target,
+        spans=spans,
+        logs=logs,
     )
 
 

@@ -17,8 +17,9 @@ from bayesrca.evaluation.simulate_cells import (
 )
 from bayesrca.evaluation.simulate_faults import LAWS as FAULT_LAWS
 from bayesrca.evaluation.simulate_faults import Fault, FaultSpread
+from bayesrca.evaluation.simulate_traces import SimulatedTraces
 from bayesrca.evaluation.simulate_vitals import LAWS, SimulatedVitals
-from bayesrca.evidence import VITALS, Evidence, FamilyTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable, TraceEvidence
 from bayesrca.evidence.counts import (
     EFFECT_LOG_MEDIAN,
     EFFECT_LOG_SD,
@@ -146,6 +147,16 @@ class GivenVitals(SimulatedVitals):
         self.load_known = bool(reported[self.load])
 
 
+class GivenTraces(SimulatedTraces):
+    """Which components and calls of an analysed incident were traced; they are not drawn again."""
+
+    def __init__(self, rng: np.random.Generator, traces: TraceEvidence) -> None:
+        self.rng, self.n, self.traced = rng, len(traces.has_spans), True
+        told = ~(np.isnan(traces.own_pattern) & np.isnan(traces.own_self_time))
+        self.spans = traces.has_spans | told
+        self.timed = set(traces.edge_target[~np.isnan(traces.edge_gap)].tolist())
+
+
 class GivenSpread(FaultSpread):
     """How faults that are given spread in an analysed incident."""
 
@@ -153,7 +164,9 @@ class GivenSpread(FaultSpread):
         self, rng: np.random.Generator, topology: Topology, theta: Theta, evidence: Evidence
     ) -> None:
         reports = [_has_cell(table).tolist() for table in evidence.families]
-        super().__init__(rng, topology, theta, GivenVitals(rng, evidence), reports)
+        traces = None if evidence.traces is None else GivenTraces(rng, evidence.traces)
+        vitals = GivenVitals(rng, evidence)
+        super().__init__(rng, topology, theta, vitals, reports, traces=traces)
         self.target = evidence.target
         self.alarm, self.alarm_in_vitals = evidence.alarm_family, evidence.alarm_in_vitals
         self.hears = (evidence.crash_log_ratio != 0.0).any(axis=1)

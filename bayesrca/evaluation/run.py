@@ -241,7 +241,9 @@ def load_case(case: Path, families: FamilyRules | None) -> Incident:
     """
     incident = load_incident(case, families=families)
     folder = find_normal_runs(case)
-    return incident if folder is None else replace(incident, normal_runs=_runs(folder, families))
+    if folder is None:
+        return incident
+    return replace(incident, normal_runs=(*incident.normal_runs, *_runs(folder, families)))
 
 
 @lru_cache(maxsize=1)  # cases of one data set come one after the other

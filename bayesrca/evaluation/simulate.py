@@ -19,9 +19,10 @@ from bayesrca.evaluation.simulate_cells import Continuous, Count, random_cells
 from bayesrca.evaluation.simulate_faults import Cells, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import draw_topology
 from bayesrca.evaluation.simulate_onsets import draw_onsets, find_moved
+from bayesrca.evaluation.simulate_traces import SimulatedTraces
 from bayesrca.evaluation.simulate_vitals import SimulatedVitals
 from bayesrca.evidence import FAMILIES, Evidence, FamilyTable
-from bayesrca.incident import Topology
+from bayesrca.incident import Family, Topology
 from bayesrca.kernels.propagation import KINDS
 from bayesrca.model.parameters import natural_values, unconstrained_prior
 
@@ -69,6 +70,7 @@ def simulate_evidence(
     components: int | None = None,
     most_series: int = 1,
     correlation: float = 0.0,
+    traced: float = 0.6,
 ) -> tuple[Evidence, SimulatedTruth]:
     """Draw the evidence of one incident, and what it was drawn from.
 
@@ -85,6 +87,7 @@ def simulate_evidence(
         components: size of a system that is drawn; None draws it, from 8 to 60.
         most_series: most series in a cell, of vitals or without doses. The model is exact for one.
         correlation: of the noise of a cell's series, in [0, 1].
+        traced: probability that the incident has spans, in [0, 1].
 
     Raises:
         ValueError: more causes than components.
@@ -109,7 +112,11 @@ def simulate_evidence(
             if cell is not None:
                 cell.prepare(natural, f)
     reports = [[cell is not None for cell in family] for family in cells]
-    spread = FaultSpread(rng, topology, natural, vitals, reports)
+    # Draws of its own: what else is simulated does not depend on whether anything is traced.
+    (aside,) = rng.spawn(1)
+    calls = topology.propagation_edges(Family.LOAD)
+    traces = SimulatedTraces(aside, len(topology), calls, share=traced)
+    spread = FaultSpread(rng, topology, natural, vitals, reports, traces=traces)
     faults = []
     if rng.random() >= none_prior:
         faults = spread.draw_causes(int(rng.choice(len(causes), p=causes)) + 1)
@@ -151,6 +158,7 @@ def _draw(
         demand=spread.demand,
         request_rate=np.full((n, 1), np.nan),
         onsets=onsets,
+        traces=spread.draw_traces(faults),
         notes=(),
     )
 

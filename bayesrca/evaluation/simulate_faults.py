@@ -14,8 +14,9 @@ from scipy.special import ndtri_exp
 from bayesrca.evaluation.simulate_cells import LARGE, Continuous, Count
 from bayesrca.evaluation.simulate_graph import find_reachable, find_steps
 from bayesrca.evaluation.simulate_onsets import Ways
+from bayesrca.evaluation.simulate_traces import SimulatedTraces
 from bayesrca.evaluation.simulate_vitals import Disturbance, SimulatedVitals
-from bayesrca.evidence import FAMILIES, VitalTable
+from bayesrca.evidence import FAMILIES, TraceEvidence, VitalTable
 from bayesrca.evidence.states import StateTable
 from bayesrca.incident import Family, Topology
 
@@ -47,7 +48,8 @@ class KindLaw:
     """What distinguishes a kind of fault.
 
     Attributes:
-        prior: its prior probability, given theta; of latency and errors shares of the rest.
+        prior: its prior weight, given theta; those of all kinds but code sum to one, and that of
+            code stands beside them where something was traced.
         shows: probability of showing in each of `FAMILIES`, independently, from theta.
         in_sets: whether it can be one of several causes.
     """
@@ -68,6 +70,7 @@ LAWS: Mapping[str, KindLaw] = {
     "load": KindLaw(lambda _: 0.03, lambda _: (0.6, 0.3), in_sets=False),
     "link": KindLaw(lambda _: 0.04, lambda _: (1.0, 0.15), in_sets=False),
     "crash": KindLaw(lambda _: 0.03, lambda _: (0.4, 0.8)),
+    "code": KindLaw(lambda _: 0.43, lambda _: (0.3, 0.3)),
 }
 """The law of each kind."""
 
@@ -98,6 +101,7 @@ class FaultSpread:
         theta: natural values of the parameters.
         vitals: the resource telemetry of its components.
         reports: per family and component whether it has a cell.
+        traces: spans and logs; None where there are none.
 
     Attributes:
         edges: per family int64 [e, 2], along which a fault travels.
@@ -118,6 +122,8 @@ class FaultSpread:
         theta: Theta,
         vitals: SimulatedVitals,
         reports: Sequence[Sequence[bool]],
+        *,
+        traces: SimulatedTraces | None = None,
     ) -> None:
         self.rng, self.theta, self.vitals, self.n = rng, theta, vitals, len(topology)
         self.edges = [topology.propagation_edges(family) for family in FAMILIES]
@@ -135,6 +141,7 @@ class FaultSpread:
         self.log_prior = np.where(rng.random(self.n) < 0.1, np.log(0.35), 0.0)
         self.unconnected = self._find_unconnected()
         self._reports = reports
+        self.traces = traces
 
     def draw_causes(self, n: int) -> list[Fault]:
         """Draw n different roots with kinds and families in which they show (eq. 2 and 13).
@@ -243,6 +250,12 @@ class FaultSpread:
         off = np.log((1 - SILENT["crashed"]) / (1 - SILENT["usual"]))
         return np.where(self.hears, np.where(silent, on, off), 0.0)[:, None]
 
+    def draw_traces(self, faults: Sequence[Fault]) -> TraceEvidence | None:
+        """Draw what spans and logs say (eq. 21 to 24); None where nothing is traced."""
+        if self.traces is None:
+            return None
+        return self.traces.draw(self.theta, [(fault.root, fault.kind) for fault in faults])
+
     def _weight(self, i: int, kind: str) -> float:
         """Prior weight of a kind at a component, whatever the alarm."""
         weight = LAWS[kind].prior(self.theta)
@@ -253,7 +266,11 @@ class FaultSpread:
             called = any(b == i for _, b in self._down)
             weight *= self.vitals.load_weight(i) * (CALLED if called else 1.0)
         elif kind == "link":
-            seen = len(self.reach[0][i]) > 0
+            timed = None if self.traces is None else self.traces.link_weight(i)
+            seen = len(self.reach[0][i]) > 0 or timed is not None
+            weight *= 1.0 if timed is None else timed
+        elif kind == "code":
+            weight *= 0.0 if self.traces is None else self.traces.code_weight(i)
         elif kind == "crash":
             seen = bool(self.hears[i])
         else:

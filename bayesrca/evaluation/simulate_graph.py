@@ -88,14 +88,17 @@ def find_reachable(edges: Sequence[tuple[int, int]], root: int) -> set[int]:
     return seen - {root}
 
 
-def find_steps(edges: Sequence[tuple[int, int]], roots: Sequence[int]) -> dict[int, int]:
-    """Steps from the nearest root to all that can be reached, two at most; the roots left out."""
+def find_steps(
+    edges: Sequence[tuple[int, int]], roots: Sequence[int], *, farthest: int = 2
+) -> dict[int, int]:
+    """Steps from the nearest root to all that can be reached, `farthest` at most; no roots."""
     out: dict[int, int] = {}
     near = set(roots)
     seen = set(roots)
+    steps = 0
     while near:
         near = {b for a, b in edges if a in near and b not in seen}
         seen |= near
-        distance = 2 if out else 1
-        out |= dict.fromkeys(near, distance)
+        steps = min(steps + 1, farthest)
+        out |= dict.fromkeys(near, steps)
     return out

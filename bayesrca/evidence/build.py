@@ -59,7 +59,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         NoEvidenceError: no series that is read has a usable sample in the window.
         InvalidIncidentError: a ratio that is no share, or counts beyond what can be counted.
     """
-    notes: list[str] = []
+    notes = list(incident.notes)
     used = tuple(s for s in incident.signals if is_read(s))
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"
@@ -69,6 +69,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         )
         raise NoEvidenceError(msg, field="signals")
     note_unread(incident.signals, notes)
+    for table in (incident.spans, incident.logs):
+        notes.extend(() if table is None else table.notes)
     frame = build_frame(incident, used, max_bins, notes)
     seasonal = find_seasonal(frame, used)
     sources = Sources(incident, seasonal)

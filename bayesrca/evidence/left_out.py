@@ -21,7 +21,8 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
     """Treat everything the given components report as missing.
 
     Graph, target, alarm, prior weights and which vitals a component reports stay: they say what
-    could be the cause before anything is measured. A component's silence is measured, and goes.
+    could be the cause before anything is measured, as does who calls whom and who has spans. A
+    component's silence is measured, and goes; so does what is told of the calls it makes and gets.
 
     Args:
         evidence: the whole.
@@ -50,6 +51,7 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
         crash_log_ratio=np.where(components[:, None], 0.0, evidence.crash_log_ratio),
         request_rate=_blank(evidence.request_rate, components),
         onsets=None if onsets is None else onsets.without(components),
+        traces=None if evidence.traces is None else evidence.traces.without(components),
     )
 
 
@@ -69,7 +71,7 @@ def has_telemetry(evidence: Evidence) -> NDArray[np.bool_]:
     seen[vitals.component[~np.isnan(vitals.z).all(axis=1)]] = True
     states = evidence.states
     seen[states.component[~np.isnan(states.log_fault).all(axis=1)]] = True
-    return seen
+    return seen if evidence.traces is None else seen | evidence.traces.measured
 
 
 def _blank_table(table: FamilyTable, components: NDArray[np.bool_]) -> FamilyTable:

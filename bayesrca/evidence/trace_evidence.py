@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,38 @@ class TraceEvidence:
     has_spans: Bools
     tests: tuple[TraceTest, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> Bools:
+        """[n] whether anything is told of a component or of a call that it makes or gets."""
+        seen = ~(np.isnan(self.own_pattern) & np.isnan(self.own_self_time))
+        some = ~np.isnan([self.edge_gap, self.edge_terminal, self.edge_order]).all(axis=0)
+        seen[self.edge_source[some]] = True
+        seen[self.edge_target[some]] = True
+        return np.asarray(seen)
+
+    def without(self, components: Bools) -> TraceEvidence:
+        """Tell nothing of these components [n] nor of their calls; who calls whom stays."""
+        edges = components[self.edge_source] | components[self.edge_target]
+        own: dict[str, Any] = {
+            name: np.where(components, np.nan, getattr(self, name))
+            for name in ("own_pattern", "own_self_time")
+        }
+        calls: dict[str, Any] = {
+            name: np.where(edges, np.nan, getattr(self, name))
+            for name in ("edge_gap", "edge_terminal", "edge_order")
+        }
+        return replace(
+            self,
+            **own,
+            **calls,
+            regions=tuple(r for r in self.regions if not components[r.component]),
+            tests=tuple(
+                t
+                for t in self.tests
+                if not (components[t.component] or (t.callee >= 0 and components[t.callee]))
+            ),
+        )
 
     @classmethod
     def empty(cls, n: int) -> TraceEvidence:

@@ -9,9 +9,11 @@ from bayesrca.incident.incident import Incident
 from bayesrca.incident.logs import Logs
 from bayesrca.incident.moment import Event, Target, TimeWindow
 from bayesrca.incident.run import Run
+from bayesrca.incident.selection import select_tables
 from bayesrca.incident.signal import Signal
 from bayesrca.incident.spans import Spans
 from bayesrca.incident.topology import Edge, EdgeKind, Topology
+from bayesrca.incident.topology_map import KnownComponent, KnownEdge, Provenance, TopologyMap
 
 __all__ = [
     "Component",
@@ -21,7 +23,10 @@ __all__ = [
     "Event",
     "Family",
     "Incident",
+    "KnownComponent",
+    "KnownEdge",
     "Logs",
+    "Provenance",
     "Run",
     "Signal",
     "Spans",
@@ -29,4 +34,6 @@ __all__ = [
     "Target",
     "TimeWindow",
     "Topology",
+    "TopologyMap",
+    "select_tables",
 ]

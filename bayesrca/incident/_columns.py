@@ -35,7 +35,7 @@ def freeze_integers(data: object, dtype: DTypeLike, what: str, field: str) -> ND
         raw = np.asarray(data)
     except ValueError:
         raw = np.empty(0, dtype=object)  # ragged: fails the check on the type below
-    if raw.ndim != 1 or (raw.dtype.kind not in "iu" and raw.size):
+    if raw.ndim != 1 or raw.dtype.kind not in ("iu" if raw.size else "iuf"):
         msg = f"{what} must be one column of whole numbers, got {raw.dtype} of shape {raw.shape}"
         raise InvalidIncidentError(msg, field=field)
     wanted = np.dtype(dtype)

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._checks import require_all, require_text
+from bayesrca.incident._columns import require_notes
 from bayesrca.incident.family import Family
 from bayesrca.incident.logs import Logs
 from bayesrca.incident.moment import Event, Target, TimeWindow
@@ -40,6 +41,7 @@ class Incident:
             of its own; unique names.
         spans: what was traced, on the clock of the series (epoch), or None.
         logs: what was logged, on the same clock, or None.
+        notes: what is missing or was mended where the incident was put together, for the answer.
 
     Raises:
         InvalidIncidentError: neither signal nor span; a signal, event, span, log record or target
@@ -57,12 +59,14 @@ class Incident:
     normal_runs: tuple[Run, ...] = ()
     spans: Spans | None = None
     logs: Logs | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_text(self.name, "an incident's name", "name")
         object.__setattr__(self, "signals", tuple(self.signals))
         object.__setattr__(self, "events", tuple(self.events))
         object.__setattr__(self, "normal_runs", tuple(self.normal_runs))
+        object.__setattr__(self, "notes", require_notes(self.notes))
         self._check_signals()
         self._check_tables()
         self._check_events()

@@ -19,7 +19,7 @@ from bayesrca.incident._columns import (
 )
 from bayesrca.incident.moment import TimeWindow
 
-_COLUMNS = {
+COLUMNS = {
     "component": np.int32,
     "text": np.int32,
     "time_ns": np.int64,
@@ -77,7 +77,7 @@ class Logs:
         }
         columns = {
             name: freeze_integers(getattr(self, name), dtype, f"column {name} of the logs", name)
-            for name, dtype in _COLUMNS.items()
+            for name, dtype in COLUMNS.items()
         }
         for name, value in (names | columns).items():
             object.__setattr__(self, name, value)

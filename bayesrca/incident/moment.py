@@ -54,15 +54,18 @@ class Event:
         kind: short word for its sort, e.g. ``deploy``.
         component: name of the component it happened to, or None when it has none.
         text: anything worth reading about it.
+        id: what its own system knows it by (a commit, a flag, a change number), or None. Events
+            may share one: a commit, and the deployment that brought it.
 
     Raises:
-        InvalidIncidentError: a time that is not finite, an empty kind or component.
+        InvalidIncidentError: a time that is not finite, an empty kind, component or id.
     """
 
     time: float
     kind: str
     component: str | None = None
     text: str = ""
+    id: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "time", require_finite(self.time, "an event's time", "time"))
@@ -70,6 +73,8 @@ class Event:
         if self.component is not None:
             require_text(self.component, "an event's component", "component")
         require_unicode(self.text, "an event's text", "text")
+        if self.id is not None:
+            require_text(self.id, "an event's id", "id")
 
 
 @dataclass(frozen=True, slots=True)

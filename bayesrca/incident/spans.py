@@ -19,7 +19,7 @@ from bayesrca.incident._columns import (
 )
 from bayesrca.incident.moment import TimeWindow
 
-_COLUMNS = {
+COLUMNS = {
     "component": np.int32,
     "operation": np.int32,
     "code": np.int32,
@@ -93,7 +93,7 @@ class Spans:
         }
         columns = {
             name: freeze_integers(getattr(self, name), dtype, f"column {name} of the spans", name)
-            for name, dtype in _COLUMNS.items()
+            for name, dtype in COLUMNS.items()
         }
         for name, value in (names | columns).items():
             object.__setattr__(self, name, value)

@@ -1,7 +1,7 @@
 """Foreign formats in, incidents out: so far the incident folder (docs/incident-folder.md)."""
 
 from bayesrca.ingest.families import FamilyRules
-from bayesrca.ingest.folder import load_incident
+from bayesrca.ingest.folder import load_incident, load_topology_map
 from bayesrca.ingest.normal_runs import load_normal_runs
 from bayesrca.ingest.rule import Reading, Rule
 from bayesrca.ingest.save import save_incident
@@ -14,6 +14,7 @@ __all__ = [
     "Truth",
     "load_incident",
     "load_normal_runs",
+    "load_topology_map",
     "load_truth",
     "save_incident",
 ]

@@ -21,8 +21,9 @@ from bayesrca.ingest._files import (
 )
 
 _LOG = logging.getLogger(__name__)
-_TIME_KEYS = ("time", "timestamp")
+_TIME_KEYS = ("time", "timestamp", "fired_at")
 _OWNER_KEYS = ("component", "service")
+_ID_KEYS = ("id", "commit_sha", "sha", "commit", "flag")
 
 
 def read_events(path: Path, components: Container[str]) -> tuple[Event, ...]:
@@ -30,7 +31,7 @@ def read_events(path: Path, components: Container[str]) -> tuple[Event, ...]:
 
     An array holds events of our own form, and every entry must be right. An object is a change log
     of named lists (``{"deploys": [{"timestamp": ..., "service": ...}]}``): a list whose entries all
-    carry a time is read, anything else in it is ignored and logged.
+    carry a time is read, and so is a single entry that does; anything else is ignored and logged.
 
     Args:
         path: the events file, which may be absent.
@@ -54,22 +55,24 @@ def read_events(path: Path, components: Container[str]) -> tuple[Event, ...]:
 def _own_event(path: Path, i: int, value: object) -> Event:
     what = f"[{i}]"
     entry = expect_object(path, value, what)
-    expect_known_keys(path, entry, {"time", "kind", "component", "text"}, what)
+    expect_known_keys(path, entry, {"time", "kind", "component", "text", "id"}, what)
     time = entry.get("time")
     if isinstance(time, bool) or not isinstance(time, int | float):
         reject(path, f"{what}.time must be in seconds, got {shorten(time)}", field=f"{what}.time")
-    component = entry.get("component")
+    component, known_by = entry.get("component"), entry.get("id")
     return Event(
         time,
         expect_text(path, entry.get("kind"), f"{what}.kind"),
         None if component is None else expect_text(path, component, f"{what}.component"),
         expect_text(path, entry.get("text", ""), f"{what}.text"),
+        None if known_by is None else expect_text(path, known_by, f"{what}.id"),
     )
 
 
 def _change_log(path: Path, log: dict[str, Any], components: Container[str]) -> tuple[Event, ...]:
     events: list[Event] = []
-    for section, entries in log.items():
+    for section, content in log.items():
+        entries = [content] if isinstance(content, dict) else content
         times = [_time_of(entry) for entry in entries] if isinstance(entries, list) else [None]
         if not section or None in times:
             _LOG.warning("%s: ignored %r, which is not a list of dated entries", path, section)
@@ -109,15 +112,25 @@ def _logged_event(
     known = owner is not None and owner in components
     left_out = {*_TIME_KEYS, *(_OWNER_KEYS if known else ())}
     text = "\n".join(
-        f"{key}: {value}"
+        f"{key}: {shown}"
         for key, value in entry.items()
-        if key not in left_out and isinstance(value, str | int | float)
+        if key not in left_out and (shown := _show(value)) is not None
     )
-    return Event(time, kind, owner if known else None, text)
+    known_by = next((entry[key] for key in _ID_KEYS if isinstance(entry.get(key), str)), "")
+    return Event(time, kind, owner if known else None, text, known_by or None)
+
+
+def _show(value: object) -> str | None:
+    """Return a plain field, or a list of them, as text; None for anything else."""
+    if isinstance(value, list) and value and all(isinstance(v, str | int | float) for v in value):
+        return ", ".join(map(str, value))
+    return str(value) if isinstance(value, str | int | float) else None
 
 
 def events_to_json(events: tuple[Event, ...]) -> list[dict[str, Any]]:
     """Return the content of the events file that reads back as these events."""
     return [
-        {"time": e.time, "kind": e.kind, "component": e.component, "text": e.text} for e in events
+        {"time": e.time, "kind": e.kind, "component": e.component, "text": e.text}
+        | ({} if e.id is None else {"id": e.id})
+        for e in events
     ]

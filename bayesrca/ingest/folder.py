@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bayesrca.errors import NotSupportedError
-from bayesrca.incident import Incident, Target, TimeWindow
+from bayesrca.incident import Incident, Signal, Target, TimeWindow, TopologyMap
 from bayesrca.ingest import truth
 from bayesrca.ingest._files import naming, reject
 from bayesrca.ingest.events_file import read_events
 from bayesrca.ingest.families import FamilyRules
-from bayesrca.ingest.graph_file import read_topology
-from bayesrca.ingest.metrics_file import read_metrics
+from bayesrca.ingest.gaps_file import FILE_NAME as GAPS
+from bayesrca.ingest.gaps_file import read_notes
+from bayesrca.ingest.graph_file import read_graph
+from bayesrca.ingest.metrics_file import Table, read_metrics
+from bayesrca.ingest.places import Naming
 from bayesrca.ingest.signals_file import FILE_NAME as SIGNALS
 from bayesrca.ingest.signals_file import read_signals
+from bayesrca.ingest.tables import Tables, read_tables
+from bayesrca.ingest.topology_map import Sources, build_topology_map
 
 METRICS = "metrics.parquet"
 GRAPH = "graph.json"
@@ -44,16 +50,21 @@ def load_incident(
     Raises:
         IncidentFormatError: no such folder, or a file that cannot be read as the format says.
         InvalidIncidentError: the files can be read but contradict each other.
-        NotSupportedError: the folder has no metrics.parquet.
+        NotSupportedError: the folder has neither series nor spans.
     """
     folder = Path(path)
-    _check_folder(folder)
+    contents = _list(folder)
     setting = truth.read_setting(folder / truth.FILE_NAME)
-    table = read_metrics(folder / METRICS)
-    columns = dict.fromkeys(component for component, _, _ in table.series)
-    topology = read_topology(folder / GRAPH, columns)
-    with naming(folder / METRICS):
-        signals = read_signals(folder / SIGNALS, table, topology, families or FamilyRules())
+    parts = _read(folder, contents)
+    # What we wrote has all of its edges in the graph file.
+    found = replace(parts.sources, spans=()) if parts.tables.own else parts.sources
+    with naming(folder / GRAPH):
+        topology = build_topology_map(found).topology()
+    tables, table = parts.tables, parts.table
+    signals: tuple[Signal, ...] = ()
+    if table is not None:
+        with naming(folder / METRICS):
+            signals = read_signals(folder / SIGNALS, table, topology, families or FamilyRules())
     events = read_events(folder / EVENTS, topology)
     with naming(folder):
         return Incident(
@@ -61,10 +72,62 @@ def load_incident(
             topology,
             signals,
             events,
+            normal_runs=tables.runs,
+            spans=tables.spans,
+            logs=tables.logs,
             baseline=baseline or setting.baseline,
             window=window or setting.window,
             target=target or setting.target,
+            notes=read_notes(folder / GAPS),
         )
+
+
+def load_topology_map(path: str | Path) -> TopologyMap:
+    """Read what an incident folder tells of the system's structure, and how it is known.
+
+    Raises:
+        IncidentFormatError: as `load_incident`.
+        InvalidIncidentError: as `load_incident`.
+        NotSupportedError: as `load_incident`.
+    """
+    folder = Path(path)
+    sources = _read(folder, _list(folder)).sources
+    with naming(folder / GRAPH):
+        return build_topology_map(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The tables of a folder, and what they say of the system's structure."""
+
+    table: Table | None
+    tables: Tables
+    sources: Sources
+
+
+def _read(folder: Path, contents: list[str]) -> _Parts:
+    table = read_metrics(folder / METRICS) if METRICS in contents else None
+    series = [] if table is None else [component for component, _, _ in table.series]
+    graph = read_graph(folder / GRAPH)
+    known = {*series, *(component.name for component in graph.components)}
+    tables = read_tables(folder, Naming(graph.aliases, known))
+    if table is None and tables.spans is None:
+        msg = (
+            f"{folder}: has neither {METRICS} nor spans, and incidents without either are not "
+            f"supported yet; it holds {_show(contents)}"
+        )
+        raise NotSupportedError(msg)
+    recordings = [(tables.spans, tables.logs), *((run.spans, run.logs) for run in tables.runs)]
+    sources = Sources(
+        declared=graph.components,
+        edges=graph.edges,
+        series=series,
+        spans=[spans for spans, _ in recordings if spans is not None],
+        logs=[logs for _, logs in recordings if logs is not None],
+        places=tables.places,
+        peer_kinds=tables.peer_kinds,
+    )
+    return _Parts(table, tables, sources)
 
 
 def folder_name(folder: Path) -> str:
@@ -73,9 +136,9 @@ def folder_name(folder: Path) -> str:
     return name or "incident"
 
 
-def _check_folder(folder: Path) -> None:
+def _list(folder: Path) -> list[str]:
     try:
-        contents = sorted(entry.name for entry in folder.iterdir())
+        return sorted(entry.name for entry in folder.iterdir())
     except FileNotFoundError:
         reject(folder, "does not exist; give the folder of one incident")
     except NotADirectoryError:
@@ -84,10 +147,7 @@ def _check_folder(folder: Path) -> None:
         reject(folder, f"cannot be read ({error.strerror}); check the folder and its permissions")
     except ValueError as error:  # a null character in the path
         reject(folder, f"is not a path ({error})")
-    if METRICS not in contents:
-        shown = ", ".join(contents[:8]) + (", ..." if len(contents) > 8 else "")
-        msg = (
-            f"{folder}: has no {METRICS}, and incidents without it are not supported yet; "
-            f"it holds {shown or 'nothing'}"
-        )
-        raise NotSupportedError(msg)
+
+
+def _show(contents: list[str]) -> str:
+    return ", ".join(contents[:8]) + (", ..." if len(contents) > 8 else "") or "nothing"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bayesrca.incident import Component, ComponentKind, Edge, EdgeKind, Topology
@@ -26,26 +29,51 @@ _CAUSE_WORDS = re.compile(r"\b(cause|effect)s?\b", re.IGNORECASE)
 _WRONG_WAY = re.compile(r"\W*(caller|effect)s?\b", re.IGNORECASE)
 
 
-def read_topology(path: Path, columns: dict[str, None]) -> Topology:
-    """Read a graph file; without one the topology is the components of the columns.
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What a graph file declares.
 
-    Args:
-        path: the graph file, which may be absent.
-        columns: components named by the metrics file, in order; those the graph does not name are
-            declared as services behind the others.
+    Attributes:
+        components: in order.
+        edges: their ends need not be among the components: series and spans may name more.
+        aliases: components for the names that spans and log records use for them.
+    """
+
+    components: tuple[Component, ...]
+    edges: tuple[Edge, ...]
+    aliases: Mapping[str, str]
+
+
+def read_graph(path: Path) -> Graph:
+    """Read a graph file; without one nothing is declared.
 
     Raises:
         IncidentFormatError: the file is not JSON or has the wrong shape.
-        InvalidIncidentError: an edge names something undeclared, a self-loop, and so on.
+        InvalidIncidentError: a component or an edge that cannot be.
     """
     content = read_json(path)
     graph = {} if content is None else expect_object(path, content)
     with naming(path):
-        components = _read_components(path, graph)
-        declared = {component.name for component in components}
-        components += [Component(name) for name in columns if name not in declared]
-        edges = _read_edges(path, graph) + _read_typed_edges(path, graph)
-        return Topology(tuple(components), tuple(edges))
+        components = tuple(_read_components(path, graph))
+        edges = (*_read_edges(path, graph), *_read_typed_edges(path, graph))
+    aliases = expect_object(path, graph.get("aliases", {}), "aliases")
+    for name, component in aliases.items():
+        expect_text(path, component, f"aliases.{name}")
+    return Graph(components, edges, MappingProxyType(aliases))
+
+
+def read_topology(path: Path) -> Topology:
+    """Read a graph file that must be there and stands for itself.
+
+    Raises:
+        IncidentFormatError: it is not there, not JSON or has the wrong shape.
+        InvalidIncidentError: it names no component, or an edge between others than those it names.
+    """
+    if not path.exists():
+        reject(path, "does not exist; give a graph file")
+    components, edges = read_graph(path, ())
+    with naming(path):
+        return Topology(components, edges)
 
 
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,21 @@ from numpy.typing import NDArray
 
 from bayesrca.errors import IncidentFormatError
 from bayesrca.incident import Incident, Signal
-from bayesrca.ingest import folder, signals_file, truth
+from bayesrca.ingest import folder, gaps_file, signals_file, truth
 from bayesrca.ingest._files import reject
+from bayesrca.ingest.connectors.interface import Asked
 from bayesrca.ingest.events_file import events_to_json
 from bayesrca.ingest.graph_file import topology_to_json
 from bayesrca.ingest.metrics_file import SEPARATOR, Table, write_metrics
+from bayesrca.ingest.tables import NORMAL_RUN, write_tables
 
 
 def save_incident(
-    incident: Incident, path: str | Path, *, labels: truth.Truth | None = None
+    incident: Incident,
+    path: str | Path,
+    *,
+    labels: truth.Truth | None = None,
+    asked: Sequence[Asked] = (),
 ) -> Path:
     """Write an incident folder that `load_incident` reads back as an equal incident.
 
@@ -31,14 +38,15 @@ def save_incident(
         incident: what to write.
         path: the folder; it must not exist or be empty. Missing parents are made.
         labels: what really happened, for evaluation; None writes no label.
+        asked: what the sources of the incident were asked, for its gap report.
 
     Returns:
         The folder's path.
 
     Raises:
         IncidentFormatError: the format cannot hold the incident (a component whose name contains
-            ``|``, a series on an edge, normal runs), the folder holds something, or it cannot be
-            written.
+            ``|``, a series on an edge, normal runs of series), the folder holds something, or it
+            cannot be written.
     """
     target = Path(path)
     _check_holdable(incident)
@@ -50,6 +58,10 @@ def save_incident(
         draft.mkdir()
         try:
             _write(incident, draft, folder.folder_name(target), labels)
+            if incident.notes or asked:
+                _write_json(
+                    draft / gaps_file.FILE_NAME, gaps_file.gaps_to_json(incident.notes, asked)
+                )
             draft.replace(target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -61,10 +73,11 @@ def save_incident(
 
 
 def _check_holdable(incident: Incident) -> None:
-    if incident.normal_runs:
+    if any(run.name != NORMAL_RUN or run.signals for run in incident.normal_runs):
         msg = (
-            "an incident folder cannot hold normal runs; keep them in a folder of their own and "
-            "save the incident without them (normal_runs=())"
+            "an incident folder cannot hold normal runs, apart from the spans and log records of "
+            f"one named {NORMAL_RUN!r}; keep them in a folder of their own and save the incident "
+            "without them (normal_runs=())"
         )
         raise IncidentFormatError(msg, field="normal_runs")
     for i, name in enumerate(incident.topology.names):
@@ -81,10 +94,12 @@ def _check_holdable(incident: Incident) -> None:
 
 
 def _write(incident: Incident, draft: Path, name: str, labels: truth.Truth | None) -> None:
-    write_metrics(draft / folder.METRICS, _to_table(incident.signals))
+    if incident.signals:
+        write_metrics(draft / folder.METRICS, _to_table(incident.signals))
     _write_json(draft / folder.GRAPH, topology_to_json(incident.topology))
     _write_json(draft / truth.FILE_NAME, truth.truth_to_json(incident, name, labels))
     _write_json(draft / signals_file.FILE_NAME, signals_file.signals_to_json(incident.signals))
+    write_tables(draft, incident)
     if incident.events:
         _write_json(draft / folder.EVENTS, events_to_json(incident.events))
 

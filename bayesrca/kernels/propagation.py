@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca import _core
 from bayesrca.errors import GraphTooWideError, InvalidEvidenceError
-from bayesrca.evidence import VITALS, Evidence, FamilyTable
+from bayesrca.evidence import VITALS, Evidence, FamilyTable, TraceEvidence
 from bayesrca.incident import Family
 
 Floats = NDArray[np.float64]
@@ -91,6 +91,24 @@ class ScreenDraws:
     pareto_k: float
 
 
+class TraceLogRatios(NamedTuple):
+    """Log Bayes factors of n components and e call edges; NaN where there is nothing to tell.
+
+    Attributes:
+        own_pattern: [n] of a component's own paths and log lines.
+        own_self_time: [n] of its own times.
+        gap: [e] of client time less server time.
+        terminal: [e] of the call being the caller's last act.
+        order: [e] of the caller's changes following a failed call.
+    """
+
+    own_pattern: Floats
+    own_self_time: Floats
+    gap: Floats
+    terminal: Floats
+    order: Floats
+
+
 class PreparedLikelihood:
     """One incident's likelihood in the native core, freed on exit from its ``with`` block.
 
@@ -148,6 +166,7 @@ class PreparedLikelihood:
                 crash_log_ratio=_floats(evidence.crash_log_ratio, "crash_log_ratio"),
                 families=[_family(t) for t in evidence.families],
                 vitals=vitals,
+                traces=None if evidence.traces is None else _traces(evidence.traces),
                 none_prior=none_prior,
                 max_width=max_width,
                 estimate_seed=estimate_seed,
@@ -238,6 +257,15 @@ class PreparedLikelihood:
         """Log Bayes factors [m, s] of "at fault" against "quiet" of every vital given theta [p]."""
         out: Floats = _core.vital_log_ratios(self.handle, _floats(theta, "theta"))
         return out[self._vital_rows]
+
+    def compute_trace_log_ratios(self, theta: Floats) -> TraceLogRatios:
+        """Log Bayes factors of "shows the fault" against "quiet" of spans and logs given theta [p].
+
+        What changes now and then for no traceable reason counts less than in the evidence itself.
+        """
+        out: Floats = _core.trace_log_ratios(self.handle, _floats(theta, "theta"))
+        n, e = self.n_components, (len(out) - 2 * self.n_components) // 3
+        return TraceLogRatios(*np.split(out, [n, 2 * n, 2 * n + e, 2 * n + 2 * e]))
 
     def compute_families_at_fault(self, theta: Floats) -> Floats:
         """Probability [n, v, s] of each vital family, given theta [p] and a resource fault."""
@@ -338,6 +366,19 @@ def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]
         window=float(np.ptp(evidence.footprints)),
     )
     return vitals, row[: len(table.component)]
+
+
+def _traces(traces: TraceEvidence) -> _core.TraceEvidence:
+    edges = np.stack([traces.edge_source, traces.edge_target], axis=1)
+    return _core.TraceEvidence(
+        has_spans=np.ascontiguousarray(traces.has_spans, dtype=np.bool_),
+        own_pattern=_floats(traces.own_pattern, "traces.own_pattern"),
+        own_self_time=_floats(traces.own_self_time, "traces.own_self_time"),
+        edges=np.ascontiguousarray(edges, dtype=np.int64),
+        gap=_floats(traces.edge_gap, "traces.edge_gap"),
+        terminal=_floats(traces.edge_terminal, "traces.edge_terminal"),
+        order=_floats(traces.edge_order, "traces.edge_order"),
+    )
 
 
 def _family(table: FamilyTable) -> _core.FamilyEvidence:

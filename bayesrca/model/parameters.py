@@ -49,6 +49,10 @@ PRIORS: dict[str, Prior] = {
     "vital_transmission": Prior(
         (0.05, 0.05), 1.0, "probability that a fault disturbs the vitals of a caller, of a callee"
     ),
+    "trace_weak": Prior(
+        (0.05, 0.07), 0.7, "rate of small changes of span times, of patterns, for no reason"
+    ),
+    "trace_strong": Prior((0.002, 0.002), 1.0, "rate of such changes as large as a fault's"),
     "full_dose_target": Prior((0.7,), 0.7, "probability that the target gets the whole dose"),
     "full_dose_path": Prior((0.2,), 0.7, "the same for another component on a path"),
     "unrelated_dose": Prior((0.05,), 0.5, "probability that a dose on a path is unrelated"),

@@ -59,7 +59,7 @@ def compute_diagnostics(
         "sum_error": sum_error,
     }
     if draws.is_screen:
-        return _screen(draws, common, shared)
+        return _screen(draws, reruns, common, shared)
     watched = [
         root.by_draw[..., root.values > WATCHED_PROBABILITY],
         root.sets_by_draw[..., root.sets.values > WATCHED_PROBABILITY],
@@ -121,7 +121,7 @@ def note_sums(found: Diagnostics, max_width: int) -> list[str]:
     ]
 
 
-def _screen(draws: Draws, common: list[str], shared: dict[str, Any]) -> Diagnostics:
+def _screen(draws: Draws, reruns: int, common: list[str], shared: dict[str, Any]) -> Diagnostics:
     k = draws.pareto_k if draws.pareto_k is not None else float("inf")
     problems = []
     if not k < PARETO_K_LIMIT:
@@ -141,7 +141,7 @@ def _screen(draws: Draws, common: list[str], shared: dict[str, Any]) -> Diagnost
         divergences=None,
         e_bfmi=None,
         pareto_k=float(k),
-        reruns=0,
+        reruns=reruns,
         **shared,
     )
 

@@ -261,7 +261,8 @@ class Diagnostics:
         divergences: divergent transitions; None for the screen.
         e_bfmi: smallest energy Bayesian fraction of missing information; None for the screen.
         pareto_k: Pareto shape of the importance weights; None for NUTS.
-        reruns: times the sampler was run again at a higher target acceptance.
+        reruns: times the sampler was run again at a higher target acceptance, or the screen with
+            more points.
         max_width: components open at once in the exact sum over affected sets (2^width states).
         estimated_sets: sums over affected sets, one per family and place where the fault may have
             begun, that were estimated because they would hold open more than the settings allow; 0

@@ -19,12 +19,14 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 
 from bayesrca.config import LearnedPrior
 from bayesrca.errors import ServiceError
+from bayesrca.service.alerts import ALERT_PATH, Alerts, open_alerts
 from bayesrca.service.auth import Guard
 from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
 from bayesrca.service.decisions import DECISION
 from bayesrca.service.handlers import ATTRIBUTION, ROOT_CAUSE, Handlers
 from bayesrca.service.health import HealthServicer
+from bayesrca.service.http_server import HttpServer
 from bayesrca.service.interceptors import GuardInterceptor, LimitInterceptor
 from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
@@ -33,7 +35,7 @@ from bayesrca.service.reflection import add_reflection
 from bayesrca.service.succession import Succession
 from bayesrca.service.telemetry import Metrics
 from bayesrca.service.telemetry_calls import TelemetryInterceptor
-from bayesrca.service.telemetry_http import TelemetryServer
+from bayesrca.service.telemetry_http import telemetry_server
 from bayesrca.service.telemetry_jobs import JobTelemetry
 from bayesrca.service.telemetry_logs import set_up_logging
 from bayesrca.service.telemetry_traces import Traces
@@ -70,7 +72,8 @@ class _Server:
         )
         self._metrics = Metrics(_version())
         self._traces = Traces(options, _version())
-        self._pages: TelemetryServer | None = None
+        self._pages: HttpServer | None = None
+        self._alerts: Alerts | None = None
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
         self._succession: Succession | None = None
@@ -117,7 +120,7 @@ class _Server:
         for name in (health.OVERALL_HEALTH, DECISION):  # decisions need no worker
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if options.http_port is not None:
-            self._pages = TelemetryServer(
+            self._pages = telemetry_server(
                 options.http_host,
                 options.http_port,
                 self._metrics,
@@ -125,6 +128,7 @@ class _Server:
                 shared=options.takeover,
             )
         kept = await self._keeping.start()
+        self._alerts = open_alerts(options, guard, self._keeping)
         await server.start()
         self._report(port, kept)
         self._pool.start()
@@ -170,6 +174,8 @@ class _Server:
         lines.append(kept)
         if self._pages is not None:
             lines.append(f"metrics and probes on http://{self._pages.address}")
+        if self._alerts is not None:
+            lines.append(f"alerts are taken on http://{self._alerts.address}{ALERT_PATH}")
         if options.otlp_endpoint is not None:
             lines.append(f"spans to {options.otlp_endpoint}")
         lines.append(f"configuration: {self._configuration.summary}")
@@ -221,6 +227,8 @@ class _Server:
             stopping = asyncio.create_task(server.stop(_LONGEST_SECONDS))
             await asyncio.sleep(_NOTICE_SECONDS)
         self._say("draining: no further calls are accepted")
+        if self._alerts is not None:
+            await self._alerts.stop()
         await self._health.enter_graceful_shutdown()
         # Closes the port and asks clients to connect elsewhere, before any call is refused: with
         # another server on the port there is then nothing to refuse.

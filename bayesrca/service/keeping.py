@@ -9,13 +9,14 @@ import grpc
 
 from bayesrca.config import LearnedPrior
 from bayesrca.decision import Verdict
-from bayesrca.service.analyses import AnalysisHandlers
+from bayesrca.service.analyses import NO_STORE, AnalysisHandlers
 from bayesrca.service.decisions import DecisionHandlers
 from bayesrca.service.inspections import InspectionHandlers
 from bayesrca.service.jobs import Jobs
+from bayesrca.service.messages import CallFailedError
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
-from bayesrca.service.records import Limits
+from bayesrca.service.records import Limits, NewAnalysis, Record
 from bayesrca.service.store import Store
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.service.store_decisions import DecisionTable
@@ -77,6 +78,27 @@ class Keeping:
             decided: told the verdict of every decision that is made.
         """
         return DecisionHandlers(self._decisions, self._table, decided).rpcs()
+
+    async def find(self, tenant: str, request_id: str) -> Record | None:
+        """Return the analysis that a tenant's request of this id opened; None when there is none.
+
+        Raises:
+            CallFailedError: this server keeps nothing (``NO_STORE``).
+        """
+        return await self._kept()[0].find(tenant, request_id)
+
+    async def accept(self, tenant: str, new: NewAnalysis) -> Record:
+        """Store a request and see it through; as `Jobs.accept`.
+
+        Raises:
+            CallFailedError: likewise, or this server keeps nothing (``NO_STORE``).
+        """
+        return await self._kept()[1].accept(tenant, new)
+
+    def _kept(self) -> tuple[AnalysisTable, Jobs]:
+        if self._table is None or self._jobs is None:
+            raise CallFailedError(NO_STORE)
+        return self._table, self._jobs
 
     async def start(self) -> str:
         """Put in order what an earlier server left, before any call; return a line for people."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES
+from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES, Method
 from bayesrca.errors import InvalidSettingsError
 
 
@@ -91,6 +91,27 @@ class ServiceOptions:
     http_port: int | None = _option(
         None, "TCP port of /metrics, /livez and /readyz; 0 picks a free one; none: off.", 0, 65535
     )
+    alert_host: str = _option("127.0.0.1", "Address of Alertmanager's webhook.")
+    alert_port: int | None = _option(
+        None,
+        "TCP port of the webhook, POST /alertmanager; 0 picks a free one; none: off.",
+        0,
+        65535,
+    )
+    alert_lead_seconds: float = _option(
+        600.0, "How long before an alert its time in question begins.", 0
+    )
+    alert_baseline_seconds: float = _option(
+        3600.0, "How long the normal period before that is; 0: none.", 0
+    )
+    alert_step_seconds: float = _option(60.0, "Seconds between the samples asked for.", 0.001)
+    alert_method: Method = _option(Method.AUTO, "How alerts are analysed.")
+    prometheus: str | None = _option(
+        None, "Prometheus server that alerts are analysed from (docs/connectors.md)."
+    )
+    prometheus_queries: Path | None = _option(None, "Queries and label names for it.")
+    events: Path | None = _option(None, "JSON file of changes, read at every alert.")
+    graph: Path | None = _option(None, "Components and edges that are known already (graph.json).")
     otlp_endpoint: str | None = _option(
         None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
     )
@@ -113,6 +134,7 @@ class ServiceOptions:
         _check_endpoint(self.otlp_endpoint)
         self._check_files()
         self._check_exposure()
+        self._check_alerts()
 
     def _check_files(self) -> None:
         """Refuse options of which one needs another that is missing."""
@@ -147,6 +169,24 @@ class ServiceOptions:
                 "of it is trusted"
             )
             raise InvalidSettingsError(msg, field="host")
+
+    def _check_alerts(self) -> None:
+        """Refuse a webhook that could store or ask nothing, or that the network could reach."""
+        if self.alert_port is None:
+            return
+        if self.data_dir is None:
+            msg = "alert_port is set but data_dir is not: analyses of alerts must be stored"
+            raise InvalidSettingsError(msg, field="data_dir")
+        if self.prometheus is None:
+            msg = "alert_port is set but no source is: name one to analyse alerts from"
+            raise InvalidSettingsError(msg, field="prometheus")
+        if not (self.insecure or is_loopback(self.alert_host)):
+            msg = (
+                f"refusing to take alerts on {self.alert_host} without TLS, which the webhook does "
+                "not speak: listen on 127.0.0.1 behind a proxy that does, or pass --insecure if "
+                "the network in front of it is trusted"
+            )
+            raise InvalidSettingsError(msg, field="alert_host")
 
     @property
     def cores(self) -> int:

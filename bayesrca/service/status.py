@@ -52,6 +52,8 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "NO_WORKER": grpc.StatusCode.UNAVAILABLE,
     "WORKER_LOST": grpc.StatusCode.UNAVAILABLE,
+    # What telemetry was to come from.
+    "SOURCE": grpc.StatusCode.UNAVAILABLE,
 }
 # What has run out.
 _SUBJECTS: Mapping[str, str] = {

@@ -87,6 +87,12 @@ class AnalysisTable:
         """
         return await self._store.read(lambda connection: _find(connection, tenant, identity))
 
+    async def find(self, tenant: str, request_id: str) -> Record | None:
+        """Return the analysis that a tenant's request of this id opened, None for none."""
+        query = ANALYSES.select().where(_T.tenant == tenant, _T.request_id == request_id)
+        found = await self._store.read(lambda connection: _records(connection, query))
+        return found[0] if found else None
+
     async def page(
         self, tenant: str, states: Sequence[AnalysisState], limit: int, before: int | None
     ) -> list[Record]:

@@ -21,6 +21,7 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.wire.paths import join, located
+from bayesrca.wire.tables import decode_tables, encode_tables
 from bayesrca.wire.tensors import decode_vector, encode_tensor
 from bayesrca.wire.vocabulary import COMPONENT_KINDS, EDGE_KINDS, FAMILIES, STATISTICS
 
@@ -34,6 +35,7 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
             edges=[_encode_edge(e) for e in incident.topology.edges],
         ),
         events=[_encode_event(e) for e in incident.events],
+        **encode_tables(incident.spans, incident.logs),
     )
     axes: dict[bytes, int] = {}
 
@@ -46,7 +48,9 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
 
     message.signals.extend(encode(incident.signals))
     for run in incident.normal_runs:
-        message.normal_runs.add(name=run.name, signals=encode(run.signals))
+        message.normal_runs.add(
+            name=run.name, signals=encode(run.signals), **encode_tables(run.spans, run.logs)
+        )
     for name in ("baseline", "window"):
         window: TimeWindow | None = getattr(incident, name)
         if window is not None:
@@ -98,6 +102,7 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
         window = _decode_window(message.window, f"{field}.window")
     if message.HasField("target"):
         target = _decode_target(message.target, f"{field}.target")
+    spans, logs = decode_tables(message, field)
     with located(field):
         return Incident(
             name=message.name,
@@ -108,6 +113,8 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
             window=window,
             target=target,
             normal_runs=runs,
+            spans=spans,
+            logs=logs,
         )
 
 
@@ -200,20 +207,26 @@ def _decode_run(
         _decode_signal(s, axes, root, f"{field}.signals[{i}]")
         for i, s in enumerate(message.signals)
     )
+    spans, logs = decode_tables(message, field)
     with located(field):
-        return Run(message.name, signals)
+        return Run(message.name, signals, spans, logs)
 
 
 def _encode_event(event: Event) -> incident_pb2.Event:
     return incident_pb2.Event(
-        time_seconds=event.time, kind=event.kind, component=event.component, text=event.text
+        time_seconds=event.time,
+        kind=event.kind,
+        component=event.component,
+        text=event.text,
+        id=event.id,
     )
 
 
 def _decode_event(message: incident_pb2.Event, field: str) -> Event:
     component = message.component if message.HasField("component") else None
+    known_by = message.id if message.HasField("id") else None
     with located(field):
-        return Event(message.time_seconds, message.kind, component, message.text)
+        return Event(message.time_seconds, message.kind, component, message.text, known_by)
 
 
 def _decode_window(message: incident_pb2.TimeWindow, field: str) -> TimeWindow:

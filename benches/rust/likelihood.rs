@@ -79,6 +79,7 @@ fn incident(n: usize, s: usize, doses: bool) -> Evidence {
         root_log_factor: vec![0.0; n * s],
         families,
         vitals: VitalEvidence::default(),
+        traces: None,
     }
 }
 

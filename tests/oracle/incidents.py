@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.evidence import VITALS, Evidence, FamilyTable, OnsetTable, StateTable, VitalTable
+from bayesrca.evidence import (
+    VITALS,
+    Evidence,
+    FamilyTable,
+    OnsetTable,
+    StateTable,
+    TraceEvidence,
+    VitalTable,
+)
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.model.parameters import unconstrained_prior
 from tests.oracle.constants import STATE
@@ -106,6 +114,27 @@ def _with_more(rng: np.random.Generator, evidence: Evidence) -> Evidence:
         root_log_prior=np.asarray(rng.integers(2) * rng.standard_normal(n)),
         unconnected=np.asarray(rng.random(n) < 0.2),
         alarm_in_vitals=evidence.target is not None and bool(rng.random() < 0.4),
+        traces=random_traces(rng, n) if rng.random() < 0.6 else None,
+    )
+
+
+def random_traces(rng: np.random.Generator, n: int) -> TraceEvidence:
+    """Cells around a random graph of calls, with gaps."""
+    edges = _random_edges(rng, n)
+
+    def cells(length: int) -> NDArray[np.float64]:
+        return np.where(rng.random(length) < 0.2, np.nan, rng.uniform(-6.0, 15.0, length))
+
+    return replace(
+        TraceEvidence.empty(n),
+        own_pattern=cells(n),
+        own_self_time=cells(n),
+        edge_source=edges[:, 0],
+        edge_target=edges[:, 1],
+        edge_gap=cells(len(edges)),
+        edge_terminal=cells(len(edges)),
+        edge_order=cells(len(edges)),
+        has_spans=rng.random(n) < 0.8,
     )
 
 
@@ -186,6 +215,7 @@ def permute(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         vitals=_permute_vitals(evidence.vitals, new),
         states=_permute_states(evidence.states, new),
         onsets=None if evidence.onsets is None else _permute_onsets(evidence.onsets, order),
+        traces=None if evidence.traces is None else _permute_traces(evidence.traces, new, order),
     )
 
 
@@ -215,6 +245,19 @@ def _permute_states(states: StateTable, new: NDArray[np.int64]) -> StateTable:
 def _permute_onsets(onsets: OnsetTable, order: NDArray[np.int64]) -> OnsetTable:
     arrays = {name: getattr(onsets, name)[order] for name in ("time", "lower", "upper", "error")}
     return replace(onsets, **arrays)
+
+
+def _permute_traces(
+    traces: TraceEvidence, new: NDArray[np.int64], order: NDArray[np.int64]
+) -> TraceEvidence:
+    own = {name: getattr(traces, name)[order] for name in ("own_pattern", "own_self_time")}
+    return replace(
+        traces,
+        **own,
+        edge_source=new[traces.edge_source],
+        edge_target=new[traces.edge_target],
+        has_spans=traces.has_spans[order],
+    )
 
 
 def _random_vitals(rng: np.random.Generator, n: int, s: int, extreme: bool) -> VitalTable:

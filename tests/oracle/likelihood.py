@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from bayesrca.evidence import Evidence
 from tests.oracle.constants import (
     CALLED,
+    CODE,
+    CODE_PRIOR,
     CRASH,
     ERRORS,
     KIND_NUMBERS,
@@ -31,9 +33,11 @@ from tests.oracle.constants import (
     RESOURCE,
     SET_KINDS,
     SIZES,
+    TIMED_LINK,
     UNSEEN,
 )
 from tests.oracle.spread import Roots, Spread
+from tests.oracle.traces import Traces
 from tests.oracle.vitals import Vitals
 
 Floats = NDArray[np.float64]
@@ -59,7 +63,7 @@ def solve(
     sets: Sequence[Roots] = (),
     max_causes: int = 1,
 ) -> Answer:
-    """Evaluate eq. 2 to 16 at natural-scale parameters, exactly as written."""
+    """Evaluate eq. 2 to 24 at natural-scale parameters, exactly as written."""
     model = _Model(evidence, theta)
     sizes = np.array(SIZES[: min(max_causes, model.n)])
     log_sizes = np.log(sizes / sizes.sum()) + np.log1p(-none_prior)
@@ -81,7 +85,9 @@ def solve(
 
 
 def kind_prior(theta: Theta, kind: int) -> float:
-    """Prior probability of a kind of fault."""
+    """Prior weight of a kind of fault."""
+    if kind == CODE:
+        return CODE_PRIOR
     if kind in KIND_PRIOR:
         return KIND_PRIOR[kind]
     share = theta["error_kind"] if kind == ERRORS else 1 - theta["error_kind"]
@@ -104,11 +110,16 @@ class _Model:
         self.n, self.s = evidence.root_log_factor.shape
         self.families = [Spread(evidence, f, theta) for f in range(2)]
         self.vitals = Vitals(evidence, theta)
+        self.traces = Traces(evidence, theta)
         self.shown = cache(self._shown)
 
     def log_quiet(self) -> float:
         """Composite log density of everything if nobody were disturbed."""
-        return float(sum(m.log_quiet.sum() for m in self.families) / self.s + self.vitals.log_quiet)
+        return float(
+            sum(m.log_quiet.sum() for m in self.families) / self.s
+            + self.vitals.log_quiet
+            + self.traces.log_quiet
+        )
 
     def log_background(self) -> Floats:
         """Log ratio of "everybody at the base rates" to that."""
@@ -144,6 +155,10 @@ class _Model:
         }
         if unseen.get(kind):
             out *= UNSEEN
+        if kind == LINK and self.traces.is_timed(root):
+            out *= TIMED_LINK / (UNSEEN if unseen[LINK] else 1.0)
+        if kind == CODE:
+            out *= self.traces.code_weight(root)
         if kind == LOAD and self.vitals.has_callers(root):
             out *= CALLED
         return out
@@ -179,7 +194,8 @@ class _Model:
         own = [self.vitals.log_at_root(root, kind, k) for k in range(self.s)]
         others = [self.vitals.log_others((root,), k, kind) for k in range(self.s)]
         weight = np.log(self._weight(root, kind)) + self._presence(root, kind)
-        return np.asarray(np.log(joint) + weight + own + others)
+        traced = self.traces.log_single(root, kind)
+        return np.asarray(np.log(joint) + weight + own + others + traced)
 
     def log_set(self, members: Roots) -> Floats:
         """Several causes: the sum over the kind and the way of showing of each (eq. 15)."""
@@ -194,13 +210,14 @@ class _Model:
                 term = term * sum(w for w, m in of_root if m == mode)
             joint += term * self._miss(members, shows)
         others = [self.vitals.log_others(members, k, None) for k in range(self.s)]
-        return np.asarray(np.log(joint) + others)
+        return np.asarray(np.log(joint) + others + self.traces.log_set(members))
 
     def _ways(self, root: int) -> Iterator[tuple[Floats, Shows]]:
         """Weight, [s], of every kind and way of showing that a root of a set may have."""
         for kind, shows in product(SET_KINDS, MODES):
             own = [self.vitals.log_at_root(root, kind, k) for k in range(self.s)]
             log = np.log(self._weight(root, kind)) + self._presence(root, kind) + own
+            log += self.traces.log_member(root, kind)
             yield mode_prior(self.theta, kind, shows) * np.exp(log), shows
 
     def _miss(self, members: Roots, shows: Sequence[Shows]) -> float:

@@ -17,6 +17,7 @@ from bayesrca.incident import (
     Event,
     Family,
     Incident,
+    Run,
     Signal,
     Statistic,
     Target,
@@ -24,6 +25,7 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.ingest import load_incident, save_incident
+from tests.oracle.tables import recordings
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 NASTY = st.sampled_from(
@@ -74,7 +76,7 @@ def incidents(draw: st.DrawFn) -> Incident:
         )
         for component, metric in keys
     )
-    events = st.builds(Event, FINITE, METRICS, st.none() | names, TEXT)
+    events = st.builds(Event, FINITE, METRICS, st.none() | names, TEXT, st.none() | METRICS)
     around = st.sampled_from(time)
     windows = st.none() | st.builds(
         lambda at, before, after: TimeWindow(at - before, at + after),
@@ -82,6 +84,9 @@ def incidents(draw: st.DrawFn) -> Incident:
         st.floats(0.01, 1e6),
         st.floats(0.0, 1e6),
     )
+    traced, logged = draw(recordings(topology.names))
+    quiet = draw(recordings(topology.names))
+    runs = () if quiet == (None, None) else (Run("normal", (), *quiet),)
     targets = st.none() | names.map(Target) | st.sampled_from([Target(*key) for key in keys])
     return Incident(
         draw(METRICS),
@@ -91,6 +96,9 @@ def incidents(draw: st.DrawFn) -> Incident:
         draw(windows),
         draw(windows),
         draw(targets),
+        runs,
+        traced,
+        logged,
     )
 
 

@@ -119,7 +119,8 @@ def _screen(
     # would pass on theta alone (Modrák et al. 2023).
     last = (screen.log_likelihood[chosen] < true_logp).sum()
     probability = weights @ np.exp(screen.log_root)
-    return np.append(below, last), np.log(probability), screen.pareto_k
+    # A fault in code is impossible where nothing was traced.
+    return np.append(below, last), np.log(np.maximum(probability, 1e-300)), screen.pareto_k
 
 
 def uniformity(ranks: NDArray[np.int64], simulations: int = 30_000) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ from bayesrca.incident import (
     Topology,
 )
 from bayesrca.ingest import load_incident
+from bayesrca.model.draws import Draws
+from bayesrca.model.screen import estimate_by_screen
 from bayesrca.posterior.document import answer_document
 from bayesrca.posterior.result import Answer
 from tests.integration.kit import ROOT
@@ -160,6 +162,44 @@ class TestProgress:
         timings = screen(make_shop()).answer.timings
         assert list(timings) == ["evidence", "screen", "diagnose", "explain"]
         assert all(t >= 0 for t in timings.values())
+
+
+class TestScreenAgain:
+    """A screen whose first weights are too uneven is drawn once more, with more points."""
+
+    @pytest.fixture
+    def uneven(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[int]]:
+        asked: list[int] = []
+
+        def arrange(k: float) -> list[int]:
+            def estimate(*args: object, settings: Settings, **others: object) -> Draws:
+                asked.append(settings.screen_points)
+                draws = estimate_by_screen(*args, settings=settings, **others)  # type: ignore[arg-type]
+                return dataclasses.replace(draws, pareto_k=k)
+
+            monkeypatch.setattr("bayesrca.analysis.estimate_by_screen", estimate)
+            return asked
+
+        return arrange
+
+    @pytest.mark.parametrize(
+        ("k", "points", "healthy"), [(0.69, [32], True), (0.7, [32, 128], False)]
+    )
+    def test_at_the_limit(
+        self, uneven: Callable[[float], list[int]], k: float, points: list[int], healthy: bool
+    ) -> None:
+        asked = uneven(k)
+        found = screen(example("search_delay")).answer.diagnostics
+        assert asked == points
+        assert (found.reruns, found.healthy) == (len(points) - 1, healthy)
+        assert found.n_draws == 16 * points[-1]
+
+    def test_what_somebody_chose_to_be_long_is_not_made_longer(
+        self, uneven: Callable[[float], list[int]]
+    ) -> None:
+        asked = uneven(0.9)
+        screen(example("search_delay"), screen_scrambles=4, screen_points=1 << 13, max_causes=1)
+        assert asked == [1 << 13]
 
 
 class TestWhatIsAbsent:

@@ -848,7 +848,7 @@ class Diagnostics(_message.Message):
     pareto_k: _builtins.float
     """Pareto shape of the importance weights. Absent for NUTS."""
     reruns: _builtins.int
-    """Times the sampler ran again at a higher target acceptance."""
+    """Times the sampler ran again at a higher target acceptance, or the screen with more points."""
     max_width: _builtins.int
     """Components open at once in the exact sum over affected sets (2^width states)."""
     estimated_sets: _builtins.int

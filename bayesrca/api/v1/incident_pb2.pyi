@@ -405,6 +405,202 @@ class Signal(_message.Message):
 Global___Signal: _TypeAlias = Signal  # noqa: Y015
 
 @_typing.final
+class Spans(_message.Message):
+    """Spans of one recording, as columns: element i of each tensor belongs to span i. All have the
+    same length, at least one. Names are listed once and referred to by position, counted from 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    TRACE_IDS_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    START_NS_FIELD_NUMBER: _builtins.int
+    DURATION_NS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Components that made the spans, and those that `peer` refers to. Unique, not empty, declared
+        in the topology (those of a normal run need not be).
+        """
+
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of operations; unique, one may be empty."""
+
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Code regions (`Class#line`, a function, a database statement); unique, not empty."""
+
+    @_builtins.property
+    def trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Traces; unique, not empty."""
+
+    @_builtins.property
+    def component(self) -> _tensor_pb2.Tensor:
+        """Position in `components` of who made the span. `D_TYPE_INT32`."""
+
+    @_builtins.property
+    def operation(self) -> _tensor_pb2.Tensor:
+        """Position in `operations`. `D_TYPE_INT32`."""
+
+    @_builtins.property
+    def code(self) -> _tensor_pb2.Tensor:
+        """Position in `codes`, -1 for unknown. `D_TYPE_INT32`."""
+
+    @_builtins.property
+    def trace(self) -> _tensor_pb2.Tensor:
+        """Position in `trace_ids`. `D_TYPE_INT64`."""
+
+    @_builtins.property
+    def parent(self) -> _tensor_pb2.Tensor:
+        """The span that this one was made within, of the same trace; -1 for none, or one that was not
+        received. Never a cycle. `D_TYPE_INT64`.
+        """
+
+    @_builtins.property
+    def start_ns(self) -> _tensor_pb2.Tensor:
+        """Start, nanoseconds since the epoch. `D_TYPE_INT64`."""
+
+    @_builtins.property
+    def duration_ns(self) -> _tensor_pb2.Tensor:
+        """Duration in nanoseconds, at least 0. `D_TYPE_INT64`."""
+
+    @_builtins.property
+    def kind(self) -> _tensor_pb2.Tensor:
+        """OpenTelemetry's span kind, 0 to 5. `D_TYPE_INT8`."""
+
+    @_builtins.property
+    def status(self) -> _tensor_pb2.Tensor:
+        """OpenTelemetry's status: 0 unset, 1 ok, 2 error. `D_TYPE_INT8`."""
+
+    @_builtins.property
+    def peer(self) -> _tensor_pb2.Tensor:
+        """Position in `components` of whom the span calls, where that one makes no spans of its own; -1
+        for none. `D_TYPE_INT32`.
+        """
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was mended or left out when the spans were read; told in the answer."""
+
+    def __init__(
+        self,
+        *,
+        components: _abc.Iterable[_builtins.str] | None = ...,
+        operations: _abc.Iterable[_builtins.str] | None = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        trace_ids: _abc.Iterable[_builtins.str] | None = ...,
+        component: _tensor_pb2.Tensor | None = ...,
+        operation: _tensor_pb2.Tensor | None = ...,
+        code: _tensor_pb2.Tensor | None = ...,
+        trace: _tensor_pb2.Tensor | None = ...,
+        parent: _tensor_pb2.Tensor | None = ...,
+        start_ns: _tensor_pb2.Tensor | None = ...,
+        duration_ns: _tensor_pb2.Tensor | None = ...,
+        kind: _tensor_pb2.Tensor | None = ...,
+        status: _tensor_pb2.Tensor | None = ...,
+        peer: _tensor_pb2.Tensor | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "component", b"component", "duration_ns", b"duration_ns", "kind", b"kind", "operation", b"operation", "parent", b"parent", "peer", b"peer", "start_ns", b"start_ns", "status", b"status", "trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "codes", b"codes", "component", b"component", "components", b"components", "duration_ns", b"duration_ns", "kind", b"kind", "notes", b"notes", "operation", b"operation", "operations", b"operations", "parent", b"parent", "peer", b"peer", "start_ns", b"start_ns", "status", b"status", "trace", b"trace", "trace_ids", b"trace_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Spans: _TypeAlias = Spans  # noqa: Y015
+
+@_typing.final
+class Logs(_message.Message):
+    """Log records of one recording, as columns like those of `Spans`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Components that logged. Unique, not empty, declared in the topology (those of a normal run need
+        not be).
+        """
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was logged; unique, each of at most 2,048 characters, one may be empty."""
+
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Code regions; unique, not empty."""
+
+    @_builtins.property
+    def component(self) -> _tensor_pb2.Tensor:
+        """Position in `components`. `D_TYPE_INT32`."""
+
+    @_builtins.property
+    def text(self) -> _tensor_pb2.Tensor:
+        """Position in `texts`. `D_TYPE_INT32`."""
+
+    @_builtins.property
+    def time_ns(self) -> _tensor_pb2.Tensor:
+        """When, nanoseconds since the epoch. `D_TYPE_INT64`."""
+
+    @_builtins.property
+    def severity(self) -> _tensor_pb2.Tensor:
+        """OpenTelemetry's severity number, 0 (unknown) to 24. `D_TYPE_INT8`."""
+
+    @_builtins.property
+    def span(self) -> _tensor_pb2.Tensor:
+        """The span of the same recording that it was logged within, -1 for none. `D_TYPE_INT64`."""
+
+    @_builtins.property
+    def code(self) -> _tensor_pb2.Tensor:
+        """Position in `codes`, -1 for unknown. `D_TYPE_INT32`."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was mended or left out when the records were read; told in the answer."""
+
+    def __init__(
+        self,
+        *,
+        components: _abc.Iterable[_builtins.str] | None = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        component: _tensor_pb2.Tensor | None = ...,
+        text: _tensor_pb2.Tensor | None = ...,
+        time_ns: _tensor_pb2.Tensor | None = ...,
+        severity: _tensor_pb2.Tensor | None = ...,
+        span: _tensor_pb2.Tensor | None = ...,
+        code: _tensor_pb2.Tensor | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "component", b"component", "severity", b"severity", "span", b"span", "text", b"text", "time_ns", b"time_ns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "codes", b"codes", "component", b"component", "components", b"components", "notes", b"notes", "severity", b"severity", "span", b"span", "text", b"text", "texts", b"texts", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Logs: _TypeAlias = Logs  # noqa: Y015
+
+@_typing.final
 class Event(_message.Message):
     """Something that happened at one moment: a deployment, an alert, a restart."""
 
@@ -414,6 +610,7 @@ class Event(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     COMPONENT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     time_seconds: _builtins.float
     """When, in seconds on the same clock as the time axes. Finite."""
     kind: _builtins.str
@@ -422,6 +619,10 @@ class Event(_message.Message):
     """Name of the declared component it concerns. Absent: the whole system."""
     text: _builtins.str
     """Details for people; possibly empty."""
+    id: _builtins.str
+    """What its own system knows it by: a commit, a flag, a change number. Not empty. Absent: not
+    known.
+    """
     def __init__(
         self,
         *,
@@ -429,14 +630,20 @@ class Event(_message.Message):
         kind: _builtins.str = ...,
         component: _builtins.str | None = ...,
         text: _builtins.str = ...,
+        id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "component", b"component"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "_id", b"_id", "component", b"component", "id", b"id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "component", b"component", "kind", b"kind", "text", b"text", "time_seconds", b"time_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "_id", b"_id", "component", b"component", "id", b"id", "kind", b"kind", "text", b"text", "time_seconds", b"time_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__component: _TypeAlias = _typing.Literal["component"]  # noqa: Y015
     _WhichOneofArgType__component: _TypeAlias = _typing.Literal["_component", b"_component"]  # noqa: Y015
+    _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
+    _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__component) -> _WhichOneofReturnType__component | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id) -> _WhichOneofReturnType__id | None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
 
@@ -504,26 +711,46 @@ class Run(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     SIGNALS_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call it; unique among the runs of an incident, not empty."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
-        """Its series; at least one, each of a component, unique names for each. A series is the same
-        quantity as the incident's of that component and name; components that the incident does not
-        declare may occur. `time_axis` is an index into `Incident.time_axes` too.
+        """Its series, each of a component, unique names for each; at least one unless there are spans or
+        log records. A series is the same quantity as the incident's of that component and name;
+        components that the incident does not declare may occur. `time_axis` is an index into
+        `Incident.time_axes` too.
         """
+
+    @_builtins.property
+    def spans(self) -> Global___Spans:
+        """Its spans. Absent: none."""
+
+    @_builtins.property
+    def logs(self) -> Global___Logs:
+        """Its log records. Absent: none."""
 
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         signals: _abc.Iterable[Global___Signal] | None = ...,
+        spans: Global___Spans | None = ...,
+        logs: Global___Logs | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logs", b"_logs", "_spans", b"_spans", "logs", b"logs", "spans", b"spans"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logs", b"_logs", "_spans", b"_spans", "logs", b"logs", "name", b"name", "signals", b"signals", "spans", b"spans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__logs: _TypeAlias = _typing.Literal["logs"]  # noqa: Y015
+    _WhichOneofArgType__logs: _TypeAlias = _typing.Literal["_logs", b"_logs"]  # noqa: Y015
+    _WhichOneofReturnType__spans: _TypeAlias = _typing.Literal["spans"]  # noqa: Y015
+    _WhichOneofArgType__spans: _TypeAlias = _typing.Literal["_spans", b"_spans"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logs) -> _WhichOneofReturnType__logs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spans) -> _WhichOneofReturnType__spans | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
 
@@ -542,6 +769,8 @@ class Incident(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     NORMAL_RUNS_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call it in the answer; opaque, not empty."""
     @_builtins.property
@@ -556,7 +785,7 @@ class Incident(_message.Message):
 
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
-        """The series; at least one."""
+        """The series; at least one unless there are spans."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
@@ -570,7 +799,9 @@ class Incident(_message.Message):
 
     @_builtins.property
     def window(self) -> Global___TimeWindow:
-        """The period of the fault. Must hold a sample of at least one series. Absent: not known."""
+        """The period of the fault. Must hold a sample of at least one series, the start of a span or a log
+        record. Absent: not known.
+        """
 
     @_builtins.property
     def target(self) -> Global___Target:
@@ -579,6 +810,14 @@ class Incident(_message.Message):
     @_builtins.property
     def normal_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]:
         """Other recordings of the system without a fault; possibly none."""
+
+    @_builtins.property
+    def spans(self) -> Global___Spans:
+        """What was traced, on the clock of the time axes (the epoch). Absent: nothing."""
+
+    @_builtins.property
+    def logs(self) -> Global___Logs:
+        """What was logged, on the same clock. Absent: nothing."""
 
     def __init__(
         self,
@@ -592,19 +831,29 @@ class Incident(_message.Message):
         window: Global___TimeWindow | None = ...,
         target: Global___Target | None = ...,
         normal_runs: _abc.Iterable[Global___Run] | None = ...,
+        spans: Global___Spans | None = ...,
+        logs: Global___Logs | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "target", b"target", "topology", b"topology", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "logs", b"logs", "spans", b"spans", "target", b"target", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "name", b"name", "normal_runs", b"normal_runs", "signals", b"signals", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "logs", b"logs", "name", b"name", "normal_runs", b"normal_runs", "signals", b"signals", "spans", b"spans", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline: _TypeAlias = _typing.Literal["baseline"]  # noqa: Y015
     _WhichOneofArgType__baseline: _TypeAlias = _typing.Literal["_baseline", b"_baseline"]  # noqa: Y015
+    _WhichOneofReturnType__logs: _TypeAlias = _typing.Literal["logs"]  # noqa: Y015
+    _WhichOneofArgType__logs: _TypeAlias = _typing.Literal["_logs", b"_logs"]  # noqa: Y015
+    _WhichOneofReturnType__spans: _TypeAlias = _typing.Literal["spans"]  # noqa: Y015
+    _WhichOneofArgType__spans: _TypeAlias = _typing.Literal["_spans", b"_spans"]  # noqa: Y015
     _WhichOneofReturnType__target: _TypeAlias = _typing.Literal["target"]  # noqa: Y015
     _WhichOneofArgType__target: _TypeAlias = _typing.Literal["_target", b"_target"]  # noqa: Y015
     _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
     _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline) -> _WhichOneofReturnType__baseline | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logs) -> _WhichOneofReturnType__logs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spans) -> _WhichOneofReturnType__spans | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target) -> _WhichOneofReturnType__target | None: ...
     @_typing.overload

@@ -57,14 +57,14 @@ class AnalysisSettings(_message.Message):
     tune: _builtins.int
     """Warm-up draws in each chain, >= 1. [1000]"""
     target_accept: _builtins.float
-    """Target acceptance probability of NUTS, in (0, 1). [0.9]"""
+    """Target acceptance probability of NUTS, in (0, 1). [0.8]"""
     retry_target_accept: _builtins.float
     """The same for the one rerun after a failed health gate, in (0, 1). [0.98]"""
     screen_scrambles: _builtins.int
     """Independent Sobol scrambles of the screen, 4 to 1024; their spread is its error. [16]"""
     screen_points: _builtins.int
     """Points in each scramble, 8 to 2^16; powers of two balance best. The server refuses
-    scrambles x points > 2^22. [64]
+    scrambles x points > 2^22. [32]
     """
     none_prior: _builtins.float
     """Prior probability that no listed component is the cause, in (0, 1). [0.05]"""

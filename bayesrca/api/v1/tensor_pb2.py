@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61yesrca/api/v1/tensor.proto\x12\x0f\x62\x61yesrca.api.v1\"L\n\x06Tensor\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12%\n\x05\x64type\x18\x02 \x01(\x0e\x32\x16.bayesrca.api.v1.DType\x12\r\n\x05shape\x18\x03 \x03(\x03*3\n\x05\x44Type\x12\x16\n\x12\x44_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44_TYPE_FLOAT64\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61yesrca/api/v1/tensor.proto\x12\x0f\x62\x61yesrca.api.v1\"L\n\x06Tensor\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12%\n\x05\x64type\x18\x02 \x01(\x0e\x32\x16.bayesrca.api.v1.DType\x12\r\n\x05shape\x18\x03 \x03(\x03*h\n\x05\x44Type\x12\x16\n\x12\x44_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44_TYPE_FLOAT64\x10\x01\x12\x0f\n\x0b\x44_TYPE_INT8\x10\x02\x12\x10\n\x0c\x44_TYPE_INT32\x10\x03\x12\x10\n\x0c\x44_TYPE_INT64\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.tensor_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DTYPE']._serialized_start=127
-  _globals['_DTYPE']._serialized_end=178
+  _globals['_DTYPE']._serialized_end=231
   _globals['_TENSOR']._serialized_start=49
   _globals['_TENSOR']._serialized_end=125
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,12 @@ class _DTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DType.ValueType
     """Not set. A tensor with this dtype is refused: nothing is assumed about raw bytes."""
     D_TYPE_FLOAT64: _DType.ValueType  # 1
     """IEEE 754 binary64, 8 bytes an element, least significant byte first whatever the machine."""
+    D_TYPE_INT8: _DType.ValueType  # 2
+    """Two's complement, 1 byte an element."""
+    D_TYPE_INT32: _DType.ValueType  # 3
+    """Two's complement, 4 bytes an element, least significant byte first."""
+    D_TYPE_INT64: _DType.ValueType  # 4
+    """Two's complement, 8 bytes an element, least significant byte first."""
 
 class DType(_DType, metaclass=_DTypeEnumTypeWrapper):
     """Element type of a `Tensor`."""
@@ -37,6 +43,12 @@ D_TYPE_UNSPECIFIED: DType.ValueType  # 0
 """Not set. A tensor with this dtype is refused: nothing is assumed about raw bytes."""
 D_TYPE_FLOAT64: DType.ValueType  # 1
 """IEEE 754 binary64, 8 bytes an element, least significant byte first whatever the machine."""
+D_TYPE_INT8: DType.ValueType  # 2
+"""Two's complement, 1 byte an element."""
+D_TYPE_INT32: DType.ValueType  # 3
+"""Two's complement, 4 bytes an element, least significant byte first."""
+D_TYPE_INT64: DType.ValueType  # 4
+"""Two's complement, 8 bytes an element, least significant byte first."""
 Global___DType: _TypeAlias = DType  # noqa: Y015
 
 @_typing.final
@@ -54,7 +66,9 @@ class Tensor(_message.Message):
     "missing" where the field that holds the tensor allows it.
     """
     dtype: Global___DType.ValueType
-    """Type of one element. Required."""
+    """Type of one element. Required; the field that holds the tensor says which it wants, and that
+    is `D_TYPE_FLOAT64` where it says nothing.
+    """
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Extent of each axis, each >= 0. At most 8 axes; the field that holds the tensor says how many

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::params::{N_FAMILIES, N_VITALS};
+pub use crate::trace_evidence::TraceEvidence;
 
 /// Marks a missing entry.
 const MISSING: f64 = f64::NAN;
@@ -133,6 +134,8 @@ pub struct Evidence {
     pub families: [FamilyEvidence; N_FAMILIES],
     /// The components' own resource telemetry.
     pub vitals: VitalEvidence,
+    /// What spans and logs say; None where nothing was traced.
+    pub traces: Option<TraceEvidence>,
 }
 
 impl Evidence {
@@ -199,6 +202,9 @@ impl Evidence {
         }
         for (f, family) in self.families.iter().enumerate() {
             family.validate(n, s, crate::params::FAMILIES[f])?;
+        }
+        if let Some(traces) = &self.traces {
+            traces.validate(n)?;
         }
         self.vitals.validate(n, s)
     }

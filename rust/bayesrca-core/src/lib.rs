@@ -23,6 +23,7 @@
 //!     crash_log_ratio: Vec::new(),
 //!     families: [latency, FamilyEvidence::silent(2, 1, vec![(0, 1)])],
 //!     vitals: VitalEvidence::default(),
+//!     traces: None,
 //! };
 //! let likelihood = Likelihood::new(&evidence, 0.05, 14)?;
 //! let mut log_posterior = vec![0.0; likelihood.n_hypotheses()];
@@ -45,12 +46,13 @@ pub mod shapley;
 mod simd;
 pub mod spans;
 pub mod templates;
+mod trace_evidence;
 
 pub use error::{Error, Result};
-pub use evidence::{Evidence, FamilyEvidence, VitalEvidence};
+pub use evidence::{Evidence, FamilyEvidence, TraceEvidence, VitalEvidence};
 pub use graph::Graph;
 pub use params::{
-    CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL, N_FAMILIES,
-    N_KINDS, N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
+    CODE, CRASH, EGRESS, ERRORS, FAMILIES, KINDS, LATENCY, LAYOUT, LINK, LOAD, LOAD_VITAL,
+    N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Natural, RESOURCE, STATE, Transform, VITALS,
 };
 pub use propagation::{Likelihood, MAX_BLOCK, MAX_CAUSES, PathProbabilities, SIZES, Workspace};

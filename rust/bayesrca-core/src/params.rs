@@ -33,10 +33,14 @@ pub const LOAD: usize = 3;
 pub const LINK: usize = 4;
 /// Index of the crash fault kind: a component falls silent.
 pub const CRASH: usize = 5;
+/// Index of the code fault kind: a component behaves otherwise; possible only where something was traced.
+pub const CODE: usize = 6;
 /// Number of fault kinds.
-pub const N_KINDS: usize = 6;
+pub const N_KINDS: usize = 7;
 /// Names of the fault kinds, in the order of the hypotheses.
-pub const KINDS: [&str; N_KINDS] = ["latency", "errors", "resource", "load", "link", "crash"];
+pub const KINDS: [&str; N_KINDS] = [
+    "latency", "errors", "resource", "load", "link", "crash", "code",
+];
 
 /// How a parameter is made unconstrained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,7 @@ pub enum Transform {
 }
 
 /// Name, length and transform of each parameter, in the order of theta.
-pub const LAYOUT: [(&str, usize, Transform); 21] = [
+pub const LAYOUT: [(&str, usize, Transform); 23] = [
     ("noise_scale", 2, Transform::Log),
     ("tail_weight", 2, Transform::Logit),
     ("effect_size", 2, Transform::Log),
@@ -58,6 +62,8 @@ pub const LAYOUT: [(&str, usize, Transform); 21] = [
     ("dose_spread", 2, Transform::Log),
     ("cross_family", 2, Transform::Logit),
     ("vital_transmission", 2, Transform::Logit),
+    ("trace_weak", 2, Transform::Logit),
+    ("trace_strong", 2, Transform::Logit),
     ("full_dose_target", 1, Transform::Logit),
     ("full_dose_path", 1, Transform::Logit),
     ("unrelated_dose", 1, Transform::Logit),
@@ -73,7 +79,7 @@ pub const LAYOUT: [(&str, usize, Transform); 21] = [
 ];
 
 /// Length of theta.
-pub const N_PARAMETERS: usize = 30;
+pub const N_PARAMETERS: usize = 34;
 
 /// Theta on its natural scale, or a gradient with respect to it (same fields, same order as `LAYOUT`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -96,6 +102,10 @@ pub struct Natural {
     pub cross_family: [f64; 2],
     /// Probability that a fault disturbs the vitals of a component one step away: a caller, a callee.
     pub vital_transmission: [f64; 2],
+    /// Rate of small changes of spans and logs for no traceable reason: of times, of patterns.
+    pub trace_weak: [f64; 2],
+    /// Rate of changes there that are as large as a fault's.
+    pub trace_strong: [f64; 2],
     /// Probability that the target receives the whole dose.
     pub full_dose_target: f64,
     /// Probability that another component on a path receives the whole dose.
@@ -137,11 +147,13 @@ impl Natural {
             self.dose_spread,
             self.cross_family,
             self.vital_transmission,
+            self.trace_weak,
+            self.trace_strong,
         ];
         for (i, pair) in pairs.iter().enumerate() {
             out[2 * i..2 * i + 2].copy_from_slice(pair);
         }
-        out[18..].copy_from_slice(&[
+        out[22..].copy_from_slice(&[
             self.full_dose_target,
             self.full_dose_path,
             self.unrelated_dose,
@@ -170,18 +182,20 @@ impl Natural {
             dose_spread: pair(6),
             cross_family: pair(7),
             vital_transmission: pair(8),
-            full_dose_target: x[18],
-            full_dose_path: x[19],
-            unrelated_dose: x[20],
-            own_visible: x[21],
-            error_kind: x[22],
-            unexplained_alarm: x[23],
-            untraced_dose: x[24],
-            vital_scale: x[25],
-            vital_index: x[26],
-            vital_effect_size: x[27],
-            vital_rate: x[28],
-            unrelated_delay: x[29],
+            trace_weak: pair(9),
+            trace_strong: pair(10),
+            full_dose_target: x[22],
+            full_dose_path: x[23],
+            unrelated_dose: x[24],
+            own_visible: x[25],
+            error_kind: x[26],
+            unexplained_alarm: x[27],
+            untraced_dose: x[28],
+            vital_scale: x[29],
+            vital_index: x[30],
+            vital_effect_size: x[31],
+            vital_rate: x[32],
+            unrelated_delay: x[33],
         }
     }
 

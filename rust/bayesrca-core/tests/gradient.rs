@@ -1,9 +1,9 @@
-//! The gradient against central finite differences, on random incidents with cycles, counts, doses, gaps, states, onsets
-//! and sets of several causes.
+//! The gradient against central finite differences, on random incidents with cycles, counts, doses, gaps, states, onsets,
+//! spans and sets of several causes.
 
 use bayesrca_core::{
-    Evidence, FamilyEvidence, Likelihood, MAX_CAUSES, N_PARAMETERS, N_VITALS, STATE, VitalEvidence,
-    Workspace,
+    Evidence, FamilyEvidence, Likelihood, MAX_CAUSES, N_PARAMETERS, N_VITALS, STATE, TraceEvidence,
+    VitalEvidence, Workspace,
 };
 use proptest::prelude::*;
 
@@ -165,6 +165,30 @@ fn incident(seed: u64) -> Evidence {
         } else {
             VitalEvidence::default()
         },
+        traces: (r.next() < 0.6).then(|| traces(&mut r, n)),
+    }
+}
+
+fn traces(r: &mut Random, n: usize) -> TraceEvidence {
+    let edges = random_edges(r, n);
+    let cells = |r: &mut Random, length: usize| -> Vec<f64> {
+        let mut one = || {
+            if r.next() < 0.2 {
+                f64::NAN
+            } else {
+                r.between(-6.0, 15.0)
+            }
+        };
+        (0..length).map(|_| one()).collect()
+    };
+    TraceEvidence {
+        has_spans: (0..n).map(|_| r.next() < 0.8).collect(),
+        own_pattern: cells(r, n),
+        own_self_time: cells(r, n),
+        gap: cells(r, edges.len()),
+        terminal: cells(r, edges.len()),
+        order: cells(r, edges.len()),
+        edges,
     }
 }
 

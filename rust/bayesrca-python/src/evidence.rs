@@ -151,3 +151,49 @@ impl VitalEvidence {
         })
     }
 }
+
+/// What spans and logs say: log Bayes factors of n components and e call edges, NaN where there is nothing to tell.
+///
+/// Args:
+///     has_spans: bool [n], whether each component has a span in the incident.
+///     own_pattern: float64 [n], of child calls and log lines within a component's own span paths.
+///     own_self_time: float64 [n], of the time that a component's operations spend in themselves.
+///     edges: int64 [e, 2], pairs (caller, callee), each once.
+///     gap: float64 [e], of client time less server time.
+///     terminal: float64 [e], of the call being the last thing that its caller does.
+///     order: float64 [e], of the caller's changes following a failed call to this callee.
+///
+/// Raises:
+///     InvalidEvidenceError: the edges are not contiguous.
+#[pyclass(frozen, module = "bayesrca._core")]
+pub(crate) struct TraceEvidence {
+    pub(crate) inner: bayesrca_core::TraceEvidence,
+}
+
+#[pymethods]
+impl TraceEvidence {
+    #[new]
+    #[allow(clippy::too_many_arguments, reason = "one named array per quantity")]
+    #[pyo3(signature = (*, has_spans, own_pattern, own_self_time, edges, gap, terminal, order))]
+    fn new(
+        has_spans: PyReadonlyArray1<'_, bool>,
+        own_pattern: PyReadonlyArray1<'_, f64>,
+        own_self_time: PyReadonlyArray1<'_, f64>,
+        edges: PyReadonlyArray2<'_, i64>,
+        gap: PyReadonlyArray1<'_, f64>,
+        terminal: PyReadonlyArray1<'_, f64>,
+        order: PyReadonlyArray1<'_, f64>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            inner: bayesrca_core::TraceEvidence {
+                has_spans: has_spans.as_array().to_vec(),
+                own_pattern: own_pattern.as_array().to_vec(),
+                own_self_time: own_self_time.as_array().to_vec(),
+                edges: pairs(&edges, "traces.edges")?,
+                gap: gap.as_array().to_vec(),
+                terminal: terminal.as_array().to_vec(),
+                order: order.as_array().to_vec(),
+            },
+        })
+    }
+}

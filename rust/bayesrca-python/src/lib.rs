@@ -37,14 +37,15 @@ mod _core {
     #[pymodule_export]
     use super::capi::symbol_address;
     #[pymodule_export]
-    use super::evidence::{FamilyEvidence, VitalEvidence};
+    use super::evidence::{FamilyEvidence, TraceEvidence, VitalEvidence};
     #[pymodule_export]
     use super::games::NativeGame;
     #[pymodule_export]
     use super::likelihood::{
         families_at_fault, fault_kinds, footprint_log_joint, logp_grad, max_block, n_estimated,
         n_hypotheses, own_log_ratios, parameter_layout, path_probabilities, prepare, release,
-        root_log_posterior, set_sizes, sets, sum_errors, vital_families, vital_log_ratios, width,
+        root_log_posterior, set_sizes, sets, sum_errors, trace_log_ratios, vital_families,
+        vital_log_ratios, width,
     };
     #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::capi::with_workspace;
 use crate::error::{KernelError, invalid, to_python};
-use crate::evidence::{FamilyEvidence, VitalEvidence};
+use crate::evidence::{FamilyEvidence, TraceEvidence, VitalEvidence};
 use crate::handles;
 
 /// Prepare an incident's likelihood and return its handle.
@@ -21,6 +21,7 @@ use crate::handles;
 ///     root_log_factor: float64 [n, s], log factor (<= 0) on a component being the root in a footprint.
 ///     families: evidence of latency and errors, in this order.
 ///     vitals: evidence of the components' own resource telemetry.
+///     traces: what spans and logs say, or None where nothing was traced.
 ///     root_log_prior: float64 [n], log prior weight of each component as a root.
 ///     crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
 ///     none_prior: prior probability of "none of these", in (0, 1).
@@ -35,7 +36,7 @@ use crate::handles;
 ///     GraphTooWideError: the exact sum would exceed `max_width` and may not be estimated.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, none_prior, max_width, estimate_seed, max_causes, set_candidates, centre))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, traces, none_prior, max_width, estimate_seed, max_causes, set_candidates, centre))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -49,6 +50,7 @@ pub(crate) fn prepare(
     crash_log_ratio: PyReadonlyArray2<'_, f64>,
     families: Vec<Py<FamilyEvidence>>,
     vitals: Py<VitalEvidence>,
+    traces: Option<Py<TraceEvidence>>,
     none_prior: f64,
     max_width: usize,
     estimate_seed: Option<u64>,
@@ -73,6 +75,7 @@ pub(crate) fn prepare(
         crash_log_ratio: crash_log_ratio.as_array().iter().copied().collect(),
         families,
         vitals: vitals.get().inner.clone(),
+        traces: traces.map(|t| t.get().inner.clone()),
     };
     let likelihood = py
         .detach(|| {
@@ -271,6 +274,19 @@ pub(crate) fn vital_log_ratios<'py>(
     Ok(Array2::from_shape_vec(shape, values)
         .expect("m x s values")
         .into_pyarray(py))
+}
+
+/// Log ratio of "shows the fault" to quiet of every trace cell given theta, NaN where there is nothing to tell: float64
+/// [2 n + 3 e], own patterns and own times by component, then gap, truncation and order by edge.
+#[pyfunction]
+pub(crate) fn trace_log_ratios<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let values = py.detach(|| with(handle, |l| l.trace_log_ratios(&theta)))?;
+    Ok(values.into_pyarray(py))
 }
 
 /// Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64

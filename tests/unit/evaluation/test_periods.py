@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,9 @@ from bayesrca.incident import (
     Event,
     Family,
     Incident,
+    Logs,
     Signal,
+    Spans,
     Statistic,
     Target,
     TimeWindow,
@@ -89,6 +92,50 @@ def test_online_never_outlasts_the_window() -> None:
 def test_online_does_not_know_a_normal_period_to_come() -> None:
     cut = cut_online(make(range(60), baseline=(30, 59), window=(0, 9)))
     assert cut.baseline is None
+
+
+def trace(incident: Incident, starts: Iterable[float], seconds: float) -> Incident:
+    """Add spans of one trace that start at these minutes, and a log record in each."""
+    time = np.array([int(m * MINUTE) * 10**9 for m in starts])
+    n = len(time)
+    zeros: Any = np.zeros(n, dtype=np.int64)
+    none: Any = np.full(n, -1)
+    spans = Spans(
+        components=("a",),
+        operations=("x",),
+        codes=(),
+        trace_ids=("t",),
+        component=zeros,
+        operation=zeros,
+        code=none,
+        trace=zeros,
+        parent=none,
+        start_ns=time,
+        duration_ns=np.full(n, int(seconds * 1e9)),
+        kind=zeros,
+        status=zeros,
+        peer=none,
+    )
+    logs = Logs(("a",), ("y",), (), zeros, zeros, time, zeros, np.arange(n), none)
+    return replace(incident, spans=spans, logs=logs)
+
+
+def test_online_knows_no_span_that_goes_on_and_no_later_log_record() -> None:
+    whole = trace(make(range(60), baseline=(0, 59), window=(20, 40)), range(60), seconds=90.0)
+    cut = cut_online(whole)
+    assert cut.spans is not None
+    assert cut.logs is not None
+    assert (cut.spans.start_ns / 60e9).tolist() == list(range(24))
+    assert (cut.logs.time_ns / 60e9).tolist() == list(range(26))
+    assert cut.logs.span.tolist() == [*range(24), -1, -1]
+
+
+def test_a_case_of_spans_alone_can_be_cut() -> None:
+    whole = trace(make(range(60), baseline=(0, 59), window=(20, 40)), range(60), seconds=1.0)
+    cut = cut_online(replace(whole, signals=(), target=None))
+    assert cut.spans is not None
+    assert len(cut.spans) == 25
+    assert cut.baseline == whole.baseline
 
 
 def test_online_needs_a_window() -> None:

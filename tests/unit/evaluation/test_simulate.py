@@ -11,7 +11,12 @@ import pytest
 from scipy import stats
 
 from bayesrca.errors import InvalidSettingsError, UnknownComponentError
-from bayesrca.evaluation import simulate_cells, simulate_faults, simulate_vitals
+from bayesrca.evaluation import (
+    simulate_cells,
+    simulate_faults,
+    simulate_traces,
+    simulate_vitals,
+)
 from bayesrca.evaluation.simulate import SimulatedTruth, simulate_evidence
 from bayesrca.evaluation.simulate_faults import LAWS, Fault, FaultSpread
 from bayesrca.evaluation.simulate_graph import Shape, draw_topology
@@ -35,7 +40,9 @@ def test_every_kind_and_vital_has_a_law() -> None:
 
 def test_priors_of_the_kinds_sum_to_one() -> None:
     for share in (0.2, 0.7):
-        assert sum(law.prior({"error_kind": share}) for law in LAWS.values()) == pytest.approx(1)
+        theta = {"error_kind": share}
+        without_code = [law.prior(theta) for kind, law in LAWS.items() if kind != "code"]
+        assert sum(without_code) == pytest.approx(1)
 
 
 def test_the_same_seed_gives_the_same_evidence() -> None:
@@ -186,8 +193,9 @@ def test_constants_are_those_of_the_oracle() -> None:
     for number, kind in enumerate(KINDS):
         law = LAWS[kind]
         assert law.in_sets == (number in oracle.SET_KINDS)
-        if number in oracle.KIND_PRIOR:
-            assert law.prior(theta) == oracle.KIND_PRIOR[number]
+        if number in oracle.KIND_SHOWS:
+            prior = oracle.KIND_PRIOR | {oracle.CODE: oracle.CODE_PRIOR}
+            assert law.prior(theta) == prior[number]
             assert law.shows(theta) == oracle.KIND_SHOWS[number]
     for name in ("ALARM_TRUE", "DEPENDENCY", "UNSEEN", "CALLED", "AT_ROOT", "WAITS", "LOAD_PASSED"):
         assert getattr(simulate_faults, name) == getattr(oracle, name), name
@@ -197,6 +205,16 @@ def test_constants_are_those_of_the_oracle() -> None:
     assert simulate_cells.UP == UP
     assert np.log(simulate_faults.UNCONNECTED) == pytest.approx(oracle.LOG_UNCONNECTED)
     assert oracle.SIZES == SET_SIZES
+    assert (simulate_traces.UNSEEN, simulate_traces.TIMED_LINK) == (
+        oracle.UNSEEN,
+        oracle.TIMED_LINK,
+    )
+    for name, numbers in oracle.TRACE_SHOWS.items():
+        way = simulate_traces.WAYS[name]
+        assert (*way.own, *way.groups) == tuple(numbers.values())
+    assert tuple(oracle.TRACE_SHARE.values()) == (*simulate_traces.SHARES[:8], 0.7, 0.7)
+    ways = {"code": simulate_traces.KIND_WAYS["code"], "several": simulate_traces.SET_WAYS}
+    assert ways == oracle.TRACE_WAYS
 
 
 @pytest.mark.parametrize(("name", "value"), [("step", np.nan), ("step", -1.0), ("season", 1e18)])

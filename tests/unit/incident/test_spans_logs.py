@@ -17,6 +17,7 @@ from bayesrca.incident import (
     Statistic,
     TimeWindow,
     Topology,
+    select_tables,
 )
 
 TOPOLOGY = Topology((Component("front"), Component("back"), Component("db")))
@@ -212,3 +213,37 @@ def test_a_run_may_hold_spans_and_logs_only() -> None:
     with pytest.raises(InvalidIncidentError, match=r"is 1 in row 0") as caught:
         Run("quiet", logs=logs())
     assert caught.value.field == "logs.span[0]"
+
+
+def test_a_part_of_the_tables_keeps_its_links() -> None:
+    window = TimeWindow(1.5, 8.0)
+    kept, said = select_tables(spans(), logs(), window.contains)
+    # The first span began earlier: its child becomes a first span.
+    assert kept == spans(
+        component=[1, 1],
+        operation=[2, 1],
+        code=[0, -1],
+        trace=[0, 0],
+        parent=[-1, 0],
+        start_ns=[2 * 10**9, 3 * 10**9],
+        duration_ns=[3, 1],
+        kind=[2, 3],
+        status=[0, 1],
+        peer=[-1, 2],
+    )
+    columns = {"component": [0], "text": [0], "time_ns": [2 * 10**9], "severity": [17]}
+    assert said == logs(**columns, span=[0], code=[0])
+
+
+def test_spans_that_go_on_are_not_known_yet() -> None:
+    durations = [5, 3 * 10**9, 1, 0]
+    kept, said = select_tables(spans(duration_ns=durations), logs(), TimeWindow(0.0, 4.0).contains)
+    assert kept is not None
+    assert kept.start_ns.tolist() == [10**9, 3 * 10**9]
+    assert kept.parent.tolist() == [-1, -1]
+    assert said is not None
+    assert said.span.tolist() == [-1]
+    assert select_tables(spans(), logs(), TimeWindow(50.0, 60.0).contains) == (None, None)
+    assert select_tables(None, logs(span=[-1, -1]), TimeWindow(0, 99).contains)[1] == logs(
+        span=[-1, -1]
+    )

@@ -7,6 +7,8 @@ import pytest
 
 from bayesrca.incident import Edge, Family
 from bayesrca.ingest import FamilyRules, load_incident
+from bayesrca.ingest.connectors.prometheus_file import read_plan
+from bayesrca.service.configuration import configure
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -37,6 +39,15 @@ def test_a_folder_made_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert incident.window is not None
 
 
+def test_the_topology_map(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    (code,) = snippets("topology.md", "python")
+    exec(code, {})
+    assert "(<Provenance.DECLARED: 'declared'>,) 0 0.9" in capsys.readouterr().out
+
+
 def test_the_rules_file(tmp_path: Path) -> None:
     (text,) = snippets("families.md", "toml")
     file = tmp_path / "rules.toml"
@@ -44,3 +55,27 @@ def test_the_rules_file(tmp_path: Path) -> None:
     rules = FamilyRules.from_toml(file)
     assert rules.classify("ct_ms").family is Family.LATENCY
     assert rules.classify("ErrorRate").unit == "1"
+
+
+def test_the_queries_file(tmp_path: Path) -> None:
+    text, _ = snippets("connectors.md", "toml")
+    file = tmp_path / "queries.toml"
+    file.write_text(text, encoding="utf-8")
+    plan = read_plan(file)
+    assert [query.name for query in plan.queries] == ["checkout_ct", "replication_lag"]
+    assert plan.mapping.component("app", "cart-svc") == "cart"
+    assert plan.rate_window == 120.0
+
+
+def test_the_servers_file(tmp_path: Path) -> None:
+    _, text = snippets("connectors.md", "toml")
+    file = tmp_path / "serve.toml"
+    file.write_text(text, encoding="utf-8")
+    options = configure({}, {}, file).options
+    assert options.alert_port == 9095
+    assert options.prometheus == "http://127.0.0.1:9090"
+
+
+def test_connectors_from_python() -> None:
+    (code,) = snippets("connectors.md", "python")
+    exec(code, {})

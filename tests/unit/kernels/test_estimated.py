@@ -57,6 +57,9 @@ def test_estimates_agree_with_the_exact_sum_within_their_errors(evidence: Eviden
         common = [name for name in found if name in exact]
         assert sum(len(name) > 1 for name in common) >= 3
         for name in common:
+            if np.isneginf(exact[name][0]):  # nothing is traced, so no fault is one in code
+                assert np.isneginf(found[name][0])
+                continue
             off, error = found[name][0] - exact[name][0], found[name][1]
             # Exact sums still differ by rounding: they are added up in another order.
             assert abs(off) < 5 * error + 1e-9, (seed, name, off, error)

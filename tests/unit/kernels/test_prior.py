@@ -36,6 +36,8 @@ def unseen(*, some: bool = False, joined: bool = True) -> Evidence:
         target=None,
         alarm_family=None,
         alarm_in_vitals=False,
+        onsets=None,
+        traces=None,
     )
 
 

@@ -120,7 +120,7 @@ def test_the_error_of_a_shift_is_what_other_seeds_show() -> None:
 
 def test_a_wider_prior_is_a_wider_prior() -> None:
     """Draws from the prior with weights of power .8 are draws of sd 1 / sqrt(.8)."""
-    draws = make_draws(5, chains=4, draws=20_000)
+    draws = make_draws(5, chains=4, draws=40_000)
     mean, sd = unconstrained_prior()
     z = (draws.thetas - mean) / sd
     p = stats.norm.cdf(z[..., :1] + 1.0)  # depends on the first entry alone

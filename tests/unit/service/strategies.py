@@ -43,6 +43,7 @@ from bayesrca.posterior.result import (
     Probability,
     RootCausePosterior,
 )
+from tests.oracle.tables import recordings
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 NAME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -75,7 +76,8 @@ def runs(draw: st.DrawFn, axes: list[NDArray[np.float64]]) -> tuple[Run, ...]:
             )
             for component, series in subjects
         )
-        found.append(Run(name, signals))
+        tables = draw(recordings(tuple(draw(st.lists(NAME, min_size=1, max_size=2, unique=True)))))
+        found.append(Run(name, signals, *tables))
     return tuple(found)
 
 
@@ -123,9 +125,10 @@ def incidents(draw: st.DrawFn) -> Incident:
         )
     time = signals[0].timestamps
     window = TimeWindow(float(time[0]), float(time[-1]))
-    event = st.builds(Event, FINITE, NAME, st.sampled_from([None, *names]), TEXT)
+    event = st.builds(Event, FINITE, NAME, st.sampled_from([None, *names]), TEXT, st.none() | NAME)
     targets = [None, *map(Target, names)]
     targets += [Target(s.component, s.name) for s in signals if s.component is not None]
+    spans, logs = draw(recordings(tuple(names)))
     return Incident(
         name=draw(NAME),
         topology=Topology(components, edges),
@@ -135,6 +138,8 @@ def incidents(draw: st.DrawFn) -> Incident:
         window=draw(st.sampled_from([None, window])),
         target=draw(st.sampled_from(targets)),
         normal_runs=draw(runs(axes)),
+        spans=spans,
+        logs=logs,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayesrca.config import Method
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.service import LogFormat, ServiceOptions, configure
 from bayesrca.service.configuration import FILE_VARIABLE, PREFIX, dashed, kinds
@@ -153,7 +154,31 @@ def test_what_is_printed_reads_back(
 
 
 def test_every_option_has_a_type_that_each_layer_can_read() -> None:
-    assert {*kinds().values()} <= {bool, int, float, str, Path, LogFormat}
+    assert {*kinds().values()} <= {bool, int, float, str, Path, LogFormat, Method}
     for option in fields(ServiceOptions):
         assert option.metadata["help"].endswith(".") or option.metadata["hidden"]
         assert dashed(option.name).replace("-", "").islower()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"alert_port": 1, "prometheus": "http://x"}, "must be stored"),
+        ({"alert_port": 1, "data_dir": Path("x")}, "no source is"),
+        (
+            {
+                "alert_port": 1,
+                "prometheus": "http://x",
+                "data_dir": Path("x"),
+                "alert_host": "0.0.0.0",
+            },
+            "refusing to take alerts on 0.0.0.0",
+        ),
+    ],
+)
+def test_alerts_need_a_store_a_source_and_a_safe_place(
+    flags: dict[str, object], words: str
+) -> None:
+    assert words in str(refusal(flags, {}))
+    if "alert_host" in flags:
+        configure(flags | {"insecure": True}, {})

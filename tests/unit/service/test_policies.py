@@ -54,6 +54,7 @@ def test_every_error_of_ours_has_a_considered_code() -> None:
         grpc.StatusCode.FAILED_PRECONDITION: {"NOT_SUPPORTED", "GRAPH_TOO_WIDE"},
         grpc.StatusCode.DEADLINE_EXCEEDED: {"CANCELLED"},
         grpc.StatusCode.INTERNAL: {"INTERNAL", "KERNEL", "SAMPLING"},
+        grpc.StatusCode.UNAVAILABLE: {"SOURCE"},
     }
 
 

@@ -1,12 +1,14 @@
 //! Prior over hypotheses: every component with every fault kind, sets of components, and "none of these" (eq. 2 and 9).
 
-use crate::params::{ERRORS, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
+use crate::params::{CRASH, ERRORS, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
 
 /// Prior probability of the kinds that are neither latency nor errors.
 const RESOURCE_PRIOR: f64 = 0.33;
 const LOAD_PRIOR: f64 = 0.03;
 const LINK_PRIOR: f64 = 0.04;
 const CRASH_PRIOR: f64 = 0.03;
+/// Weight of a fault in code beside the others, whose weights sum to one; only where something was traced.
+const CODE_PRIOR: f64 = 0.43;
 /// Probability that a fault of such a kind shows and spreads in latency, in errors.
 const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
     [1.0, f64::NAN],
@@ -15,12 +17,13 @@ const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
     [0.6, 0.3],
     [1.0, 0.15],
     [0.4, 0.8],
+    [0.3, 0.3],
 ];
 
 /// A value for each way of showing, `[in latency][in errors]`.
 pub(crate) type ByMode = [[f64; 2]; 2];
 
-/// Prior probability of a fault kind.
+/// Prior weight of a fault kind.
 pub(crate) fn kind_prior(theta: &Natural, kind: usize) -> f64 {
     const REST: f64 = 1.0 - RESOURCE_PRIOR - LOAD_PRIOR - LINK_PRIOR - CRASH_PRIOR;
     match kind {
@@ -29,7 +32,8 @@ pub(crate) fn kind_prior(theta: &Natural, kind: usize) -> f64 {
         RESOURCE => RESOURCE_PRIOR,
         LOAD => LOAD_PRIOR,
         LINK => LINK_PRIOR,
-        _ => CRASH_PRIOR,
+        CRASH => CRASH_PRIOR,
+        _ => CODE_PRIOR,
     }
 }
 

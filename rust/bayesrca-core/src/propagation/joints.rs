@@ -157,7 +157,7 @@ impl Likelihood {
             let common = |f: usize| w.common[f][sources[f]].max(0.0);
             let prior = log_prior + log_kind[kind] + self.log_joint_weight[h];
             w.log_scale
-                .push(w.most_vital[row] + common(0) + common(1) + prior);
+                .push(w.most_vital[row] + common(0) + common(1) + w.traces.log.single[h] + prior);
         }
         ln_all(&mut w.joint, self.level);
         for (joint, scale) in w.joint.iter_mut().zip(&w.log_scale) {
@@ -225,6 +225,7 @@ impl Likelihood {
             }
             w.footprint_weight[k] += r;
             w.vital_adjoint(kind, at, r);
+            w.traces.adjoint.single[h] += r;
             let [latency, errors] = w.shown(sources, &scales, (s, k));
             let mut parts: ByMode = [[0.0; 2]; 2];
             let mut inner = 0.0;

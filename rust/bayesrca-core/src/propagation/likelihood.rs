@@ -7,11 +7,12 @@ use super::hypotheses::{Modes, N_WAYS, modes_at, way};
 use super::range::log_sum_exp;
 use super::sets::{Member, Sets};
 use super::spread::{PathProbabilities, Spread, SpreadScratch};
+use super::traces::{TraceScratch, Traces};
 use super::vitals::{VitalScratch, Vitals};
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
 use crate::params::{
-    CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE,
+    CODE, CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE,
 };
 use crate::simd;
 
@@ -23,6 +24,9 @@ pub(super) const NEGLIGIBLE: f64 = 1e-10;
 /// Prior weight of a latency or errors fault at a component that does not report that family, of a crash where
 /// silence could not be seen, and of a link fault where nobody calls, against one that would show.
 const UNSEEN: f64 = 0.35;
+/// Prior weight of a link fault where calls to the component are timed at both ends, against one that only slow callers
+/// would tell.
+const TIMED_LINK: f64 = 5.0;
 /// Prior weight of a load fault at a component whose callers would have passed it on, against one without callers.
 const CALLED: f64 = 0.1;
 
@@ -51,6 +55,7 @@ pub struct Likelihood {
     pub(super) none_prior: f64,
     pub(super) families: [Spread; N_FAMILIES],
     pub(super) vitals: Vitals,
+    pub(super) traces: Traces,
     pub(super) sets: Sets,
     pub(super) level: Level,
 }
@@ -60,6 +65,7 @@ pub struct Likelihood {
 pub struct Workspace {
     pub(super) families: [SpreadScratch; N_FAMILIES],
     pub(super) vitals: VitalScratch,
+    pub(super) traces: TraceScratch,
     /// `G_f(source, footprint)` over `exp(common)`, `[source * s + footprint]`.
     pub(super) gain: [Vec<f64>; N_FAMILIES],
     pub(super) common: [Vec<f64>; N_FAMILIES],
@@ -151,7 +157,9 @@ impl Likelihood {
             let alarm = evidence.target.filter(|_| evidence.alarm_in_vitals);
             Vitals::new(&evidence.vitals, (n, s), &edges, alarm)
         };
-        let (prior_weight, joint_weight) = prior_weights(evidence, &families, &vitals);
+        let traces = Traces::new(evidence.traces.as_ref(), n);
+        let others = (&vitals, &traces);
+        let (prior_weight, joint_weight) = prior_weights(evidence, &families, others);
         let mut out = Self {
             n,
             s,
@@ -168,6 +176,7 @@ impl Likelihood {
             none_prior,
             families,
             vitals,
+            traces,
             sets: Sets::default(),
             level: simd::level(),
         };
@@ -298,6 +307,13 @@ impl Likelihood {
         self.vitals.log_ratios(&Natural::from_unconstrained(theta))
     }
 
+    /// Log ratio of "shows the fault" to quiet of every trace cell given theta, NaN where there is nothing to tell: own
+    /// patterns `[n]`, own times `[n]`, then gap, truncation and order `[edges]` each.
+    #[must_use]
+    pub fn trace_log_ratios(&self, theta: &[f64; N_PARAMETERS]) -> Vec<f64> {
+        self.traces.log_ratios(&Natural::from_unconstrained(theta))
+    }
+
     /// Probability that each vital family is the one at fault, given theta and a resource fault at a component,
     /// `[(component * N_VITALS + family) * s + footprint]`.
     pub fn families_at_fault(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {
@@ -330,6 +346,7 @@ impl Likelihood {
         w.background.clear();
         w.background.extend_from_slice(&self.footprint_log_prior);
         let mut log_quiet = self.vitals.forward(theta, &mut w.vitals, &mut w.background);
+        log_quiet += self.traces.forward(theta, &mut w.traces);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
             x.value_only(!keep);
@@ -393,6 +410,7 @@ impl Likelihood {
             weights.resize(self.s, 0.0);
         }
         self.vitals.reset_adjoints(&mut w.vitals);
+        self.traces.reset_adjoints(&mut w.traces);
     }
 
     fn backward(&self, theta: &Natural, total: f64, w: &mut Workspace) -> Natural {
@@ -408,6 +426,7 @@ impl Likelihood {
         }
         self.vitals
             .backward(theta, &w.footprint_weight, &w.vitals, &mut gradient);
+        self.traces.backward(&w.traces, &mut gradient);
         for (f, family) in self.families.iter().enumerate() {
             let x = &mut w.families[f];
             family.background_backward(&w.footprint_weight, x);
@@ -442,7 +461,7 @@ fn multiply_by_exp(gain: &mut [f64], log: &[f64]) -> f64 {
 fn prior_weights(
     e: &Evidence,
     families: &[Spread; N_FAMILIES],
-    vitals: &Vitals,
+    (vitals, traces): (&Vitals, &Traces),
 ) -> (Vec<f64>, Vec<f64>) {
     let s = e.n_footprints();
     let (mut prior, mut joint) = (Vec::new(), Vec::new());
@@ -452,13 +471,18 @@ fn prior_weights(
         let entry = if vitals.has_callers(i) { CALLED } else { 1.0 };
         for kind in 0..N_KINDS {
             let seen = match kind {
-                RESOURCE | LOAD => true,
+                RESOURCE | LOAD | CODE => true,
                 LINK => families[LATENCY].reaches_anybody(i),
                 CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)),
                 f => families[f].cells.reports(i),
             };
-            let weight =
-                own * if seen { 1.0 } else { UNSEEN } * if kind == LOAD { entry } else { 1.0 };
+            let shows = match kind {
+                CODE => traces.code_weight(i),
+                LINK if traces.times_calls_to(i) => TIMED_LINK,
+                _ if seen => 1.0,
+                _ => UNSEEN,
+            };
+            let weight = own * shows * if kind == LOAD { entry } else { 1.0 };
             joint.push(weight);
             prior.push(
                 weight

@@ -18,6 +18,7 @@ mod sets;
 mod source;
 mod spread;
 mod sums;
+mod traces;
 mod untraced;
 mod vitals;
 

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use super::hypotheses::{ByMode, kind_prior, kind_prior_backward, mode_prior, mode_prior_backward};
 use super::likelihood::{Likelihood, NEGLIGIBLE, Workspace};
 use crate::error::{Error, Result};
-use crate::params::{CRASH, ERRORS, LATENCY, N_FAMILIES, N_KINDS, Natural, RESOURCE};
+use crate::params::{CODE, CRASH, ERRORS, LATENCY, N_FAMILIES, N_KINDS, Natural, RESOURCE};
 
 /// Largest set.
 pub const MAX_CAUSES: usize = 3;
 /// Prior probability of one, two and three causes, given that there is one.
 pub const SIZES: [f64; MAX_CAUSES] = [0.8, 0.15, 0.05];
 /// Kinds that the roots of a set may have.
-pub(super) const SET_KINDS: [usize; 4] = [LATENCY, ERRORS, RESOURCE, CRASH];
+pub(super) const SET_KINDS: [usize; 5] = [LATENCY, ERRORS, RESOURCE, CRASH, CODE];
 
 /// The sets that are weighed.
 #[derive(Debug, Clone)]
@@ -144,8 +144,10 @@ impl Likelihood {
             family.add_sets(sets.members())?;
         }
         self.vitals.drop_sets();
+        self.traces.drop_sets();
         for set in sets.members() {
             self.vitals.add_source(set);
+            self.traces.add_source(set);
         }
         self.sets = sets;
         Ok(())
@@ -177,7 +179,8 @@ impl Likelihood {
                 w.by_footprint.push(sum * path * w.background[k]);
             }
             let prior = (self.sets.size_prior(m) / totals[m - 1]).ln();
-            let scale = log_prior + prior + most + scales.family.iter().sum::<f64>();
+            let around = w.traces.log.set[p];
+            let scale = log_prior + prior + around + most + scales.family.iter().sum::<f64>();
             self.close(
                 N_KINDS * self.n + p,
                 scale + scales.member.iter().sum::<f64>(),
@@ -190,7 +193,7 @@ impl Likelihood {
     fn fill_members(&self, theta: &Natural, w: &mut Workspace) {
         let s = self.s;
         let priors = SET_KINDS.map(|kind| (kind_prior(theta, kind), mode_prior(theta, kind)));
-        let log = &w.vitals.log;
+        let (log, traced) = (&w.vitals.log, &w.traces.log.member);
         w.members.clear();
         w.member_scale.clear();
         for &i in &self.sets.components {
@@ -212,7 +215,8 @@ impl Likelihood {
                     };
                     let own = self.joint_weight[i * N_KINDS + kind] * self.presence(kind, at);
                     let (prior, modes) = priors[c];
-                    let weight = prior * own * vital;
+                    let shown = traced[i * N_KINDS + kind].exp();
+                    let weight = prior * own * vital * shown;
                     member.kind[c] = weight;
                     for l in 0..2 {
                         for e in 0..2 {
@@ -347,6 +351,7 @@ impl Likelihood {
             }
             w.footprint_weight[k] += r;
             w.vitals.adjoint.path[(self.n + p) * s + k] += r;
+            w.traces.adjoint.set[p] += r;
             let terms = self.terms(p, k, &scales, w);
             let mut inner = 0.0;
             let mut shares = [(0, 0, false, 0.0); 1 << (2 * MAX_CAUSES)];
@@ -381,7 +386,8 @@ impl Likelihood {
                 }
             }
             for (j, &i) in set.iter().enumerate() {
-                Self::member_backward(theta, i * s + k, &terms.members[j], &d_mode[j], w, gradient);
+                let place = (i, i * s + k);
+                Self::member_backward(theta, place, &terms.members[j], &d_mode[j], w, gradient);
             }
         }
     }
@@ -389,7 +395,7 @@ impl Likelihood {
     /// Adjoints of one root's weights, given those of its ways of showing.
     fn member_backward(
         theta: &Natural,
-        at: usize,
+        (i, at): (usize, usize),
         member: &Member,
         d_mode: &ByMode,
         w: &mut Workspace,
@@ -410,6 +416,7 @@ impl Likelihood {
             }
             mode_prior_backward(kind, &d_prior, gradient);
             kind_prior_backward(theta, kind, d_kind, gradient);
+            w.traces.adjoint.member[i * N_KINDS + kind] += d_kind;
             let d = &mut w.vitals.adjoint;
             if kind == RESOURCE {
                 d.resource[at] += d_kind;

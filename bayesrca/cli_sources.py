@@ -1,0 +1,140 @@
+"""The options of commands that take an incident from telemetry back ends."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from bayesrca.cli_output import progress
+from bayesrca.errors import InvalidSettingsError
+
+if TYPE_CHECKING:
+    from bayesrca.incident import Target
+    from bayesrca.ingest.connectors.collect import Collected
+
+_PANEL = "Telemetry sources (docs/connectors.md)"
+
+
+def _field(default: object, text: str, **more: object) -> Any:  # noqa: ANN401  any field
+    """Declare an option: its default and what it is for."""
+    return field(default=default, metadata={"help": text, **more})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFlags:
+    """What the options say; see their help texts."""
+
+    prometheus: str | None = _field(
+        None, "Prometheus server: series, alerts, calls.", metavar="URL"
+    )
+    prometheus_queries: Path | None = _field(
+        None, "Your own queries and label names (TOML or JSON).", dir_okay=False
+    )
+    events: Path | None = _field(
+        None, "Changes as JSON: deploys, commits, Kubernetes Events.", dir_okay=False
+    )
+    graph: Path | None = _field(
+        None, "Components and edges that are known already (graph.json).", dir_okay=False
+    )
+    start: str | None = _field(
+        None, "Start of the time in question: ISO 8601, epoch seconds, -30m.", metavar="TIME"
+    )
+    end: str = _field("now", "End of it.", metavar="TIME")
+    baseline: str = _field(
+        "1h", "Normal period: a duration before the start, START/END, or none.", metavar="TIME"
+    )
+    step: str = _field("60s", "Time between samples.", metavar="TIME")
+    target: str | None = _field(None, "Where it was noticed.", metavar="COMPONENT[|METRIC]")
+
+    @property
+    def given(self) -> bool:
+        """Whether any source is named."""
+        return self.prometheus is not None or self.events is not None
+
+
+def with_sources(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a Typer command whose argument `sources` is made of one option for each flag."""
+    hints = get_type_hints(SourceFlags)
+    own = inspect.signature(command, eval_str=True).parameters
+    parameters = [p for p in own.values() if p.name != "sources"]
+    for flag in fields(SourceFlags):
+        option = typer.Option(rich_help_panel=_PANEL, **flag.metadata)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        annotation: Any = Annotated[hints[flag.name], option]
+        parameters.append(
+            inspect.Parameter(flag.name, kind, default=flag.default, annotation=annotation)
+        )
+
+    @wraps(command)
+    def run(**arguments: object) -> None:
+        flags = {flag.name: arguments.pop(flag.name) for flag in fields(SourceFlags)}
+        command(**arguments, sources=SourceFlags(**flags))  # type: ignore[arg-type]
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
+    """Ask the sources and bring together what comes.
+
+    Args:
+        flags: which sources, and for what time.
+        name: the incident's name; None for one made from the target and the time.
+
+    Raises:
+        InvalidSettingsError: options that cannot be, or contradict each other.
+        BayesRcaError: as `bayesrca.ingest.connectors.collect.collect`.
+    """
+    # Late, for they load NumPy and httpx, which --help does not need.
+    from bayesrca.ingest.connectors.collect import Wanted, collect  # noqa: PLC0415
+    from bayesrca.ingest.connectors.sources import Sources, make_connectors  # noqa: PLC0415
+    from bayesrca.ingest.connectors.times import (  # noqa: PLC0415
+        format_time,
+        parse_duration,
+        parse_periods,
+    )
+    from bayesrca.ingest.graph_file import read_topology  # noqa: PLC0415
+
+    if flags.start is None:
+        msg = "the sources must be told for what time: give --start (and --end, default now)"
+        raise InvalidSettingsError(msg, field="start")
+    window, baseline = parse_periods(flags.start, flags.end, flags.baseline, now=time.time())
+    target = _target(flags.target)
+    sources = Sources(
+        prometheus=flags.prometheus,
+        prometheus_queries=flags.prometheus_queries,
+        events=flags.events,
+    )
+    where = target.component if target else "incident"
+    wanted = Wanted(
+        name=name or f"{where} {format_time(window.start)}",
+        window=window,
+        baseline=baseline,
+        step=parse_duration(flags.step, "step"),
+        target=target,
+        declared=None if flags.graph is None else read_topology(flags.graph),
+    )
+    connectors = make_connectors(sources, os.environ)
+    with progress("asking the sources") as tell:
+        return collect(connectors, wanted, tell=lambda what: tell(what, 0.0, 1.0))
+
+
+def _target(text: str | None) -> Target | None:
+    from bayesrca.incident import Target  # noqa: PLC0415
+
+    if text is None:
+        return None
+    component, bar, metric = text.partition("|")
+    if not component or (bar and not metric):
+        msg = f"--target must be COMPONENT or COMPONENT|METRIC, got {text!r}"
+        raise InvalidSettingsError(msg, field="target")
+    return Target(component, metric or None)

@@ -1,0 +1,196 @@
+"""An incident from several sources, each of which may fail without the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+
+from bayesrca.errors import NoEvidenceError, SourceError
+from bayesrca.incident import (
+    Component,
+    Edge,
+    EdgeKind,
+    Event,
+    Incident,
+    Signal,
+    Target,
+    TimeWindow,
+    Topology,
+)
+from bayesrca.ingest.connectors.interface import (
+    Ask,
+    Asked,
+    Connector,
+    Haul,
+    missing_notes,
+)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """An incident and how it came about.
+
+    Attributes:
+        incident: its notes name what is missing.
+        asked: every question to a source, for the gap report.
+    """
+
+    incident: Incident
+    asked: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to bring together.
+
+    Attributes:
+        name: the incident's name.
+        window: the time in question, in seconds since the epoch.
+        baseline: the normal period, or None.
+        step: seconds between samples.
+        target: where the incident was noticed, or None.
+        declared: components and edges that are known already, or None.
+        strict: whether a target that no source knows is an error; otherwise it is left out and
+            told.
+    """
+
+    name: str
+    window: TimeWindow
+    baseline: TimeWindow | None
+    step: float
+    target: Target | None = None
+    declared: Topology | None = None
+    strict: bool = True
+
+    @property
+    def spans(self) -> list[TimeWindow]:
+        """The times to ask for: one, unless the baseline lies further away than it is long."""
+        window, baseline = self.window, self.baseline
+        if baseline is None:
+            return [window]
+        gap = max(window.start - baseline.end, baseline.start - window.end)
+        if gap > baseline.duration:
+            return sorted((baseline, window), key=lambda one: one.start)
+        whole = min(window.start, baseline.start), max(window.end, baseline.end)
+        return [TimeWindow(*whole)]
+
+
+def collect(
+    connectors: Sequence[Connector], wanted: Wanted, *, tell: Tell = lambda _: None
+) -> Collected:
+    """Ask every source and bring together what came.
+
+    Args:
+        connectors: the sources, with different names; asked one after another.
+        wanted: what for.
+        tell: told what is going on, for people.
+
+    Raises:
+        NoEvidenceError: no source returned a series; the message says why.
+        InvalidIncidentError: what came contradicts what was declared, such as a target that no
+            source knows.
+        InvalidSettingsError: the times asked for hold too many steps.
+    """
+    hauls = []
+    for connector in connectors:
+        for window in wanted.spans:
+            tell(f"asking {connector.name}")
+            hauls.append(_fetch(connector, Ask(window=window, step=wanted.step)))
+    asked = tuple(line for haul in hauls for line in haul.asked)
+    notes = missing_notes(asked)
+    signals = _join([signal for haul in hauls for signal in haul.series])
+    if not signals:
+        sources = ", ".join(connector.name for connector in connectors)
+        reasons = " ".join(notes) or "Nothing failed: there is nothing of the time asked for."
+        msg = f"no series came from {sources}, so there is nothing to analyse. {reasons}"
+        raise NoEvidenceError(msg, field="signals")
+    topology = _topology(signals, hauls, wanted)
+    target = wanted.target
+    if target is not None and target.component not in topology and not wanted.strict:
+        notes += (
+            f"It was noticed at {target.component!r}, which is none of the components that the "
+            "sources know: no target was used.",
+        )
+        target = None
+    return Collected(
+        Incident(
+            wanted.name,
+            topology,
+            signals,
+            _events(hauls, topology),
+            baseline=wanted.baseline,
+            window=wanted.window,
+            target=target,
+            notes=notes,
+        ),
+        asked,
+    )
+
+
+def _fetch(connector: Connector, ask: Ask) -> Haul:
+    try:
+        return connector.fetch(ask)
+    except SourceError as error:
+        # A connector notes its failures itself; what escapes it must not cost the other sources.
+        reason = str(error).removeprefix(f"{connector.name}: ")
+        lines = [
+            Asked(source=connector.name, what=what, asked="everything", came=0, missing=reason)
+            for what in sorted(connector.offers & ask.what)
+        ]
+        return Haul(asked=tuple(lines))
+
+
+def _join(signals: Sequence[Signal]) -> tuple[Signal, ...]:
+    """Put the parts of each series behind one another; of two sources the first one counts."""
+
+    def key(signal: Signal) -> tuple[str, str]:
+        return str(signal.component), signal.name
+
+    joined = []
+    for _, same in groupby(sorted(signals, key=key), key=key):
+        first, *others = same
+        for other in others:
+            # Parts of one source were asked for in order, and one clock ends before the next.
+            if other.timestamps[0] > first.timestamps[-1]:
+                first = replace(
+                    first,
+                    timestamps=np.concatenate([first.timestamps, other.timestamps]),
+                    values=np.concatenate([first.values, other.values]),
+                )
+        joined.append(first)
+    return tuple(joined)
+
+
+def _topology(signals: Sequence[Signal], hauls: Sequence[Haul], wanted: Wanted) -> Topology:
+    """Declared components and edges, and whatever the sources know besides."""
+    declared = wanted.declared
+    components = {} if declared is None else {c.name: c for c in declared.components}
+    edges = {} if declared is None else dict.fromkeys(declared.edges)
+    for signal in signals:
+        components.setdefault(str(signal.component), Component(str(signal.component)))
+    known = {(edge.source, edge.target) for edge in edges}
+    for haul in hauls:
+        for caller, callee in haul.calls:
+            for name in (caller, callee):
+                components.setdefault(name, Component(name))
+            if (caller, callee) not in known:
+                edges[Edge(caller, callee, EdgeKind.CALLS)] = None
+    return Topology(tuple(components.values()), tuple(edges))
+
+
+def _events(hauls: Sequence[Haul], topology: Topology) -> tuple[Event, ...]:
+    """All events in order of time; one of an unknown component keeps its name in its text."""
+    events: dict[Event, None] = {}
+    for haul in hauls:
+        for event in haul.events:
+            known = event
+            if event.component is not None and event.component not in topology:
+                text = f"{event.component}: {event.text}" if event.text else event.component
+                known = replace(event, component=None, text=text)
+            events[known] = None
+    return tuple(sorted(events, key=lambda event: event.time))

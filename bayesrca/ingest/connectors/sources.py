@@ -1,0 +1,76 @@
+"""The connectors of a set of addresses, with credentials from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayesrca.errors import InvalidSettingsError
+from bayesrca.ingest.connectors.change_events import ChangeEvents
+from bayesrca.ingest.connectors.credentials import read_credentials
+from bayesrca.ingest.connectors.http import HttpSource, Limits
+from bayesrca.ingest.connectors.interface import Connector
+from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
+from bayesrca.ingest.connectors.prometheus_file import read_plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where telemetry is to be had; None where there is none.
+
+    Attributes:
+        prometheus: address of a Prometheus server.
+        prometheus_queries: file of queries and label names for it.
+        events: JSON file of change events.
+    """
+
+    prometheus: str | None = None
+    prometheus_queries: Path | None = None
+    events: Path | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any source."""
+        return bool(self.prometheus or self.events)
+
+
+def make_connectors(
+    sources: Sources, environment: Mapping[str, str], *, limits: Limits | None = None
+) -> list[Connector]:
+    """Return the connectors, in the order in which they are asked.
+
+    Args:
+        sources: where.
+        environment: variables that hold credentials or name files of them.
+        limits: what asking each of them may cost.
+
+    Raises:
+        InvalidSettingsError: an address, a file of queries or credentials that will not do.
+    """
+    connectors: list[Connector] = []
+    plan = make_plan(sources)
+    if sources.prometheus is not None:
+        http = _http("prometheus", sources.prometheus, environment, limits)
+        connectors.append(Prometheus(http, plan))
+    if sources.events is not None:
+        connectors.append(ChangeEvents(sources.events, mapping=plan.mapping))
+    return connectors
+
+
+def make_plan(sources: Sources) -> PrometheusPlan:
+    """Return what to ask Prometheus, and how labels name components.
+
+    Raises:
+        InvalidSettingsError: a file of queries that will not do, or one without a server.
+    """
+    if sources.prometheus_queries is None:
+        return PrometheusPlan()
+    if sources.prometheus is None:
+        msg = "queries for Prometheus need its address: give --prometheus too"
+        raise InvalidSettingsError(msg, field="prometheus_queries")
+    return read_plan(sources.prometheus_queries)
+
+
+def _http(name: str, url: str, environment: Mapping[str, str], limits: Limits | None) -> HttpSource:
+    return HttpSource(name, url, credentials=read_credentials(name, environment), limits=limits)

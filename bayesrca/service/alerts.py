@@ -1,0 +1,291 @@
+"""Alertmanager's webhook: a group of alerts that begins to fire opens one stored analysis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from bayesrca.api.v1 import root_cause_service_pb2 as pb
+from bayesrca.config import Settings
+from bayesrca.errors import BayesRcaError, SourceError
+from bayesrca.incident import Event, Target, TimeWindow
+from bayesrca.ingest.connectors.alertmanager import NAME, Notification, parse_notification
+from bayesrca.ingest.connectors.interface import Ask, Asked, Connector, Haul, What
+from bayesrca.service.auth import Guard
+from bayesrca.service.caller import Caller
+from bayesrca.service.http_server import HttpServer, Page, Posted, Routes
+from bayesrca.service.messages import CallFailedError
+from bayesrca.service.options import ServiceOptions
+from bayesrca.service.records import NewAnalysis, Record
+from bayesrca.wire import AnalyzeCall, encode_request
+
+if TYPE_CHECKING:
+    from bayesrca.ingest.connectors.collect import Wanted
+    from bayesrca.ingest.connectors.prometheus import PrometheusPlan
+    from bayesrca.service.keeping import Keeping
+
+ALERT_PATH = "/alertmanager"
+MAX_BODY_BYTES = 4 << 20
+_METHOD = "/bayesrca.api.v1.RootCauseService/CreateAnalysis"
+_WAITING = 16
+"""Groups that may wait for their telemetry; of further ones Alertmanager is told to come again."""
+_PAUSES = (10.0, 60.0)
+"""Seconds before the further attempts to collect where a source was away."""
+_ANSWER_SECONDS = 30.0
+_STATUSES = {
+    "NO_CREDENTIALS": HTTPStatus.UNAUTHORIZED,
+    "INVALID_CREDENTIALS": HTTPStatus.UNAUTHORIZED,
+    "EXPIRED_CREDENTIALS": HTTPStatus.UNAUTHORIZED,
+    "MISSING_SCOPE": HTTPStatus.FORBIDDEN,
+}
+_SEED = 0
+
+_log = logging.getLogger("bayesrca.service.alerts")
+
+
+def open_alerts(options: ServiceOptions, guard: Guard, keeping: Keeping) -> Alerts | None:
+    """Listen for alerts, if the options say so.
+
+    Raises:
+        ServiceError: the port cannot be listened on (``CANNOT_LISTEN``).
+        InvalidSettingsError: a source's address, queries or credentials will not do.
+    """
+    return None if options.alert_port is None else Alerts(options, guard, keeping)
+
+
+class Alerts:
+    """Takes notifications, collects telemetry for them and opens analyses, one after another.
+
+    Where telemetry comes from is the server's configuration; a notification names no address.
+
+    Args:
+        options: where to listen, what to ask.
+        guard: finds out who notifies, for which tenant.
+        keeping: stores the analyses.
+    """
+
+    def __init__(self, options: ServiceOptions, guard: Guard, keeping: Keeping) -> None:
+        # Late, for they load httpx, which a server without alerts does not need.
+        from bayesrca.ingest.connectors.sources import Sources, make_plan  # noqa: PLC0415
+        from bayesrca.ingest.graph_file import read_topology  # noqa: PLC0415
+
+        self._options, self._guard, self._keeping = options, guard, keeping
+        self._sources = Sources(
+            prometheus=options.prometheus,
+            prometheus_queries=options.prometheus_queries,
+            events=options.events,
+        )
+        self._plan: PrometheusPlan = make_plan(self._sources)
+        self._declared = None if options.graph is None else read_topology(options.graph)
+        self._connectors()  # what is wrong with them is told now, not at the first alert
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[str, Notification]] = asyncio.Queue(_WAITING)
+        self._under_way: set[tuple[str, str]] = set()
+        assert options.alert_port is not None
+        routes = Routes(post={ALERT_PATH: self._take}, max_bytes=MAX_BODY_BYTES)
+        self._server: HttpServer | None = HttpServer(
+            options.alert_host,
+            options.alert_port,
+            routes,
+            what="alerts",
+            shared=options.takeover,
+        )
+        self.address = self._server.address
+        self._worker = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Take no further alerts; those that wait are left to Alertmanager's next notification."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await asyncio.to_thread(server.stop)
+        self._worker.cancel()
+        await asyncio.gather(self._worker, return_exceptions=True)
+
+    def _connectors(self) -> list[Connector]:
+        from bayesrca.ingest.connectors.sources import make_connectors  # noqa: PLC0415
+
+        return make_connectors(self._sources, os.environ)
+
+    def _take(self, posted: Posted) -> Page:
+        """Answer a notification; runs in a thread of the HTTP server."""
+        try:
+            caller = self._caller(posted)
+            notification = parse_notification(json.loads(posted.content))
+        except CallFailedError as error:
+            status = _STATUSES.get(error.failure.reason, HTTPStatus.FORBIDDEN)
+            return _page(status, error=error.failure.message)
+        except (ValueError, RecursionError) as error:
+            return _page(HTTPStatus.BAD_REQUEST, error=f"the body is not JSON ({error})")
+        except SourceError as error:
+            return _page(HTTPStatus.BAD_REQUEST, error=str(error))
+        if notification.first is None:
+            return _page(HTTPStatus.OK, state="resolved")
+        answer = asyncio.run_coroutine_threadsafe(
+            self._enter(caller.tenant, notification), self._loop
+        )
+        try:
+            return answer.result(_ANSWER_SECONDS)
+        except Exception:  # whatever it is, Alertmanager is to come again
+            _log.exception("a notification could not be taken")
+            return _page(HTTPStatus.SERVICE_UNAVAILABLE, error="the server failed; come again")
+
+    def _caller(self, posted: Posted) -> Caller:
+        shown = [("authorization", value) for value in posted.authorization]
+        caller = self._guard.by_metadata(_METHOD, shown)
+        # Certificates belong to gRPC's port: here only a token tells who it is.
+        return caller or self._guard.by_certificate(_METHOD, ())
+
+    async def _enter(self, tenant: str, notification: Notification) -> Page:
+        identity = notification.request_id
+        known = await self._keeping.find(tenant, identity)
+        if known is not None:
+            return _page(HTTPStatus.OK, state="known", request_id=identity, analysis=known.id)
+        if (tenant, identity) in self._under_way:
+            return _page(HTTPStatus.ACCEPTED, state="waiting", request_id=identity)
+        try:
+            self._queue.put_nowait((tenant, notification))
+        except asyncio.QueueFull:
+            return _page(HTTPStatus.SERVICE_UNAVAILABLE, error="too many alerts wait; come again")
+        self._under_way.add((tenant, identity))
+        return _page(HTTPStatus.ACCEPTED, state="waiting", request_id=identity)
+
+    async def _work(self) -> None:
+        while True:
+            tenant, notification = await self._queue.get()
+            try:
+                await self._insist(tenant, notification)
+            except Exception:  # the next group must not suffer from it
+                _log.exception("the alerts of group %r open no analysis", notification.group)
+            finally:
+                self._under_way.discard((tenant, notification.request_id))
+
+    async def _insist(self, tenant: str, notification: Notification) -> None:
+        """Open an analysis; a source that is away gets time to come back."""
+        for pause in (*_PAUSES, None):
+            try:
+                record = await self._open(tenant, notification)
+            except (BayesRcaError, CallFailedError) as error:
+                _log.error("no analysis of alert group %r: %s", notification.group, error)
+                if pause is None:
+                    return
+                await asyncio.sleep(pause)
+            else:
+                _log.info("alert group %r opened analysis %s", notification.group, record.id)
+                return
+
+    async def _open(self, tenant: str, notification: Notification) -> Record:
+        wanted = self._wanted(notification, time.time())
+        request = await _in_daemon(partial(self._request, notification, wanted))
+        new = NewAnalysis(
+            request_id=notification.request_id,
+            incident=wanted.name,
+            method=self._options.alert_method,
+            request=request,
+        )
+        return await self._keeping.accept(tenant, new)
+
+    def _wanted(self, notification: Notification, now: float) -> Wanted:
+        """Return what to ask for: the time round the alert, and the normal time before."""
+        from bayesrca.ingest.connectors.collect import Wanted  # noqa: PLC0415
+        from bayesrca.ingest.connectors.times import format_time  # noqa: PLC0415
+
+        options, first = self._options, notification.first
+        assert first is not None
+        step = options.alert_step_seconds
+        start = first.since - options.alert_lead_seconds
+        window = TimeWindow(start, max(now, start + step))
+        length = options.alert_baseline_seconds
+        component = first.event(self._plan.mapping).component
+        return Wanted(
+            name=f"{first.title} {format_time(first.since)}",
+            window=window,
+            baseline=TimeWindow(start - length, start) if length else None,
+            step=step,
+            target=None if component is None else Target(component),
+            declared=self._declared,
+            strict=False,
+        )
+
+    def _request(self, notification: Notification, wanted: Wanted) -> bytes:
+        """Collect an incident and return it as the request that is stored; runs in a thread."""
+        from bayesrca.ingest.connectors.collect import collect  # noqa: PLC0415
+
+        events = tuple(alert.event(self._plan.mapping) for alert in notification.alerts)
+        told = _Told(events, notification.truncated)
+        incident = collect([*self._connectors(), told], wanted).incident
+        settings = Settings(method=self._options.alert_method)
+        call = AnalyzeCall(incident=incident, seed=_SEED, settings=settings)
+        request: pb.AnalyzeRequest = encode_request(call)
+        content = request.SerializeToString(deterministic=True)
+        if len(content) > self._options.max_message_bytes:
+            msg = (
+                f"the telemetry takes {len(content)} bytes, more than max_message_bytes; take a "
+                "longer alert_step_seconds or fewer queries"
+            )
+            raise SourceError(msg, source=NAME)
+        return content
+
+
+class _Told:
+    """The alerts of the notification itself, as one more source."""
+
+    name = NAME
+    offers = frozenset({What.EVENTS})
+
+    def __init__(self, events: tuple[Event, ...], truncated: int) -> None:
+        missing = f"{truncated} alerts that Alertmanager left out" if truncated else ""
+        line = Asked(
+            source=NAME,
+            what=What.EVENTS,
+            asked="the notification",
+            came=len(events),
+            missing=missing,
+        )
+        self._haul = Haul(events=events, asked=(line,))
+
+    def fetch(self, ask: Ask) -> Haul:
+        """Return the alerts of the time asked for."""
+        window = ask.window
+        inside = tuple(e for e in self._haul.events if window.start <= e.time <= window.end)
+        return replace(self._haul, events=inside)
+
+
+async def _in_daemon[T](work: Callable[[], T]) -> T:
+    """Run a function in a thread that a server which stops does not wait for."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if error is None:
+            outcome.set_result(result)  # type: ignore[arg-type]  # then there is a result
+        else:
+            outcome.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # raised again where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="collect", daemon=True).start()
+    return await outcome
+
+
+def _page(status: HTTPStatus, **content: str) -> Page:
+    words: Mapping[str, str] = content
+    return Page(status, (json.dumps(words) + "\n").encode(), "application/json")
