@@ -29,6 +29,9 @@ UNSEEN = 0.35
 TIMED_LINK = 5.0
 """Prior weight of a link fault where calls are timed at both ends, against one where not."""
 
+FEWER_CALLS, FEWER_CALLED = 0.25, 0.5
+"""Probability that a fault in code keeps its component from calling others, and then each."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -147,6 +150,13 @@ class SimulatedTraces:
             changes=(),
             **arrays,
         )
+
+    def draw_uncalled(self, root: int) -> list[int]:
+        """Draw the callees that fall silent because code at fault no longer calls them."""
+        if self.rng.random() >= FEWER_CALLS:
+            return []
+        callees = [b for a, b in self.calls if a == root]
+        return [b for b in callees if self.rng.random() < FEWER_CALLED]
 
     def _draw_quiet(self, theta: Theta, name: str) -> float:
         family = 0 if name in _TIMES else 1

@@ -118,6 +118,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         notes=tuple(notes),
         reference=frame.reference,
         seasons=seasonal.shares,
+        untraced=find_untraced(incident.topology, traces),
         traces=traces,
         onsets=find_onsets(
             incident.topology.names,

@@ -18,6 +18,10 @@ use crate::params::{N_KINDS, Natural};
 /// Prior weight of a fault in the code of a component without spans or logs, against one that would show.
 const UNSEEN: f64 = 0.35;
 
+/// Probability that a fault in code keeps its component from calling others, and then each of those it calls.
+const FEWER_CALLS: f64 = 0.25;
+const FEWER_CALLED: f64 = 0.5;
+
 /// The prepared spans and logs of an incident.
 #[derive(Debug, Clone)]
 pub(crate) struct Traces {
@@ -142,6 +146,19 @@ impl Traces {
             .calls_to(i)
             .iter()
             .any(|&edge| self.known[self.at.gap(edge)])
+    }
+
+    /// Factor on the silence of those whom a component calls, `[component * s + footprint]`, when its code is at fault:
+    /// it may no longer call them. `crash`: density ratio of "fell silent" to quiet, laid out likewise.
+    pub fn uncalled(&self, crash: &[f64], s: usize) -> Vec<f64> {
+        (0..self.at.n * s)
+            .map(|at| {
+                let ratio = |callee: usize| crash[callee * s + at % s];
+                let callees = self.calls.callees(at / s);
+                let each = callees.map(|c| 1.0 - FEWER_CALLED + FEWER_CALLED * ratio(c));
+                1.0 - FEWER_CALLS + FEWER_CALLS * each.product::<f64>()
+            })
+            .collect()
     }
 
     fn family(&self, cell: usize) -> usize {
