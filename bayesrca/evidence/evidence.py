@@ -103,7 +103,8 @@ class Evidence:
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
         crash_log_ratio: [n, s] log density of a component's being silent in a footprint or not,
             when it crashed, less that when nothing is wrong; 0 where nothing is known.
-        root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
+        root_log_prior: [n] log prior weight of each component as a root, by its stated kind and by
+            what was changed of it, and when.
         unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
