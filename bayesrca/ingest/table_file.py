@@ -24,6 +24,8 @@ _METADATA = b"bayesrca"
 # The id of a span's trace may be given once, and this word in the spans that follow.
 _SAME = "same"
 _SECOND = timedelta(seconds=1)
+LATEST = 1 << 62
+"""Nanoseconds; times and durations beyond (the year 2116) are none, so that no sum overflows."""
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -254,7 +256,7 @@ def read_nanoseconds(
         return _read_stamps(file, name)
     numbers, present = read_numbers(file, name)
     scale = 10**9 if scale is None else scale
-    limit = np.iinfo(np.int64).max // scale
+    limit = LATEST // scale
     present &= (numbers > -limit) & (numbers < limit)
     numbers[~present] = 0
     if numbers.dtype == np.int64:
@@ -268,8 +270,10 @@ def _read_stamps(file: TableFile, name: str) -> tuple[Ints, Bools]:
     column = file.columns[name]
     if not pa.types.is_timestamp(column.type):
         text = encode_text(file.path, name, column)
-        nanoseconds = np.array([*(_parse_stamp(file, name, v) for v in text.values), 0])
-        return nanoseconds[text.codes], text.codes >= 0
+        parsed = [*(_parse_stamp(file, name, v) for v in text.values), LATEST]
+        known = np.array([abs(moment) < LATEST for moment in parsed])
+        moments = np.array([moment if abs(moment) < LATEST else 0 for moment in parsed])
+        return moments[text.codes], known[text.codes]
     column = _cast(file, name, column, pa.timestamp("ns", column.type.tz))
     numbers, present = read_numbers(TableFile(file.path, file.rows, {name: column}), name)
     return numbers, present
@@ -278,9 +282,12 @@ def _read_stamps(file: TableFile, name: str) -> tuple[Ints, Bools]:
 def _parse_stamp(file: TableFile, name: str, value: str) -> int:
     """Read seconds or ISO 8601; Python's own reader of the latter knows no nanoseconds."""
     try:
-        return int(Decimal(value).scaleb(9).quantize(1))
+        number = Decimal(value)
     except InvalidOperation:
-        pass  # no number, or beyond what nanoseconds can be
+        pass  # no number
+    else:
+        known = number.is_finite() and abs(number) < LATEST // 10**9
+        return int(number.scaleb(9).quantize(1)) if known else LATEST
     head, dot, rest = value.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))] if dot else ""
     try:
