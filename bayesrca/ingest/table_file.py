@@ -53,14 +53,16 @@ class TableFile:
     Attributes:
         path: the file.
         rows: number of rows.
-        columns: the columns.
+        columns: the columns, as they were read or as texts.
         own: what `save_incident` wrote beside the columns, None for a file of another origin.
+        notes: what was left out when the columns were read.
     """
 
     path: Path
     rows: int
-    columns: dict[str, pa.ChunkedArray]
+    columns: dict[str, pa.ChunkedArray | Text]
     own: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def find(self, names: Sequence[str]) -> str | None:
         """Return the first of these names that is a column."""
@@ -78,7 +80,15 @@ class TableFile:
         name = self.find(names)
         if name is None:
             return Text(np.full(self.rows, -1), ())
-        return encode_text(self.path, name, self.columns[name])
+        column = self.columns[name]
+        return column if isinstance(column, Text) else encode_text(self.path, name, column)
+
+    def array(self, name: str) -> pa.ChunkedArray:
+        """Return a column as it was read; reject the file if it is not of numbers or times."""
+        column = self.columns[name]
+        if isinstance(column, Text):
+            reject(self.path, f"column {name!r} holds texts; write numbers", field=name)
+        return column
 
 
 def plain_name(name: str) -> str:
@@ -211,7 +221,7 @@ def read_numbers(file: TableFile, name: str) -> tuple[NDArray[Any], Bools]:
     Raises:
         IncidentFormatError: the column holds something that is no number.
     """
-    column = file.columns[name]
+    column = file.array(name)
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -251,7 +261,7 @@ def read_nanoseconds(
     """
     name = file.require([name for name, _ in names], what)
     scale = dict(names)[name]
-    kind = file.columns[name].type
+    kind = file.array(name).type
     if scale is None and not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return _read_stamps(file, name)
     numbers, present = read_numbers(file, name)
@@ -267,7 +277,7 @@ def read_nanoseconds(
 
 
 def _read_stamps(file: TableFile, name: str) -> tuple[Ints, Bools]:
-    column = file.columns[name]
+    column = file.array(name)
     if not pa.types.is_timestamp(column.type):
         text = encode_text(file.path, name, column)
         parsed = [*(_parse_stamp(file, name, v) for v in text.values), LATEST]
