@@ -38,6 +38,11 @@ class SourceFlags:
     prometheus_queries: Path | None = _field(
         None, "Your own queries and label names (TOML or JSON).", dir_okay=False
     )
+    jaeger: str | None = _field(None, "Jaeger query service: spans.", metavar="URL")
+    loki: str | None = _field(None, "Loki server: log records.", metavar="URL")
+    loki_query: str | None = _field(
+        None, "LogQL selector of the lines; none: all that name a service.", metavar="LOGQL"
+    )
     events: Path | None = _field(
         None, "Changes as JSON: deploys, commits, Kubernetes Events.", dir_okay=False
     )
@@ -57,7 +62,7 @@ class SourceFlags:
     @property
     def given(self) -> bool:
         """Whether any source is named."""
-        return self.prometheus is not None or self.events is not None
+        return any((self.prometheus, self.jaeger, self.loki, self.events))
 
 
 def with_sources(command: Callable[..., None]) -> Callable[..., None]:
@@ -102,7 +107,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         parse_duration,
         parse_periods,
     )
-    from bayesrca.ingest.graph_file import read_topology  # noqa: PLC0415
+    from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
 
     if flags.start is None:
         msg = "the sources must be told for what time: give --start (and --end, default now)"
@@ -112,6 +117,9 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
     sources = Sources(
         prometheus=flags.prometheus,
         prometheus_queries=flags.prometheus_queries,
+        jaeger=flags.jaeger,
+        loki=flags.loki,
+        loki_query=flags.loki_query,
         events=flags.events,
     )
     where = target.component if target else "incident"
@@ -121,7 +129,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         baseline=baseline,
         step=parse_duration(flags.step, "step"),
         target=target,
-        declared=None if flags.graph is None else read_topology(flags.graph),
+        declared=None if flags.graph is None else read_declared(flags.graph),
     )
     connectors = make_connectors(sources, os.environ)
     with progress("asking the sources") as tell:

@@ -81,8 +81,11 @@ def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | 
             can be used.
     """
     file = open_parquet(path)
-    if file is None:
-        return None
+    return None if file is None else parse_logs(file, names, spans)
+
+
+def parse_logs(file: TableFile, names: Naming, spans: SpansFile | None) -> LogsFile:
+    """Read a table of log records; as `read_logs`."""
     notes: list[str] = []
     component = read_component(file, names)
     file.require(_BODY, "what each record says")
@@ -96,7 +99,7 @@ def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | 
         kept = usable & _find_first(usable, time, trace, span, component, source)
         _note(notes, usable & ~kept, "were collected twice and were left out")
     if not kept.any():
-        reject(path, f"none of its {file.rows} rows has a component, a body and a time")
+        reject(file.path, f"none of its {file.rows} rows has a component, a body and a time")
     found = spans.forest.find(trace, span) if spans is not None else np.full(file.rows, -1)
     named = kept & (span.codes >= 0) & (found < 0)
     severity = _read_severity(file)
@@ -111,7 +114,7 @@ def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | 
     if mended:
         notes.append(f"{mended} texts of log records were not UTF-8; wrong bytes were replaced.")
     parts = intern_named(file, {k: take(c, kept) for k, c in columns.items()}, _NAMES)
-    with naming(path):
+    with naming(file.path):
         logs = Logs(
             **parts,
             time_ns=time[kept],

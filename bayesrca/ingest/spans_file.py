@@ -92,8 +92,11 @@ def read_spans(path: Path, names: Naming) -> SpansFile | None:
             can be used.
     """
     file = (open_json if path.suffix == ".json" else open_parquet)(path)
-    if file is None:
-        return None
+    return None if file is None else parse_spans(file, names)
+
+
+def parse_spans(file: TableFile, names: Naming) -> SpansFile:
+    """Read a table of spans; as `read_spans`."""
     notes: list[str] = []
     component = read_component(file, names)
     trace = rename(file.text(_TRACE), str)
@@ -105,7 +108,7 @@ def read_spans(path: Path, names: Naming) -> SpansFile | None:
     forest, single = build_forest(trace, file.text(_SPAN), file.text(_PARENT), kept)
     _note(notes, kept & ~single, "repeated the ids of an earlier span and were left out")
     if not single.any():
-        reject(path, f"none of its {file.rows} rows is a span; {_REMEDY}")
+        reject(file.path, f"none of its {file.rows} rows is a span; {_REMEDY}")
     _note(notes, forest.orphans, "name a parent that was not received and count as first spans")
     _note(notes, forest.cut, "were their own ancestors and count as first spans")
     late = (duration < 0)[single]
@@ -124,7 +127,7 @@ def read_spans(path: Path, names: Naming) -> SpansFile | None:
         notes.append(f"{mended} texts of spans were not UTF-8; the wrong bytes were replaced.")
     status = _read_words(file, ("status", "statuscode", "otelstatuscode"), _STATUS, "statuscode")
     parts = intern_named(file, columns, _NAMES)
-    with naming(path):
+    with naming(file.path):
         spans = Spans(
             **parts,
             parent=forest.parent,

@@ -110,6 +110,9 @@ class ServiceOptions:
         None, "Prometheus server that alerts are analysed from (docs/connectors.md)."
     )
     prometheus_queries: Path | None = _option(None, "Queries and label names for it.")
+    jaeger: str | None = _option(None, "Jaeger query service that alerts are analysed from.")
+    loki: str | None = _option(None, "Loki server that alerts are analysed from.")
+    loki_query: str | None = _option(None, "LogQL selector of its lines; none: all of services.")
     events: Path | None = _option(None, "JSON file of changes, read at every alert.")
     graph: Path | None = _option(None, "Components and edges that are known already (graph.json).")
     otlp_endpoint: str | None = _option(
@@ -177,7 +180,7 @@ class ServiceOptions:
         if self.data_dir is None:
             msg = "alert_port is set but data_dir is not: analyses of alerts must be stored"
             raise InvalidSettingsError(msg, field="data_dir")
-        if self.prometheus is None:
+        if self.prometheus is None and self.jaeger is None:
             msg = "alert_port is set but no source is: name one to analyse alerts from"
             raise InvalidSettingsError(msg, field="prometheus")
         if not (self.insecure or is_loopback(self.alert_host)):

@@ -11,6 +11,8 @@ from bayesrca.ingest.connectors.change_events import ChangeEvents
 from bayesrca.ingest.connectors.credentials import read_credentials
 from bayesrca.ingest.connectors.http import HttpSource, Limits
 from bayesrca.ingest.connectors.interface import Connector
+from bayesrca.ingest.connectors.jaeger import Jaeger
+from bayesrca.ingest.connectors.loki import Loki
 from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
 from bayesrca.ingest.connectors.prometheus_file import read_plan
 
@@ -22,17 +24,18 @@ class Sources:
     Attributes:
         prometheus: address of a Prometheus server.
         prometheus_queries: file of queries and label names for it.
+        jaeger: address of a Jaeger query service.
+        loki: address of a Loki server.
+        loki_query: LogQL selector of the lines; None for all that name a service.
         events: JSON file of change events.
     """
 
     prometheus: str | None = None
     prometheus_queries: Path | None = None
+    jaeger: str | None = None
+    loki: str | None = None
+    loki_query: str | None = None
     events: Path | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is any source."""
-        return bool(self.prometheus or self.events)
 
 
 def make_connectors(
@@ -53,6 +56,11 @@ def make_connectors(
     if sources.prometheus is not None:
         http = _http("prometheus", sources.prometheus, environment, limits)
         connectors.append(Prometheus(http, plan))
+    if sources.jaeger is not None:
+        connectors.append(Jaeger(_http("jaeger", sources.jaeger, environment, limits)))
+    if sources.loki is not None:
+        http = _http("loki", sources.loki, environment, limits)
+        connectors.append(Loki(http, sources.loki_query or "", plan.mapping))
     if sources.events is not None:
         connectors.append(ChangeEvents(sources.events, mapping=plan.mapping))
     return connectors
