@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from bayesrca.errors import NoEvidenceError
 from bayesrca.evidence.alarm import place_alarm
+from bayesrca.evidence.changes import compute_change_log_factor
 from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.onsets import find_onsets
 from bayesrca.evidence.presence import compute_crash_ratio
-from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
+from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected, find_untraced
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -95,8 +96,10 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     notes.extend(sources.remarks.sentences())
     target, alarm, in_vitals = place_alarm(incident, tables, notes)
     traces = build_trace_evidence(incident, frame.window)
+    root_log_prior = compute_root_log_prior(incident.topology)
     if traces is not None:
         notes.extend(traces.notes)
+        root_log_prior += compute_change_log_factor(traces.changes, len(root_log_prior))
     n_footprints = len(frame.first)
     requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
@@ -112,12 +115,13 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
         demand=incident.topology.propagation_edges(Family.LOAD),
         crash_log_ratio=compute_crash_ratio(incident, frame, requests),
-        root_log_prior=compute_root_log_prior(incident.topology),
+        root_log_prior=root_log_prior,
         unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
         reference=frame.reference,
         seasons=seasonal.shares,
+        untraced=find_untraced(incident.topology, traces),
         traces=traces,
         onsets=find_onsets(
             incident.topology.names,

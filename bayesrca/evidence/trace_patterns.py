@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.columns.spans import FAILURE, LOG, OPERATION, REMOTE
-from bayesrca.evidence.trace_columns import WINDOW, TraceColumns
+from bayesrca.evidence.trace_columns import TraceColumns
 from bayesrca.evidence.trace_evidence import RegionShare, TraceTest
 from bayesrca.evidence.trace_fold import fold, fold_contexts
-from bayesrca.evidence.trace_tests import TestTable
+from bayesrca.evidence.trace_tests import PatternTests, TestTable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -45,30 +45,25 @@ class Patterns:
     tests: tuple[TraceTest, ...]
 
 
-def read_patterns(columns: TraceColumns, table: TestTable, n: int) -> Patterns:
+def read_patterns(columns: TraceColumns, found: PatternTests, n: int) -> Patterns:
     """Join the tests of events into one factor per component, and rank its code regions.
 
     An event's tests "at all" and "at least twice" count once within a path; paths in which the same
     line of code, or the same operation, stands are contexts of one location; locations are weighed
     by `GRAVE_WEIGHT` and averaged.
     """
-    path, kind, what, _ = columns.tables.events[table.row].T
-    component = columns.tables.paths[path, 0]
-    # A call to another component and a failure belong to the operation that makes or has it.
-    subject = np.where(np.isin(kind, (LOG, OPERATION)), what, columns.tables.paths[path, 1])
-    pairs, context = _number(component, kind, subject, path)
-    at_all = fold(context, table.log_ratio, len(pairs))
-    places, location = _number(pairs[:, 0], pairs[:, 1], pairs[:, 2])
-    ratio = fold_contexts(location, at_all, len(places))
+    ratio = found.tests.log_ratio
+    keys, context = _number(found.component, found.kind, found.subject, found.context)
+    at_all = fold(context, ratio, len(keys))
+    places, place = _number(*keys[:, :3].T)
+    joined = fold_contexts(place, at_all, len(places))
     weight = np.array([_weight(columns, int(k), int(s)) for _, k, s in places])
-    first = _come_first(columns, table, path) if len(table.row) else np.empty(0)
-    log_first = fold(location[context], np.log(first), len(places))
-    rows = zip(places[:, 0], _tests(columns, table, places, location[context], ratio), strict=True)
+    first = fold(place[context], np.log(_come_first(found)), len(places))
+    rows = zip(places[:, 0], _tests(columns, found, places, place[context], joined), strict=True)
     tests = tuple(row for component, row in rows if component < n)
-    here = places[:, 0] < n
     return Patterns(
-        own=fold(places[:, 0], ratio, n, weight),
-        regions=tuple(_regions(tests, (ratio + log_first)[here])),
+        own=fold(places[:, 0], joined, n, weight),
+        regions=tuple(_regions(tests, (joined + first)[places[:, 0] < n])),
         tests=tests,
     )
 
@@ -85,47 +80,44 @@ def _weight(columns: TraceColumns, kind: int, subject: int) -> float:
     return GRAVE_WEIGHT if grave else 1.0
 
 
-def _come_first(columns: TraceColumns, table: TestTable, path: Ints) -> Floats:
+def _come_first(found: PatternTests) -> Floats:
     """Probability, [j], that nothing that comes earlier in the same path has changed.
 
     After the first change in a span most of what follows changes too: a thrown exception skips all
     the rest. Events stand where they usually do, new ones where they now do.
     """
-    present, ranks = columns.tables.present[table.row], columns.tables.ranks[table.row]
-    new = table.contrast > 0
-    now = ranks[:, WINDOW] / np.maximum(present[:, WINDOW], 1)
-    before = (ranks.sum(axis=1) - ranks[:, WINDOW]) / np.maximum(
-        present.sum(axis=1) - present[:, WINDOW], 1
-    )
-    rank = np.where(new, now, before)
-    odds = SUSPICION * np.exp(np.minimum(table.log_ratio, 50.0))
-    unchanged = 1.0 / (1.0 + odds)
-    out = np.ones(len(path))
-    order = np.lexsort([rank, path])
-    for rows in np.split(order, np.flatnonzero(np.diff(path[order])) + 1):
+    odds = SUSPICION * np.exp(np.minimum(found.tests.log_ratio, 50.0))
+    log_unchanged = -np.log1p(odds)
+    out = np.zeros(len(odds))
+    order = np.lexsort([found.rank, found.context])
+    for rows in np.split(order, np.flatnonzero(np.diff(found.context[order])) + 1):
+        if not len(rows) or found.context[rows[0]] < 0:
+            continue  # minutes have no order
+        before = np.concatenate([[0.0], np.cumsum(log_unchanged[rows])])
         # Events at the same place do not come before each other.
-        for r in rows:
-            out[r] = np.prod(unchanged[rows[rank[rows] < rank[r] - 1e-9]])
-    return np.maximum(out, 1e-12)
+        out[rows] = before[np.searchsorted(found.rank[rows], found.rank[rows] - 1e-9)]
+    return np.exp(np.maximum(out, -30.0))
 
 
 def _tests(
-    columns: TraceColumns, table: TestTable, places: Ints, location: Ints, ratio: Floats
+    columns: TraceColumns, found: PatternTests, places: Ints, place: Ints, ratio: Floats
 ) -> Iterator[TraceTest]:
-    """Return one row per location."""
+    """Return one row per location, with the counts of its loudest test."""
+    table = found.tests
     loudest = np.full(len(places), -1)
     for r in np.argsort(table.log_ratio, kind="stable"):
-        loudest[location[r]] = r
+        loudest[place[r]] = r
     for g, (component, kind, subject) in enumerate(places.tolist()):
         r = loudest[g]
-        path = columns.tables.paths[columns.tables.events[table.row[r], 0]]
-        operation = columns.operations[path[1]]
         region, words = _name(columns, kind, subject)
+        if kind in (LOG, OPERATION) and found.context[r] >= 0:
+            operation = columns.tables.paths[found.context[r], 1]
+            words = f"{words} in {columns.operations[operation]}"
         yield TraceTest(
             component=component,
             callee=-1,
             name="pattern",
-            subject=f"{words} in {operation}" if kind in (LOG, OPERATION) else words,
+            subject=words,
             region=region,
             change=_change(table, r),
             n=int(table.n[r]),
@@ -148,6 +140,8 @@ def _name(columns: TraceColumns, kind: int, subject: int) -> tuple[str, str]:
 
 
 def _change(table: TestTable, r: int) -> str:
+    if table.log_ratio[r] < 0:
+        return "unchanged"
     share, n0 = table.share[r], table.n0[r]
     share0 = (table.share0[r] * (n0 + 1.0) - 0.5) / n0  # as it was counted
     if share <= VANISHED and share0 > 5 * VANISHED:

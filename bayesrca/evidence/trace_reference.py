@@ -37,7 +37,19 @@ class TimeContrast:
     log_ratio: Floats
 
 
-def share_counts(k: Floats, n: Floats) -> tuple[Floats, Floats, Floats]:
+def weigh_readings(n: Floats, trust: Floats) -> Floats:
+    """Log weight, [r + 1, j], of reading all references together, then of each by itself.
+
+    Args:
+        n: [j, r] instances of each reference.
+        trust: [r] weight of each by itself when it has many; it loses by having few.
+    """
+    alone = n / (n + TIE) * (n < n.sum(axis=1, keepdims=True)) * trust
+    with np.errstate(divide="ignore"):
+        return np.log(np.vstack([1.0 - alone.sum(axis=1), alone.T]))
+
+
+def read_shares(k: Floats, n: Floats) -> tuple[Floats, Floats]:
     """Split counts of the references into readings of what is normal.
 
     One reading takes all references together; each reference by itself is another, since normal
@@ -49,37 +61,27 @@ def share_counts(k: Floats, n: Floats) -> tuple[Floats, Floats, Floats]:
         n: [j, r] instances.
 
     Returns:
-        Share, instances that it was read from and log weight of each reading, [r + 1, j].
+        Share, and instances that it was read from, of each reading, [r + 1, j].
     """
     total_k, total_n = k.sum(axis=1), n.sum(axis=1)
     pooled = (total_k + 0.5) / (total_n + 1.0)
-    share, worth, weight = [pooled], [total_n], [np.ones_like(pooled)]
-    if n.shape[1] > 1:
-        for own_k, own_n in zip(k.T, n.T, strict=True):
-            share.append((own_k + TIE * pooled) / (own_n + TIE))
-            worth.append(own_n + TIE)
-            weight.append(own_n / (own_n + TIE) * (own_n < total_n) / (n.shape[1] + 1.0))
-        weight[0] = 1.0 - np.sum(weight[1:], axis=0)
-    with np.errstate(divide="ignore"):
-        return np.stack(share), np.stack(worth), np.log(np.stack(weight))
+    alone = (k + TIE * pooled[:, None]) / (n + TIE)
+    return np.vstack([pooled, alone.T]), np.vstack([total_n, n.T + TIE])
 
 
-def log_quiet_mixture(k1: Floats, n1: Floats, k: Floats, n: Floats) -> Floats:
-    """Log probability, [j], of k1 among n1 in the window when quiet, see `share_counts`."""
-    share, worth, log_weight = share_counts(k, n)
-    each = [
-        log_quiet_count(k1, n1, s, w) + lw
-        for s, w, lw in zip(share, worth, log_weight, strict=True)
-    ]
-    return np.asarray(logsumexp(np.stack(each), axis=0))
+def log_quiet_mixture(k1: Floats, n1: Floats, k: Floats, n: Floats, trust: Floats) -> Floats:
+    """Log probability, [j], of k1 among n1 in the window when quiet; see `read_shares`."""
+    each = [log_quiet_count(k1, n1, *reading) for reading in zip(*read_shares(k, n), strict=True)]
+    return np.asarray(logsumexp(np.stack(each) + weigh_readings(n, trust), axis=0))
 
 
-def compare_times(moments: Floats, drift: Floats, *, least: int = 3) -> TimeContrast:
+def compare_times(moments: Floats, drift: Floats, trust: Floats, *, least: int = 3) -> TimeContrast:
     """Compare mean log times of the window with those of the references.
 
     Args:
         moments: [j, 1 + r, 3] number, mean and sum of squared deviations; the window's first.
         drift: [r] standard deviation between the window and each reference when quiet.
+        trust: [r] see `weigh_readings`.
         least: values below which the window, or the references together, say nothing.
     """
     n, mean, squares = moments[..., 0], moments[..., 1], moments[..., 2]
@@ -92,28 +94,17 @@ def compare_times(moments: Floats, drift: Floats, *, least: int = 3) -> TimeCont
         np.maximum(safe - n.shape[1], 0.0) + PRIOR_DEGREES
     )
     share = n0 / np.maximum(total, 1.0)[:, None]
-    readings = [((share * mean[:, 1:]).sum(axis=1), total, share @ drift, np.ones_like(total))]
-    if n0.shape[1] > 1:
-        for r in range(n0.shape[1]):
-            own = n0[:, r]
-            weight = own / (own + TIE) * (own < total) / (n0.shape[1] + 1.0)
-            readings.append((mean[:, 1 + r], own, np.full_like(own, drift[r]), weight))
-        others = np.sum([reading[3] for reading in readings[1:]], axis=0)
-        readings[0] = (*readings[0][:3], 1.0 - others)
-    quiet, affected = [], []
-    for level, worth, step, weight in readings:
-        noise = 1.0 / np.maximum(n1, 1.0) + 1.0 / np.maximum(worth, 1.0)
-        scale = np.sqrt(variance * noise + step**2)
-        z = (mean[:, 0] - level) / scale
-        with np.errstate(divide="ignore"):
-            log_weight = np.log(weight) - np.log(scale)
-        quiet.append(log_quiet_time(z) + log_weight)
-        affected.append(log_affected_time(z) + log_weight)
-    level, worth, step, _ = readings[0]
-    noise = 1.0 / np.maximum(n1, 1.0) + 1.0 / np.maximum(worth, 1.0)
+    level = np.vstack([(share * mean[:, 1:]).sum(axis=1), mean[:, 1:].T])
+    worth = np.maximum(np.vstack([total, n0.T]), 1.0)
+    step = np.vstack([share @ drift, np.broadcast_to(drift[:, None], n0.T.shape)])
+    scale = np.sqrt(variance * (1.0 / np.maximum(n1, 1.0) + 1.0 / worth) + step**2)
+    z = (mean[:, 0] - level) / scale
+    log_weight = weigh_readings(n0, trust) - np.log(scale)
+    quiet = logsumexp(log_quiet_time(z) + log_weight, axis=0)
+    affected = logsumexp(log_affected_time(z) + log_weight, axis=0)
     blank = np.where(known, 0.0, np.nan)
     return TimeContrast(
-        contrast=mean[:, 0] - level + blank,
-        scale=np.sqrt(variance * noise + step**2) + blank,
-        log_ratio=logsumexp(affected, axis=0) - logsumexp(quiet, axis=0) + blank,
+        contrast=mean[:, 0] - level[0] + blank,
+        scale=scale[0] + blank,
+        log_ratio=affected - quiet + blank,
     )

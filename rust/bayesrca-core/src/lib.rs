@@ -38,6 +38,7 @@ mod error;
 mod evidence;
 pub mod game;
 mod graph;
+pub mod otlp;
 mod params;
 mod propagation;
 mod rng;
@@ -45,6 +46,7 @@ pub mod screen;
 pub mod shapley;
 mod simd;
 pub mod spans;
+pub mod templates;
 mod trace_evidence;
 
 pub use error::{Error, Result};

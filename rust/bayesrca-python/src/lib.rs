@@ -17,10 +17,12 @@ mod evidence;
 mod games;
 mod handles;
 mod likelihood;
+mod otlp;
 mod poll;
 mod screen;
 mod shapley;
 mod spans;
+mod templates;
 mod value;
 
 use pyo3::prelude::*;
@@ -47,11 +49,15 @@ mod _core {
         vital_log_ratios, width,
     };
     #[pymodule_export]
+    use super::otlp::{OtlpTable, decode_otlp, merge_otlp};
+    #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};
     #[pymodule_export]
     use super::shapley::{NativeEstimate, compute_interactions, compute_shapley, estimate_shapley};
     #[pymodule_export]
     use super::spans::{SpanBatch, SpanReduction};
+    #[pymodule_export]
+    use super::templates::mine_templates;
     #[pymodule_export]
     use super::value::python_game;
 

@@ -36,7 +36,7 @@ struct Call {
 }
 
 impl Reduction {
-    /// Count in which order things changed, over the spans of a batch on one side.
+    /// Count in which order things changed, over the visits of a batch that began on one side.
     ///
     /// A span has *changed* where it shows an event whose mark is 1, or misses one whose mark is -1; the first counts from
     /// the event's time, the second from the span's end. A visit has changed from the first such time on. A call has
@@ -148,17 +148,23 @@ fn find_calls(
     changed: &[i64],
 ) -> Vec<Call> {
     let mut calls = Vec::new();
+    let counted = |visit: u32| batch.side[visit as usize] == side;
     for s in (0..batch.len()).filter(|&s| batch.side[s] == side) {
         match forest.parent(s) {
-            Some(p) if batch.component[p] != batch.component[s] => calls.push(Call {
-                visit: entry[p],
-                callee: batch.component[s],
-                start_ns: batch.start_ns[p],
-                changed: batch.failed(p) || batch.failed(s) || changed[s] < i64::MAX,
-            }),
+            Some(p) if batch.component[p] != batch.component[s] && counted(entry[p]) => {
+                calls.push(Call {
+                    visit: entry[p],
+                    callee: batch.component[s],
+                    start_ns: batch.start_ns[p],
+                    changed: batch.failed(p) || batch.failed(s) || changed[s] < i64::MAX,
+                })
+            }
             _ => {}
         }
-        if let Some(callee) = batch.peer_of(s).filter(|_| !forest.calls_out(s)) {
+        if let Some(callee) = batch
+            .peer_of(s)
+            .filter(|_| !forest.calls_out(s) && counted(entry[s]))
+        {
             calls.push(Call {
                 visit: entry[s],
                 callee,
