@@ -43,6 +43,21 @@ class SourceFlags:
     loki_query: str | None = _field(
         None, "LogQL selector of the lines; none: all that name a service.", metavar="LOGQL"
     )
+    elasticsearch: str | None = _field(
+        None, "Elasticsearch or OpenSearch cluster: spans, log records.", metavar="URL"
+    )
+    elasticsearch_spans: str | None = _field(
+        None, "Its indices of spans; none: traces-*.", metavar="INDEX"
+    )
+    elasticsearch_logs: str | None = _field(
+        None, "Its indices of log records; none: logs-*,filebeat-*.", metavar="INDEX"
+    )
+    datadog: str | None = _field(
+        None, "Datadog site, such as datadoghq.eu: series.", metavar="SITE"
+    )
+    datadog_queries: Path | None = _field(
+        None, "Your own queries for it (TOML or JSON).", dir_okay=False
+    )
     events: Path | None = _field(
         None, "Changes as JSON: deploys, commits, Kubernetes Events.", dir_okay=False
     )
@@ -62,7 +77,8 @@ class SourceFlags:
     @property
     def given(self) -> bool:
         """Whether any source is named."""
-        return any((self.prometheus, self.jaeger, self.loki, self.events))
+        sources = (self.prometheus, self.jaeger, self.loki, self.elasticsearch, self.datadog)
+        return any((*sources, self.events))
 
 
 def with_sources(command: Callable[..., None]) -> Callable[..., None]:
@@ -114,14 +130,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         raise InvalidSettingsError(msg, field="start")
     window, baseline = parse_periods(flags.start, flags.end, flags.baseline, now=time.time())
     target = _target(flags.target)
-    sources = Sources(
-        prometheus=flags.prometheus,
-        prometheus_queries=flags.prometheus_queries,
-        jaeger=flags.jaeger,
-        loki=flags.loki,
-        loki_query=flags.loki_query,
-        events=flags.events,
-    )
+    sources = Sources(**{part.name: getattr(flags, part.name) for part in fields(Sources)})
     where = target.component if target else "incident"
     wanted = Wanted(
         name=name or f"{where} {format_time(window.start)}",

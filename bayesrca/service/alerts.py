@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -80,14 +80,7 @@ class Alerts:
         from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
 
         self._options, self._guard, self._keeping = options, guard, keeping
-        self._sources = Sources(
-            prometheus=options.prometheus,
-            prometheus_queries=options.prometheus_queries,
-            jaeger=options.jaeger,
-            loki=options.loki,
-            loki_query=options.loki_query,
-            events=options.events,
-        )
+        self._sources = Sources(**{f.name: getattr(options, f.name) for f in fields(Sources)})
         self._plan: PrometheusPlan = make_plan(self._sources)
         self._declared = None if options.graph is None else read_declared(options.graph)
         self._connectors()  # what is wrong with them is told now, not at the first alert

@@ -349,7 +349,9 @@ def _checked(name: str, url: str) -> str:
 
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds that the server asks to wait, given as a number or as a date; None if it does not."""
-    text = response.headers.get("Retry-After", "").strip()
+    # Datadog tells it by a header of its own.
+    headers = response.headers
+    text = headers.get("Retry-After", headers.get("X-RateLimit-Reset", "")).strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
