@@ -27,6 +27,9 @@ demo: setup ## set up, then analyse two real incidents from examples/
 	$(BIN)/bayesrca analyze examples/search_delay
 	$(BIN)/bayesrca analyze examples/search_errors
 
+# A few tests start real Prometheus and Alertmanager servers. They fetch the two programs into
+# target/servers with apt-get, unprivileged; elsewhere put them on PATH or name their folder with
+# BAYESRCA_SERVERS. Without them these tests are skipped, and the summary says why.
 .PHONY: test
 test: setup ## set up, then run every test of Rust and Python but the slow statistical ones
 	cargo test --workspace $(LOCKED)

@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "OtlpTable", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "decode_otlp", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "merge_otlp", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -143,6 +143,77 @@ class NativeGame:
 
         Raises:
             InvalidGameError: the matrix has another width, or the game is only known by sampled worlds or valued by Python.
+        """
+
+@final
+class OtlpTable:
+    """
+    Spans, metric points or log records in columns; what they say is kept once and referred to by number.
+    """
+    def __len__(self, /) -> int:
+        """
+        Number of records.
+        """
+    def attribute(self, /, key: str) -> "numpy.typing.NDArray[numpy.int32]":
+        """
+        For each record the number of its attribute with this key, -1 where it has none.
+        """
+    def columns(self, /) -> "dict[str, numpy.typing.NDArray[numpy.generic]]":
+        """
+        The columns by name, as `bayesrca.columns.otlp` describes them.
+        """
+    @property
+    def invalid_texts(self, /) -> int:
+        """
+        Texts that were not UTF-8 and have U+FFFD where they could not be read.
+        """
+    @property
+    def n_bytes(self, /) -> int:
+        """
+        Bytes that the table takes in memory.
+        """
+    def parent_rows(self, /) -> "numpy.typing.NDArray[numpy.int64]":
+        """
+        Of spans: row of the span that called each one, -1 for a root and where the caller is not here.
+
+        Raises:
+            ValueError: the table does not hold spans.
+        """
+    @property
+    def period(self, /) -> tuple[int, int] | None:
+        """
+        Earliest and latest time, nanoseconds since 1970; None without a record.
+        """
+    @property
+    def rejected(self, /) -> list[tuple[str, int]]:
+        """
+        Records that were left out, as pairs (why, how many).
+        """
+    def resource_attribute(self, /, key: str) -> "numpy.typing.NDArray[numpy.int32]":
+        """
+        For each distinct resource the number of its attribute with this key, -1 where it has none.
+        """
+    def rows_of_logs(self, /, logs: OtlpTable) -> "numpy.typing.NDArray[numpy.int64]":
+        """
+        Of spans: row of the span in which each record of a table of logs was written, -1 where there is none.
+
+        Raises:
+            ValueError: the tables do not hold spans and logs.
+        """
+    def strings(self, /) -> "list[str]":
+        """
+        The texts, by number.
+        """
+    def traces(self, /) -> "tuple[numpy.typing.NDArray[numpy.int64], list[str]]":
+        """
+        Of spans: number of each one's trace, and the traces' ids as hexadecimal digits.
+
+        Raises:
+            ValueError: the table does not hold spans.
+        """
+    def values(self, /) -> "list[str | bool | int | float | None]":
+        """
+        The values of the distinct attributes, by number: bytes as hexadecimal digits, lists and maps as JSON.
         """
 
 @final
@@ -405,6 +476,23 @@ def compute_shapley(game: NativeGame, *, threads: int = 1, progress: Any | None 
         CancelledError: `cancelled` returned True.
     """
 
+def decode_otlp(kind: str, request: bytes, *, records: int, attributes: int, text_bytes: int, depth: int) -> OtlpTable:
+    """
+    Decode an OpenTelemetry export request.
+
+    Args:
+        kind: what it holds, `spans`, `points` or `logs`.
+        request: the serialised request.
+        records: most spans, points or log records.
+        attributes: most attributes of one record, resource or scope.
+        text_bytes: most bytes of one text or value.
+        depth: how deeply lists and maps may be nested in a value.
+
+    Raises:
+        InvalidTelemetryError: it is no such request, or holds more than it may; the message names the byte.
+        ValueError: an unknown kind.
+    """
+
 def estimate_shapley(game: NativeGame, *, seed: int, tolerance: float | None = None, relative: bool = True, budget: int | None = None, confidence: float = 0.95, method: str = "automatic", guarantee: str = "asymptotic", threads: int = 1, deadline: float | None = None, progress: Any | None = None, cancelled: Any | None = None) -> NativeEstimate:
     """
     Estimate Shapley values.
@@ -540,6 +628,21 @@ def logp_grad(handle: int, theta: Incomplete) -> tuple[float, Incomplete]:
 def max_block() -> int:
     """
     Most components in one knot of cycles that are summed as a whole.
+    """
+
+def merge_otlp(kind: str, tables: "list[OtlpTable]", begin: int, end: int) -> OtlpTable:
+    """
+    Put the records of several tables that lie in a window into one, in their order.
+
+    Args:
+        kind: what the tables hold.
+        tables: tables of that kind, possibly none.
+        begin: first nanosecond since 1970 of the window.
+        end: the nanosecond after it.
+
+    Raises:
+        InvalidEvidenceError: more than 2^32 records or attributes.
+        ValueError: a table of another kind.
     """
 
 def mine_templates(lines: "list[str]") -> "tuple[numpy.typing.NDArray[numpy.int64], list[str]]":

@@ -61,6 +61,12 @@ class InvalidGameError(BayesRcaError):
     reason = "INVALID_GAME"
 
 
+class InvalidTelemetryError(BayesRcaError):
+    """An OpenTelemetry export request cannot be read, or holds more than it may."""
+
+    reason = "INVALID_TELEMETRY"
+
+
 class NoEvidenceError(BayesRcaError):
     """Nothing in the incident can tell one hypothesis from another."""
 

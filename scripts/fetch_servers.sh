@@ -2,7 +2,7 @@
 # Put Prometheus and Alertmanager where the tests look for them, without root and without installing
 # anything: target/servers, from the packages of the system's own apt sources (30 MB).
 #
-# BAYESRCA_SERVERS, which the tests honour too, names another folder. Exit code 3: this machine
+# The Alertmanager is to be started in that folder. BAYESRCA_SERVERS, which the tests honour too, names another folder. Exit code 3: this machine
 # cannot fetch them, the reason is in the last line; the tests that need them are then skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,6 +38,12 @@ trap 'rm -rf "$draft"' EXIT
 for package in "$draft"/*.deb; do
   dpkg-deb --extract "$package" "$draft/unpacked"
 done
+# Debian's Alertmanager reads its templates from a fixed folder, which only an installation makes.
+# In the copy here the folder's name becomes another of the same length: where it is started.
+templates=/usr/share/prometheus/alertmanager
+here=$(printf '%*s' $((${#templates} / 2)) '' | sed 's#.#./#g')
+LC_ALL=C sed -i "s#$templates#$here#g" "$draft/unpacked/usr/bin/prometheus-alertmanager"
+mv "$draft/unpacked$templates"/*.tmpl "$folder/"
 for server in "${servers[@]}"; do
   # From another release the program may miss a library: told now, not by a test that fails.
   "$draft/unpacked/usr/bin/$server" --version >/dev/null 2>&1 ||

@@ -21,13 +21,16 @@ OWN = ("own_pattern", "own_self_time")
 CALLS = ("edge_gap", "edge_terminal", "edge_order")
 _TIMES = ("own_self_time", "edge_gap")
 
-REFERENCE_SD = 3.0
-"""Spread of a log Bayes factor under the reference law; its mean is minus half the variance when
-quiet, plus half of it when affected, and zero for what changes a little for no reason."""
+POWERS = (0.5, 1.5, 3.0)
+"""Spreads of a log Bayes factor under the reference laws, equally likely; its mean is minus half
+the square when quiet, plus half of it when affected, and zero for what changes a little."""
 UNSEEN = 0.35
 """Prior weight of a fault in code at a component without spans, where others have some."""
 TIMED_LINK = 5.0
 """Prior weight of a link fault where calls are timed at both ends, against one where not."""
+
+FEWER_CALLS, FEWER_CALLED = 0.25, 0.5
+"""Probability that a fault in code keeps its component from calling others, and then each."""
 
 
 @dataclass(frozen=True)
@@ -148,21 +151,27 @@ class SimulatedTraces:
             **arrays,
         )
 
+    def draw_uncalled(self, root: int) -> list[int]:
+        """Draw the callees that fall silent because code at fault no longer calls them."""
+        if self.rng.random() >= FEWER_CALLS:
+            return []
+        callees = [b for a, b in self.calls if a == root]
+        return [b for b in callees if self.rng.random() < FEWER_CALLED]
+
     def _draw_quiet(self, theta: Theta, name: str) -> float:
         family = 0 if name in _TIMES else 1
-        middle = -0.5 * REFERENCE_SD**2
         if self.rng.random() < theta["trace_strong"][family]:
-            middle = -middle
-        elif self.rng.random() < theta["trace_weak"][family]:
-            middle = 0.0
-        return self._draw(middle)
+            return self._draw(1)
+        return self._draw(0 if self.rng.random() < theta["trace_weak"][family] else -1)
 
-    def _draw(self, middle: float) -> float:
-        return float(middle + REFERENCE_SD * self.rng.standard_normal())
+    def _draw(self, law: int) -> float:
+        """Draw when affected (1), changed a little (0) or quiet (-1), by a test of any power."""
+        power = float(self.rng.choice(POWERS))
+        return float(0.5 * law * power**2 + power * self.rng.standard_normal())
 
     def _affect(self, value: dict[Cell, float], cell: Cell) -> None:
         if cell in value:
-            value[cell] = self._draw(0.5 * REFERENCE_SD**2)
+            value[cell] = self._draw(1)
 
     def _draw_way(self, kind: str) -> Way:
         names = list(KIND_WAYS[kind])

@@ -17,7 +17,7 @@ from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.onsets import find_onsets
 from bayesrca.evidence.presence import compute_crash_ratio
-from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
+from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected, find_untraced
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -121,6 +121,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         notes=tuple(notes),
         reference=frame.reference,
         seasons=seasonal.shares,
+        untraced=find_untraced(incident.topology, traces),
         traces=traces,
         onsets=find_onsets(
             incident.topology.names,

@@ -71,9 +71,9 @@ def read_topology(path: Path) -> Topology:
     """
     if not path.exists():
         reject(path, "does not exist; give a graph file")
-    components, edges = read_graph(path, ())
+    graph = read_graph(path)
     with naming(path):
-        return Topology(components, edges)
+        return Topology(graph.components, graph.edges)
 
 
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:

@@ -25,6 +25,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "UNKNOWN_COMPONENT": _BAD_INPUT,
     "INVALID_EVIDENCE": _BAD_INPUT,
     "INVALID_REQUEST": _BAD_INPUT,
+    "INVALID_TELEMETRY": _BAD_INPUT,
     "NO_EVIDENCE": _BAD_INPUT,
     # The request is sound, but beyond this version or its limits.
     "NOT_SUPPORTED": grpc.StatusCode.FAILED_PRECONDITION,

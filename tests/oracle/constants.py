@@ -22,7 +22,7 @@ KIND_SHOWS = {
     LOAD: (0.6, 0.3),
     LINK: (1.0, 0.15),
     CRASH: (0.4, 0.8),
-    CODE: (0.3, 0.3),
+    CODE: (0.2, 0.3),
 }
 TIMED_LINK = 5.0
 CODE_PRIOR = 0.43  # beside the others, whose priors sum to one
@@ -42,6 +42,7 @@ ECHO = (0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0)
 UNREPORTED = 0.35
 ROOT_EFFECT = 12.0
 AT_ROOT = 0.8
+CODE_AT_ROOT = 0.3
 LOAD_PASSED = 0.6
 WAITS = 0.7
 FARTHEST = 2

@@ -181,6 +181,14 @@ class _Model:
         table = self.e.crash_log_ratio if kind == CRASH else self.e.root_log_factor
         return np.asarray(table[root])
 
+    def _uncalled(self, root: int, kind: int) -> Floats:
+        """Log factor of those falling silent whom code at fault no longer calls."""
+        if kind != CODE:
+            return np.zeros(self.s)
+        silence = np.exp(self.e.crash_log_ratio)
+        each = [0.5 + 0.5 * silence[b] for a, b in self.traces.edges if a == root]
+        return np.asarray(np.log(0.75 + 0.25 * np.prod([np.ones(self.s), *each], axis=0)))
+
     def log_single(self, root: int, kind: int) -> Floats:
         """One cause of one kind: its unnormalised prior times its joint density."""
         joint = np.zeros(self.s)
@@ -194,7 +202,7 @@ class _Model:
         own = [self.vitals.log_at_root(root, kind, k) for k in range(self.s)]
         others = [self.vitals.log_others((root,), k, kind) for k in range(self.s)]
         weight = np.log(self._weight(root, kind)) + self._presence(root, kind)
-        traced = self.traces.log_single(root, kind)
+        traced = self.traces.log_single(root, kind) + self._uncalled(root, kind)
         return np.asarray(np.log(joint) + weight + own + others + traced)
 
     def log_set(self, members: Roots) -> Floats:

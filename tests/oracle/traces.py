@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import logsumexp
 
 from bayesrca.evidence import Evidence, TraceEvidence
 from tests.oracle.constants import (
@@ -30,8 +31,18 @@ Roots = tuple[int, ...]
 Cell = tuple[str, Any]
 """A cell by its family and its component or edge."""
 
-QUIET, HALFWAY, AFFECTED = (stats.norm(mean, 3.0) for mean in (-4.5, 0.0, 4.5))
-"""Reference laws of a log Bayes factor: the last over the first is its exponential."""
+POWERS = np.array([0.5, 1.5, 3.0])
+
+
+def reference(law: int, value: Floats | float) -> Floats:
+    """Log density of a log Bayes factor when quiet (-1), halfway (0) and affected (1).
+
+    The test's power is unknown; the last law over the first is the exponential of the value.
+    """
+    middles = law * POWERS**2 / 2.0
+    logs = stats.norm.logpdf(np.asarray(value)[..., None], middles, POWERS)
+    return np.asarray(logsumexp(logs, axis=-1) - np.log(len(POWERS)))
+
 
 PATTERN, SELF, GAP, TERMINAL, ORDER = "pattern", "self", "gap", "terminal", "order"
 _TIMES = (SELF, GAP)
@@ -42,8 +53,8 @@ def quiet_density_ratio(theta: Theta, family: str, value: float) -> float:
     which = 0 if family in _TIMES else 1
     weak, strong = theta["trace_weak"][which], theta["trace_strong"][which]
     # Ratios of normal laws, in logarithms as either may be beyond any double.
-    little = np.exp(HALFWAY.logpdf(value) - QUIET.logpdf(value))
-    much = np.exp(AFFECTED.logpdf(value) - QUIET.logpdf(value))
+    little = np.exp(reference(0, value) - reference(-1, value))
+    much = np.exp(reference(1, value) - reference(-1, value))
     return float((1 - strong) * (1 - weak) + (1 - strong) * weak * little + strong * much)
 
 

@@ -24,7 +24,7 @@ from tests.oracle.incidents import (
     random_theta,
     random_traces,
 )
-from tests.oracle.traces import HALFWAY, QUIET, quiet_density_ratio
+from tests.oracle.traces import quiet_density_ratio, reference
 
 Floats = NDArray[np.float64]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -88,11 +88,11 @@ def test_no_hypothesis_gains_on_average_when_all_is_quiet(
     theta = random_theta(np.random.default_rng(3), width=0.5)
     natural = natural_values(theta)
     names = {"own_pattern": "pattern", "own_self_time": "self", "edge_gap": "gap"}
-    grid = np.linspace(-22.0, 22.0, 133)
+    grid = np.linspace(-20.0, 20.0, 161)
     weights = []
     for name, _ in places:
         family = names.get(name, "terminal")
-        law = [quiet_density_ratio(natural, family, v) for v in grid] * QUIET.pdf(grid)
+        law = [quiet_density_ratio(natural, family, v) for v in grid] * np.exp(reference(-1, grid))
         assert np.trapezoid(law, grid) == pytest.approx(1.0, abs=1e-6)
         weights.append(law * (grid[1] - grid[0]))
     # Which calls are timed is part of the prior: component 3 has a timed call in any case.
@@ -224,5 +224,6 @@ def test_traces_without_a_component_tell_nothing_of_it(seed: int) -> None:
 
 
 def test_the_halfway_law_lies_between() -> None:
-    half = stats.norm.pdf(1.0, -4.5, 3.0) ** 0.5 * stats.norm.pdf(1.0, 4.5, 3.0) ** 0.5
-    assert half / np.exp(-9 / 8) == pytest.approx(HALFWAY.pdf(1.0))
+    half = stats.norm.pdf(12.0, -4.5, 3.0) ** 0.5 * stats.norm.pdf(12.0, 4.5, 3.0) ** 0.5
+    # There only the most powerful of the three tests reaches.
+    assert np.log(half) + 9 / 8 - np.log(3) == pytest.approx(reference(0, 12.0), abs=1e-6)

@@ -26,6 +26,14 @@ pub enum Error {
         /// The limit that was exceeded.
         limit: usize,
     },
+    /// An OpenTelemetry request cannot be read, or holds more than it may.
+    #[error("byte {offset}: {message}")]
+    Telemetry {
+        /// Index of the byte at which it was noticed.
+        offset: usize,
+        /// What is wrong there.
+        message: String,
+    },
     /// The posterior over the parameters could not be explored.
     #[error("{0}")]
     Numerical(String),
@@ -41,6 +49,7 @@ impl Error {
         match self {
             Self::InvalidEvidence { .. } => "INVALID_EVIDENCE",
             Self::GraphTooWide { .. } => "GRAPH_TOO_WIDE",
+            Self::Telemetry { .. } => "INVALID_TELEMETRY",
             Self::Numerical(_) => "NUMERICAL",
             Self::Cancelled => "CANCELLED",
         }

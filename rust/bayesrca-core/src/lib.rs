@@ -38,6 +38,7 @@ mod error;
 mod evidence;
 pub mod game;
 mod graph;
+pub mod otlp;
 mod params;
 mod propagation;
 mod rng;

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 pyo3::import_exception!(bayesrca.errors, InvalidEvidenceError);
 pyo3::import_exception!(bayesrca.errors, InvalidGameError);
+pyo3::import_exception!(bayesrca.errors, InvalidTelemetryError);
 pyo3::import_exception!(bayesrca.errors, InvalidSettingsError);
 pyo3::import_exception!(bayesrca.errors, GraphTooWideError);
 pyo3::import_exception!(bayesrca.errors, KernelError);
@@ -30,6 +31,7 @@ pub(crate) fn to_python(error: bayesrca_core::Error) -> PyErr {
             });
             raised
         }
+        Error::Telemetry { .. } => InvalidTelemetryError::new_err(message),
         Error::Numerical(_) => KernelError::new_err(message),
         Error::Cancelled => CancelledError::new_err(message),
     }

@@ -17,6 +17,7 @@ mod evidence;
 mod games;
 mod handles;
 mod likelihood;
+mod otlp;
 mod poll;
 mod screen;
 mod shapley;
@@ -47,6 +48,8 @@ mod _core {
         root_log_posterior, set_sizes, sets, sum_errors, trace_log_ratios, vital_families,
         vital_log_ratios, width,
     };
+    #[pymodule_export]
+    use super::otlp::{OtlpTable, decode_otlp, merge_otlp};
     #[pymodule_export]
     use super::screen::{Screen, pareto_k, screen};
     #[pymodule_export]

@@ -64,7 +64,7 @@ def test_posterior_and_root_cause_are_resampled_together(screened: Analysis) -> 
 
 def test_importance_holds_the_weighted_draws(screened: Analysis) -> None:
     importance = screened.to_datatree()["importance"]
-    assert dict(importance.sizes) == {"chain": 16, "draw": 64, "family": 2}
+    assert dict(importance.sizes) == {"chain": 16, "draw": 32, "family": 2}
     assert_array_equal(importance["log_weight"], screened.draws.log_weights)
     assert set(importance.data_vars) == {*PRIORS, "log_weight"}
 

@@ -77,6 +77,11 @@ impl Calls {
         &self.into[i]
     }
 
+    /// Whom a component calls.
+    pub fn callees(&self, i: usize) -> impl Iterator<Item = usize> {
+        self.out[i].iter().map(|&edge| self.edges[edge].1)
+    }
+
     /// The groups around these roots; every cell is in one at most. `known[cell]`: whether it has something to tell.
     pub fn groups(&self, roots: &[usize], known: &[bool], at: Numbering) -> Groups {
         let steps = self.steps_up(roots);

@@ -9,7 +9,7 @@ mod laws;
 mod profiles;
 
 use groups::{Calls, Groups, Member, Numbering};
-use laws::{PATTERNS, Quiet, TIMES, shown};
+use laws::{PATTERNS, Quiet, TIMES, halfway, shown};
 use profiles::{MIX, N_GROUPS, N_PROFILES, PROFILES, SHARE, TERMINAL_OUT, set_group};
 
 use crate::evidence::TraceEvidence;
@@ -18,12 +18,18 @@ use crate::params::{N_KINDS, Natural};
 /// Prior weight of a fault in the code of a component without spans or logs, against one that would show.
 const UNSEEN: f64 = 0.35;
 
+/// Probability that a fault in code keeps its component from calling others, and then each of those it calls.
+const FEWER_CALLS: f64 = 0.25;
+const FEWER_CALLED: f64 = 0.5;
+
 /// The prepared spans and logs of an incident.
 #[derive(Debug, Clone)]
 pub(crate) struct Traces {
     at: Numbering,
     /// Log Bayes factor of each cell, NaN where there is nothing to tell.
     cells: Vec<f64>,
+    /// Density ratio of a small change to none.
+    little: Vec<f64>,
     known: Vec<bool>,
     seen: Vec<bool>,
     calls: Calls,
@@ -100,6 +106,7 @@ impl Traces {
             seen: (0..n)
                 .map(|i| e.has_spans[i] || known[i] || known[n + i])
                 .collect(),
+            little: cells.iter().map(|&l| halfway(l)).collect(),
             cells,
             known,
             calls: Calls::new(e),
@@ -139,6 +146,19 @@ impl Traces {
             .calls_to(i)
             .iter()
             .any(|&edge| self.known[self.at.gap(edge)])
+    }
+
+    /// Factor on the silence of those whom a component calls, `[component * s + footprint]`, when its code is at fault:
+    /// it may no longer call them. `crash`: density ratio of "fell silent" to quiet, laid out likewise.
+    pub fn uncalled(&self, crash: &[f64], s: usize) -> Vec<f64> {
+        (0..self.at.n * s)
+            .map(|at| {
+                let ratio = |callee: usize| crash[callee * s + at % s];
+                let callees = self.calls.callees(at / s);
+                let each = callees.map(|c| 1.0 - FEWER_CALLED + FEWER_CALLED * ratio(c));
+                1.0 - FEWER_CALLS + FEWER_CALLS * each.product::<f64>()
+            })
+            .collect()
     }
 
     fn family(&self, cell: usize) -> usize {
@@ -201,7 +221,7 @@ impl Traces {
                 x.slope.push([0.0; 2]);
                 continue;
             }
-            let quiet = Quiet::new(theta, self.family(cell), l);
+            let quiet = Quiet::new(theta, self.family(cell), l, self.little[cell]);
             x.log_ratio.push(l - quiet.log);
             x.slope.push([quiet.d_weak, quiet.d_strong]);
             log_quiet += quiet.log;
@@ -274,7 +294,9 @@ impl Traces {
     /// Log ratio of "shows the fault" to quiet of every cell given theta, NaN where there is nothing to tell: own
     /// patterns and own times by component, then gap, truncation and order by edge.
     pub fn log_ratios(&self, theta: &Natural) -> Vec<f64> {
-        let ratio = |(cell, &l): (usize, &f64)| l - Quiet::new(theta, self.family(cell), l).log;
+        let ratio = |(cell, &l): (usize, &f64)| {
+            l - Quiet::new(theta, self.family(cell), l, self.little[cell]).log
+        };
         self.cells.iter().enumerate().map(ratio).collect()
     }
 }
