@@ -30,6 +30,7 @@ from bayesrca.cli_output import OutputError, check_file, say, show, silence, wri
 from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
 from bayesrca.cli_sources import SourceFlags, collect_incident, with_sources
+from bayesrca.cli_topology import topology
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 
@@ -191,6 +192,7 @@ app.command()(decide)
 app.command()(evidence)
 app.command()(calibrate)
 app.command()(simulate)
+app.command()(topology)
 app.command()(learn)
 app.command("serve")(serve)
 app.command("config")(config)

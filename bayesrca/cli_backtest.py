@@ -11,6 +11,7 @@ import typer
 from bayesrca.cli_learn import Prior, read_prior
 from bayesrca.cli_output import (
     check_file,
+    check_plot_file,
     counting,
     raise_stopped,
     show,
@@ -66,7 +67,7 @@ def backtest(
             check_file(file, field)
     # Late, for they load SciPy, which --help does not need.
     from bayesrca.evaluation.cases import choose_cases, find_data_sets  # noqa: PLC0415
-    from bayesrca.evaluation.plot import check_plot_file, plot_reliability  # noqa: PLC0415
+    from bayesrca.evaluation.plot import plot_reliability  # noqa: PLC0415
     from bayesrca.evaluation.run import Mode, Plan, run_backtest  # noqa: PLC0415
     from bayesrca.evaluation.summary import backtest_document  # noqa: PLC0415
     from bayesrca.evaluation.table import render  # noqa: PLC0415

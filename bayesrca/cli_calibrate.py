@@ -11,6 +11,7 @@ import typer
 from bayesrca.cli_learn import Prior, read_prior
 from bayesrca.cli_output import (
     check_file,
+    check_plot_file,
     counting,
     raise_stopped,
     show,
@@ -59,7 +60,7 @@ def calibrate(
     )
     from bayesrca.evaluation.cases import find_data_sets  # noqa: PLC0415
     from bayesrca.evaluation.outcome import DataSetResult  # noqa: PLC0415
-    from bayesrca.evaluation.plot import check_plot_file, plot_reliability  # noqa: PLC0415
+    from bayesrca.evaluation.plot import plot_reliability  # noqa: PLC0415
     from bayesrca.ingest import FamilyRules  # noqa: PLC0415
 
     if plot is not None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+_PICTURES = (".pdf", ".png", ".svg")
+
+
 class OutputError(Exception):
     """The answer exists but could not be written; no `OSError`, which Typer would handle."""
 
@@ -33,6 +36,17 @@ def check_file(path: Path, field: str) -> None:
         problem = f"cannot write {path}: the folder {path.parent} may not be written to"
     if problem:
         raise InvalidSettingsError(problem, field=field)
+
+
+def check_plot_file(path: Path) -> None:
+    """Refuse, before anything is computed, a picture that no name ending tells the form of.
+
+    Raises:
+        InvalidSettingsError: its suffix is none of .pdf, .png and .svg.
+    """
+    if path.suffix.lower() not in _PICTURES:
+        msg = f"cannot plot into {path}: its name must end with {', '.join(_PICTURES)}"
+        raise InvalidSettingsError(msg, field="plot")
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:

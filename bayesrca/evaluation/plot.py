@@ -5,27 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayesrca.errors import InvalidSettingsError
 from bayesrca.evaluation.outcome import DataSetResult
 from bayesrca.evaluation.scores import BINS, collect_pairs, compute_bins
-
-SUFFIXES = (".pdf", ".png", ".svg")
-
-
-def check_plot_file(path: Path) -> None:
-    """Refuse a file that `plot_reliability` cannot write by its name.
-
-    Raises:
-        InvalidSettingsError: its suffix is none of .pdf, .png and .svg.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        msg = f"cannot plot into {path}: its name must end with {', '.join(SUFFIXES)}"
-        raise InvalidSettingsError(msg, field="plot")
 
 
 def plot_reliability(results: Sequence[DataSetResult], suffix: str) -> bytes:

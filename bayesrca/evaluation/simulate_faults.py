@@ -35,6 +35,7 @@ UNCONNECTED = 0.05
 CALLED = 0.1
 """The same of a load fault at a component whose callers would have passed it on."""
 AT_ROOT, WAITS, LOAD_PASSED = 0.8, 0.7, 0.6
+CODE_AT_ROOT = 0.3
 """Probabilities that a fault disturbs its component's vitals, and by step that a caller waits for a
 slow callee and that a load fault is passed on (eq. 12 to 14)."""
 SILENT = {"usual": 0.1, "crashed": 0.95}
@@ -70,7 +71,7 @@ LAWS: Mapping[str, KindLaw] = {
     "load": KindLaw(lambda _: 0.03, lambda _: (0.6, 0.3), in_sets=False),
     "link": KindLaw(lambda _: 0.04, lambda _: (1.0, 0.15), in_sets=False),
     "crash": KindLaw(lambda _: 0.03, lambda _: (0.4, 0.8)),
-    "code": KindLaw(lambda _: 0.43, lambda _: (0.3, 0.3)),
+    "code": KindLaw(lambda _: 0.43, lambda _: (0.2, 0.3)),
 }
 """The law of each kind."""
 
@@ -219,7 +220,7 @@ class FaultSpread:
             link = fault.kind == "link"  # it leaves an alarm at its root unexplained
             disturbances[fault.root] = replace(
                 disturbances[fault.root],
-                rate=0.0 if link else AT_ROOT,
+                rate=0.0 if link else CODE_AT_ROOT if fault.kind == "code" else AT_ROOT,
                 alarmed=disturbances[fault.root].alarmed if link else 0.0,
                 resource=fault.kind == "resource",
                 load=fault.kind == "load",
@@ -245,6 +246,8 @@ class FaultSpread:
         crashed = np.array(
             [any(f.root == i and f.kind == "crash" for f in faults) for i in range(self.n)]
         )
+        if self.traces is not None and len(faults) == 1 and faults[0].kind in {"errors", "code"}:
+            crashed[self.traces.draw_uncalled(faults[0].root)] = True
         silent = self.rng.random(self.n) < np.where(crashed, SILENT["crashed"], SILENT["usual"])
         on = np.log(SILENT["crashed"] / SILENT["usual"])
         off = np.log((1 - SILENT["crashed"]) / (1 - SILENT["usual"]))

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from bayesrca.errors import NoEvidenceError
 from bayesrca.evidence.alarm import place_alarm
+from bayesrca.evidence.changes import compute_change_log_factor
 from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
 from bayesrca.evidence.evidence import Evidence, FamilyTable
 from bayesrca.evidence.frame import Frame, build_frame
 from bayesrca.evidence.onsets import find_onsets
 from bayesrca.evidence.presence import compute_crash_ratio
-from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected
+from bayesrca.evidence.prior import compute_root_log_prior, find_unconnected, find_untraced
 from bayesrca.evidence.remarks import Remark, Remarks, shorten
 from bayesrca.evidence.requests import (
     align_requests,
@@ -27,6 +28,7 @@ from bayesrca.evidence.requests import (
 from bayesrca.evidence.seasonal import find_seasonal, note_seasonal
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
+from bayesrca.evidence.span_series import with_series_of_spans
 from bayesrca.evidence.states import build_states
 from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.units import is_time, read_failure_share
@@ -60,6 +62,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         InvalidIncidentError: a ratio that is no share, or counts beyond what can be counted.
     """
     notes = list(incident.notes)
+    if not any(is_read(s) for s in incident.signals):
+        incident = with_series_of_spans(incident, notes)
     used = tuple(s for s in incident.signals if is_read(s))
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"
@@ -95,8 +99,10 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     notes.extend(sources.remarks.sentences())
     target, alarm, in_vitals = place_alarm(incident, tables, notes)
     traces = build_trace_evidence(incident, frame.window)
+    root_log_prior = compute_root_log_prior(incident.topology)
     if traces is not None:
         notes.extend(traces.notes)
+        root_log_prior += compute_change_log_factor(traces.changes, len(root_log_prior))
     n_footprints = len(frame.first)
     requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
@@ -112,12 +118,13 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         root_log_factor=np.stack([compute_silence(frame, r) for r in requests]),
         demand=incident.topology.propagation_edges(Family.LOAD),
         crash_log_ratio=compute_crash_ratio(incident, frame, requests),
-        root_log_prior=compute_root_log_prior(incident.topology),
+        root_log_prior=root_log_prior,
         unconnected=find_unconnected(incident),
         request_rate=np.stack([compute_request_rate(frame, r) for r in requests]),
         notes=tuple(notes),
         reference=frame.reference,
         seasons=seasonal.shares,
+        untraced=find_untraced(incident.topology, traces),
         traces=traces,
         onsets=find_onsets(
             incident.topology.names,

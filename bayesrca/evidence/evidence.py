@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
 from bayesrca.evidence.counts import CountLaws
 from bayesrca.evidence.onsets import OnsetTable
-from bayesrca.evidence.prior import UNCONNECTED
+from bayesrca.evidence.prior import UNCONNECTED, UNTRACED
 from bayesrca.evidence.seasonal import SeasonShare
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.table import EvidenceTable, build_table
@@ -103,12 +103,15 @@ class Evidence:
         demand: int64 [e, 2], pairs (from, to) along which demand travels.
         crash_log_ratio: [n, s] log density of a component's being silent in a footprint or not,
             when it crashed, less that when nothing is wrong; 0 where nothing is known.
-        root_log_prior: [n] log prior weight of each component as a root, by its stated kind.
+        root_log_prior: [n] log prior weight of each component as a root, by its stated kind and by
+            what was changed of it, and when.
         unconnected: bool [n], whether the graph has the target but no way from it to a component.
         request_rate: [n, s] requests per second in each footprint, NaN where they are not known.
         notes: what was absent, assumed or left out, one sentence each.
         reference: what contrasts are taken against, in words; empty where no series were read.
         seasons: what season and trend would have added to the contrasts of (component, series).
+        untraced: bool [n], whether a component would have spans, has none and is in no traced call,
+            where others have some; None where nothing is traced.
         traces: what spans, logs and changes say; None where the incident has none of them.
         onsets: when each component began to change; None where no series were read.
     """
@@ -132,12 +135,16 @@ class Evidence:
     reference: str = ""
     onsets: OnsetTable | None = None
     seasons: Mapping[tuple[str, str], SeasonShare] = field(default_factory=dict)
+    untraced: NDArray[np.bool_] | None = None
     traces: TraceEvidence | None = None
 
     @property
     def root_log_weight(self) -> Floats:
-        """[n] log prior weight of each component as a root: by its kind and its place."""
-        return np.asarray(self.root_log_prior + np.log(UNCONNECTED) * self.unconnected)
+        """[n] log prior weight of each component as a root: by its kind, place and traces."""
+        placed = self.root_log_prior + np.log(UNCONNECTED) * self.unconnected
+        if self.untraced is None:
+            return np.asarray(placed)
+        return np.asarray(placed + np.log(UNTRACED) * self.untraced)
 
     @property
     def alarm(self) -> AlarmTest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.trace_evidence import TraceEvidence
 from bayesrca.incident import ComponentKind, Incident, Topology
 
 Floats = NDArray[np.float64]
@@ -15,6 +16,10 @@ reports on others, and what others run is seldom changed by whom it serves."""
 
 UNCONNECTED = 0.05
 """Weight of a root that the graph joins with others, but not with the target."""
+
+UNTRACED = 0.05
+"""Weight of a root that would have spans and has none, in the window or before, where others do."""
+_HAVE_SPANS = (ComponentKind.SERVICE, ComponentKind.ENDPOINT)
 
 
 def compute_root_log_prior(topology: Topology) -> Floats:
@@ -42,3 +47,17 @@ def find_unconnected(incident: Incident) -> NDArray[np.bool_]:
         found |= new
         left.extend(new)
     return np.array([name not in found for name in topology.names])
+
+
+def find_untraced(topology: Topology, traces: TraceEvidence | None) -> NDArray[np.bool_] | None:
+    """[n] whether a service took no part in any traced work; None where nothing is traced.
+
+    Kinds of components that do not make spans themselves, such as hosts, are never untraced.
+    """
+    if traces is None or not traces.has_spans.any():
+        return None
+    seen = traces.has_spans | traces.measured
+    seen[traces.edge_source] = True
+    seen[traces.edge_target] = True
+    expected = np.array([c.kind in _HAVE_SPANS for c in topology.components])
+    return np.asarray(expected & ~seen)

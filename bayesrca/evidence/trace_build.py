@@ -1,12 +1,14 @@
-"""Incident -> TraceEvidence: what its spans and log lines say of components and call edges."""
+"""Incident -> TraceEvidence: what its spans, log lines and changes say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.changes import find_changes
 from bayesrca.evidence.trace_columns import WINDOW, TraceColumns, build_trace_columns
 from bayesrca.evidence.trace_evidence import TraceEvidence, TraceTest
 from bayesrca.evidence.trace_fold import fold
@@ -26,15 +28,16 @@ Ints = NDArray[np.int64]
 
 
 def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidence | None:
-    """Reduce an incident's spans and log lines to log Bayes factors; None without spans and logs.
+    """Reduce an incident's spans and log lines to log Bayes factors; None without any.
 
     Args:
         incident: what happened.
         window: the time in question.
     """
-    if incident.spans is None and incident.logs is None:
-        return None
     n = len(incident.topology)
+    if incident.spans is None and incident.logs is None:
+        changes = find_changes(incident, window)
+        return replace(TraceEvidence.empty(n), changes=changes) if changes else None
     columns = build_trace_columns(incident, window)
     tables = columns.tables
     compared = compare_patterns(columns)
@@ -61,7 +64,7 @@ def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidenc
         edge_terminal=factors["terminal"],
         edge_order=factors["order"],
         regions=patterns.regions,
-        changes=(),
+        changes=find_changes(incident, window, tests),
         has_spans=columns.has_spans,
         tests=tuple(sorted(tests, key=lambda t: t.component)),
         notes=tuple(_notes(columns, incident)),

@@ -66,14 +66,20 @@ class Change:
     """An event that could have caused the incident: a deployment, a flag, a commit.
 
     Attributes:
-        event: its row in the incident's events.
+        event: row in the incident's events of when it took effect.
         component: index of the component that was changed, -1 where that is not known.
         age: seconds before the window's start; below 0 when it happened later.
+        rows: rows of all events that tell of it, such as a commit and its deployment.
+        weight: prior weight (> 0) against other changes.
+        mentions: whether its text mentions what spans and logs show to have changed.
     """
 
     event: int
     component: int
     age: float
+    rows: tuple[int, ...] = ()
+    weight: float = 1.0
+    mentions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

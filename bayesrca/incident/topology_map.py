@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bayesrca.errors import InvalidIncidentError
@@ -92,8 +92,8 @@ class KnownEdge:
 
     @property
     def error_share(self) -> float:
-        """Failed calls among all, NaN without calls."""
-        return self.errors / self.calls if self.calls else math.nan
+        """Failed calls among all; NaN without calls, and where rows say only what runs where."""
+        return math.nan if math.isnan(self.latency) else self.errors / self.calls
 
     @property
     def _label(self) -> str:
@@ -120,10 +120,14 @@ class TopologyMap:
         object.__setattr__(self, "edges", tuple(self.edges))
         require_all(KnownComponent, self.components, "components")
         require_all(KnownEdge, self.edges, "edges")
-        self.topology(resources=True, code=True)
+        self._whole()
 
     def topology(self, *, resources: bool = False, code: bool = False) -> Topology:
-        """Return the topology that an incident takes.
+        """Return the topology that an incident takes; the arguments are those of `select`."""
+        return self.select(resources=resources, code=code)._whole()
+
+    def select(self, *, resources: bool = False, code: bool = False) -> TopologyMap:
+        """Return the part of the map that is about what sends telemetry, or is declared or called.
 
         Args:
             resources: with the hosts, pods, containers, regions and accounts that only resource
@@ -134,16 +138,26 @@ class TopologyMap:
             *([Provenance.RESOURCE] if resources else []),
             *([Provenance.CODE] if code else []),
         }
-        hidden = {k.component.name for k in self.components if set(k.provenance) <= _EXTRA - wanted}
-        return Topology(
+        hidden = {
+            known.component.name
+            for known in self.components
+            if set(known.provenance) <= _EXTRA - wanted
+        }
+        kept = [known for known in self.components if known.component.name not in hidden]
+        return TopologyMap(
             tuple(
-                Component(k.component.name, k.component.kind)
-                if k.component.parent in hidden
-                else k.component
-                for k in self.components
-                if k.component.name not in hidden
+                replace(known, component=replace(known.component, parent=None))
+                if known.component.parent in hidden
+                else known
+                for known in kept
             ),
-            tuple(k.edge for k in self.edges if not {k.edge.source, k.edge.target} & hidden),
+            tuple(k for k in self.edges if not {k.edge.source, k.edge.target} & hidden),
+        )
+
+    def _whole(self) -> Topology:
+        return Topology(
+            tuple(known.component for known in self.components),
+            tuple(known.edge for known in self.edges),
         )
 
 

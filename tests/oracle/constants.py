@@ -22,7 +22,7 @@ KIND_SHOWS = {
     LOAD: (0.6, 0.3),
     LINK: (1.0, 0.15),
     CRASH: (0.4, 0.8),
-    CODE: (0.3, 0.3),
+    CODE: (0.2, 0.3),
 }
 TIMED_LINK = 5.0
 CODE_PRIOR = 0.43  # beside the others, whose priors sum to one
@@ -42,6 +42,7 @@ ECHO = (0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0)
 UNREPORTED = 0.35
 ROOT_EFFECT = 12.0
 AT_ROOT = 0.8
+CODE_AT_ROOT = 0.3
 LOAD_PASSED = 0.6
 WAITS = 0.7
 FARTHEST = 2
@@ -64,12 +65,13 @@ TRACE_SHOWS = {
         "far": (0.1, 0.15, 0.5, 0.3, 0.03, 0.15, 0.95, 0.35, 0.05, 0.3, 0.1, 0.2),
         "otherwise": (0.95, 0.1, 0.6, 0.5, 0.25, 0.3, 0.05, 0.03, 0.03, 0.5, 0.3, 0.35),
         "silent": (0.05, 0.1, 0.6, 0.5, 0.25, 0.3, 0.05, 0.03, 0.03, 0.95, 0.05, 0.35),
+        "contained": (0.95, 0.1, 0.03, 0.02, 0.1, 0.02, 0.05, 0.03, 0.03, 0.03, 0.3, 0.02),
     }.items()
 }
 TRACE_SHARE = {
     group: {"g": 0.8, "t": 0.7}.get(group[0], 0.5) for group in _GROUPS if group[:3] != "own"
 }
 TRACE_WAYS = {
-    "code": {"otherwise": 0.75, "silent": 0.25},
-    "several": {"slow": 0.45, "otherwise": 0.4, "silent": 0.15},
+    "code": {"otherwise": 0.45, "silent": 0.25, "contained": 0.3},
+    "several": {"slow": 0.45, "otherwise": 0.25, "silent": 0.15, "contained": 0.15},
 }

@@ -181,6 +181,13 @@ class _Model:
         table = self.e.crash_log_ratio if kind == CRASH else self.e.root_log_factor
         return np.asarray(table[root])
 
+    def _uncalled(self, root: int, kind: int) -> Floats:
+        """Log factor of one falling silent whom the root no longer calls."""
+        callees = [b for a, b in self.traces.edges if a == root]
+        if kind not in {ERRORS, CODE} or not callees:
+            return np.zeros(self.s)
+        return np.asarray(np.log(0.6 + 0.4 * np.exp(self.e.crash_log_ratio)[callees].mean(axis=0)))
+
     def log_single(self, root: int, kind: int) -> Floats:
         """One cause of one kind: its unnormalised prior times its joint density."""
         joint = np.zeros(self.s)
@@ -194,7 +201,7 @@ class _Model:
         own = [self.vitals.log_at_root(root, kind, k) for k in range(self.s)]
         others = [self.vitals.log_others((root,), k, kind) for k in range(self.s)]
         weight = np.log(self._weight(root, kind)) + self._presence(root, kind)
-        traced = self.traces.log_single(root, kind)
+        traced = self.traces.log_single(root, kind) + self._uncalled(root, kind)
         return np.asarray(np.log(joint) + weight + own + others + traced)
 
     def log_set(self, members: Roots) -> Floats:

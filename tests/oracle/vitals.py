@@ -15,6 +15,8 @@ from tests.oracle.constants import (
     ALARM_TRUE,
     AT_FAULT,
     AT_ROOT,
+    CODE,
+    CODE_AT_ROOT,
     ECHO,
     EFFECT_INDEX,
     EFFECT_SIZE,
@@ -124,7 +126,8 @@ class Vitals:
             elif self.load_known:
                 p *= UNREPORTED
             return float(np.log(p / h))
-        return float(np.log(1 - AT_ROOT + AT_ROOT * p / h))
+        shows = CODE_AT_ROOT if kind == CODE else AT_ROOT
+        return float(np.log(1 - shows + shows * p / h))
 
     def at_fault_joint(self, i: int, k: int) -> list[float]:
         """Prior times ratio of each family being the one at fault at component i."""

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
+from bayesrca.cli_output import check_plot_file
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.evaluation.outcome import DataSetResult, NormalOutcome
-from bayesrca.evaluation.plot import check_plot_file, plot_reliability
+from bayesrca.evaluation.plot import plot_reliability
 from bayesrca.evaluation.run import Results
 from bayesrca.evaluation.summary import backtest_document
 from bayesrca.evaluation.table import render

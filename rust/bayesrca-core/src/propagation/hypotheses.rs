@@ -17,7 +17,7 @@ const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
     [0.6, 0.3],
     [1.0, 0.15],
     [0.4, 0.8],
-    [0.3, 0.3],
+    [0.2, 0.3],
 ];
 
 /// A value for each way of showing, `[in latency][in errors]`.

@@ -6,7 +6,7 @@ use super::hypotheses::{ByMode, kind_prior, kind_prior_backward};
 use super::likelihood::{Likelihood, NEGLIGIBLE, Workspace};
 use super::range::split_scale;
 use crate::elementary::{exp_all, ln_all};
-use crate::params::{CRASH, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
+use crate::params::{CODE, CRASH, ERRORS, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
 
 /// How a fault of a kind shows in the vitals of its component: it disturbs it, or lies there.
 fn vital_way(kind: usize) -> usize {
@@ -14,6 +14,7 @@ fn vital_way(kind: usize) -> usize {
         RESOURCE => 1,
         LOAD => 2,
         LINK => 3,
+        CODE => 4,
         _ => 0,
     }
 }
@@ -49,6 +50,7 @@ impl Workspace {
             (&log.resource, &log.path),
             (&log.load, &log.load_path),
             (&log.link, &log.path),
+            (&log.code, &log.path),
         ] {
             for root in 0..n {
                 let row = root * s..(root + 1) * s;
@@ -71,6 +73,7 @@ impl Workspace {
                 return;
             }
             LINK => d.link[at] += g,
+            CODE => d.code[at] += g,
             _ => d.disturbed[at] += g,
         }
         d.path[at] += g;
@@ -122,12 +125,12 @@ impl Likelihood {
         ]
     }
 
-    /// Factor on a component being the root in a footprint, from its presence.
+    /// Factor on a component being the only root in a footprint, from its presence and that of those it calls.
     pub(super) fn presence(&self, kind: usize, at: usize) -> f64 {
-        if kind == CRASH {
-            self.crash_factor[at]
-        } else {
-            self.root_factor[at]
+        match kind {
+            CRASH => self.crash_factor[at],
+            ERRORS | CODE => self.root_factor[at] * self.uncalled[at],
+            _ => self.root_factor[at],
         }
     }
 

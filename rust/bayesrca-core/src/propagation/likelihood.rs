@@ -42,6 +42,8 @@ pub struct Likelihood {
     /// Factor on a component being the root in a footprint: of a crash, and of everything else.
     pub(super) root_factor: Vec<f64>,
     pub(super) crash_factor: Vec<f64>,
+    /// Factor of an errors or code fault on the silence of those whom its component calls.
+    pub(super) uncalled: Vec<f64>,
     /// Prior weight of each (component, kind), `[N_KINDS * component + kind]`.
     pub(super) prior_weight: Vec<f64>,
     /// What of it enters the joint: the rest is part of the vitals' factors.
@@ -158,6 +160,7 @@ impl Likelihood {
             Vitals::new(&evidence.vitals, (n, s), &edges, alarm)
         };
         let traces = Traces::new(evidence.traces.as_ref(), n);
+        let crash_factor = exp(&evidence.crash_log_ratio, n * s);
         let others = (&vitals, &traces);
         let (prior_weight, joint_weight) = prior_weights(evidence, &families, others);
         let mut out = Self {
@@ -165,7 +168,8 @@ impl Likelihood {
             s,
             footprint_log_prior: evidence.footprint_log_prior.clone(),
             root_factor: exp(&evidence.root_log_factor, n * s),
-            crash_factor: exp(&evidence.crash_log_ratio, n * s),
+            uncalled: traces.uncalled(&crash_factor, s),
+            crash_factor,
             prior_weight,
             log_joint_weight: joint_weight.iter().map(|w| w.ln()).collect(),
             joint_weight,

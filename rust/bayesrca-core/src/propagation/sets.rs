@@ -200,20 +200,22 @@ impl Likelihood {
             let row = i * s..(i + 1) * s;
             let most = row
                 .clone()
-                .map(|at| log.resource[at].max(log.disturbed[at]))
+                .map(|at| log.resource[at].max(log.disturbed[at]).max(log.code[at]))
                 .fold(f64::NEG_INFINITY, f64::max);
             w.member_scale.push(most);
             w.members.extend(row.map(|at| {
                 let resource = (log.resource[at] - most).exp();
                 let disturbed = (log.disturbed[at] - most).exp();
+                let code = (log.code[at] - most).exp();
                 let mut member = Member::default();
                 for (c, kind) in SET_KINDS.into_iter().enumerate() {
-                    let vital = if kind == RESOURCE {
-                        resource
-                    } else {
-                        disturbed
+                    let (vital, presence) = match kind {
+                        RESOURCE => (resource, self.root_factor[at]),
+                        CODE => (code, self.root_factor[at]),
+                        CRASH => (disturbed, self.crash_factor[at]),
+                        _ => (disturbed, self.root_factor[at]),
                     };
-                    let own = self.joint_weight[i * N_KINDS + kind] * self.presence(kind, at);
+                    let own = self.joint_weight[i * N_KINDS + kind] * presence;
                     let (prior, modes) = priors[c];
                     let shown = traced[i * N_KINDS + kind].exp();
                     let weight = prior * own * vital * shown;
@@ -418,10 +420,10 @@ impl Likelihood {
             kind_prior_backward(theta, kind, d_kind, gradient);
             w.traces.adjoint.member[i * N_KINDS + kind] += d_kind;
             let d = &mut w.vitals.adjoint;
-            if kind == RESOURCE {
-                d.resource[at] += d_kind;
-            } else {
-                d.disturbed[at] += d_kind;
+            match kind {
+                RESOURCE => d.resource[at] += d_kind,
+                CODE => d.code[at] += d_kind,
+                _ => d.disturbed[at] += d_kind,
             }
         }
     }

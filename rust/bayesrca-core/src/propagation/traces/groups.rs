@@ -59,7 +59,7 @@ pub(super) struct Calls {
 
 impl Calls {
     pub fn new(e: &TraceEvidence) -> Self {
-        let n = e.has_spans.len();
+        let n = e.own_pattern.len();
         let (mut into, mut out) = (vec![Vec::new(); n], vec![Vec::new(); n]);
         for (at, &(a, b)) in e.edges.iter().enumerate() {
             out[a].push(at);
@@ -75,6 +75,11 @@ impl Calls {
     /// Edges of calls to a component.
     pub fn calls_to(&self, i: usize) -> &[usize] {
         &self.into[i]
+    }
+
+    /// Whom a component calls.
+    pub fn callees(&self, i: usize) -> impl Iterator<Item = usize> + Clone {
+        self.out[i].iter().map(|&edge| self.edges[edge].1)
     }
 
     /// The groups around these roots; every cell is in one at most. `known[cell]`: whether it has something to tell.

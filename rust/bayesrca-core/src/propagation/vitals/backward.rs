@@ -2,7 +2,7 @@
 
 use super::rates::{Reach, load_rate, wait_rate};
 use super::reach::N_CLASSES;
-use super::{AT_ROOT, ECHO, VitalScratch, Vitals};
+use super::{AT_ROOT, CODE_AT_ROOT, ECHO, VitalScratch, Vitals};
 use crate::params::{EGRESS, LOAD_VITAL, Natural};
 
 impl Vitals {
@@ -101,8 +101,9 @@ impl Vitals {
         let (a, at) = (theta.vital_rate, i * self.s + k);
         let (p, q, load) = (x.disturbed[at], x.fault[at], x.load_fault[at]);
         let h = 1.0 - a + a * p;
-        let own = (1.0 - AT_ROOT) + AT_ROOT * p / h;
-        let d_own = x.adjoint.disturbed[at] * AT_ROOT / own * p / h;
+        let slope = |d: f64, rate: f64| d * rate / (1.0 - rate + rate * p / h) * p / h;
+        let d_own =
+            slope(x.adjoint.disturbed[at], AT_ROOT) + slope(x.adjoint.code[at], CODE_AT_ROOT);
         let whole = x.adjoint.resource[at] + x.adjoint.load[at];
         let mut d_log_h = d.background - whole - d_own;
         let mut d_p = (whole + d_own) / p;

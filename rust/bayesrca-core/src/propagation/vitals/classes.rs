@@ -4,7 +4,7 @@ use fearless_simd::dispatch;
 
 use super::rates::{Reach, load_rate, wait_rate};
 use super::reach::N_CLASSES;
-use super::{AT_ROOT, VitalScratch, Vitals};
+use super::{AT_ROOT, CODE_AT_ROOT, VitalScratch, Vitals};
 use crate::elementary::ln_all;
 use crate::params::Natural;
 use crate::propagation::range::keep_in_range;
@@ -19,6 +19,7 @@ impl Vitals {
             x.log.resource[at] = p * q / h;
             x.log.load[at] = p * load / h;
             x.log.disturbed[at] = (1.0 - AT_ROOT) + AT_ROOT * p / h;
+            x.log.code[at] = (1.0 - CODE_AT_ROOT) + CODE_AT_ROOT * p / h;
         }
         for (k, background) in background.iter_mut().enumerate() {
             let (mut product, mut log) = (1.0, 0.0);
@@ -32,7 +33,12 @@ impl Vitals {
             *background += log + product.ln();
         }
         let log = &mut x.log;
-        for v in [&mut log.resource, &mut log.load, &mut log.disturbed] {
+        for v in [
+            &mut log.resource,
+            &mut log.load,
+            &mut log.disturbed,
+            &mut log.code,
+        ] {
             ln_all(v, self.level);
         }
     }

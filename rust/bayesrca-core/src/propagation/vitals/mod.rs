@@ -26,8 +26,10 @@ use crate::simd;
 const ECHO: [f64; N_VITALS] = [0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.8, 0.0];
 /// Prior weight of a fault in a family that its component does not report, against one whose family is seen.
 const UNREPORTED: f64 = 0.35;
-/// Probability that a latency or errors fault disturbs its component: one in code or on the way to it need not.
+/// Probability that a latency, errors or crash fault disturbs its component: one in code or on the way to it need not.
 const AT_ROOT: f64 = 0.8;
+/// The same of a fault in code that spans or logs would show.
+const CODE_AT_ROOT: f64 = 0.3;
 /// Prior of the family at fault of a resource fault. A family that no component reports is none.
 const AT_FAULT: [f64; N_VITALS] = [0.0, 0.25, 0.2, 0.17, 0.17, 0.15, 0.03, 0.2, 0.0];
 
@@ -84,6 +86,8 @@ pub(crate) struct VitalScratch {
 pub(crate) struct Logs {
     /// "The fault disturbs its component", by root.
     pub disturbed: Vec<f64>,
+    /// The same of a fault in its code, by root.
+    pub code: Vec<f64>,
     /// "A resource of the component is at fault", by root.
     pub resource: Vec<f64>,
     /// "The component's load is at fault", by root.
@@ -106,6 +110,7 @@ impl Logs {
         self.alone.resize(footprints, 0.0);
         let by_root = [
             &mut self.disturbed,
+            &mut self.code,
             &mut self.resource,
             &mut self.load,
             &mut self.load_path,
