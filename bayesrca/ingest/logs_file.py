@@ -67,26 +67,30 @@ class LogsFile:
 def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | None:
     """Read a file of log records; None if it is absent or empty.
 
+    Raises:
+        IncidentFormatError: as `read_log_columns`, or the file cannot be read.
+    """
+    file = open_parquet(path)
+    return None if file is None else read_log_columns(file, names, spans)
+
+
+def read_log_columns(file: TableFile, names: Naming, spans: SpansFile | None) -> LogsFile:
+    """Make log records of columns.
+
     Rows without component, body or time are left out, and so are lines that were collected twice:
     same time, trace, span, component and source text, where the time is finer than a second or
     the span is known. The notes of the records count both.
 
     Args:
-        path: the file.
+        file: the columns.
         names: how names become names of components.
         spans: the spans of the same recording, for records that name theirs.
 
     Raises:
-        IncidentFormatError: the file cannot be read, a column that is needed is missing, or no row
-            can be used.
+        IncidentFormatError: a column that is needed is missing or cannot be read, or no row can be
+            used.
     """
-    file = open_parquet(path)
-    return None if file is None else parse_logs(file, names, spans)
-
-
-def parse_logs(file: TableFile, names: Naming, spans: SpansFile | None) -> LogsFile:
-    """Read a table of log records; as `read_logs`."""
-    notes: list[str] = []
+    notes = list(file.notes)
     component = read_component(file, names)
     file.require(_BODY, "what each record says")
     source = file.text(_BODY)

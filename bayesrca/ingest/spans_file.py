@@ -79,25 +79,29 @@ class SpansFile:
 def read_spans(path: Path, names: Naming) -> SpansFile | None:
     """Read a file of spans, parquet or JSON by its ending; None if it is absent or empty.
 
+    Raises:
+        IncidentFormatError: as `read_span_columns`, or the file cannot be read.
+    """
+    file = (open_json if path.suffix == ".json" else open_parquet)(path)
+    return None if file is None else read_span_columns(file, names)
+
+
+def read_span_columns(file: TableFile, names: Naming) -> SpansFile:
+    """Make spans of columns.
+
     Rows that say too little (no trace, component, operation or time) are left out, ids that occur
     twice too, parents that were not received or go in circles are cut, negative durations become
     0; the notes of the spans count them.
 
     Args:
-        path: the file.
+        file: the columns.
         names: how names become names of components.
 
     Raises:
-        IncidentFormatError: the file cannot be read, a column that is needed is missing, or no row
-            can be used.
+        IncidentFormatError: a column that is needed is missing or cannot be read, or no row can be
+            used.
     """
-    file = (open_json if path.suffix == ".json" else open_parquet)(path)
-    return None if file is None else parse_spans(file, names)
-
-
-def parse_spans(file: TableFile, names: Naming) -> SpansFile:
-    """Read a table of spans; as `read_spans`."""
-    notes: list[str] = []
+    notes = list(file.notes)
     component = read_component(file, names)
     trace = rename(file.text(_TRACE), str)
     operation = file.text(_OPERATION)

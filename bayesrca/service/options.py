@@ -122,6 +122,16 @@ class ServiceOptions:
     datadog_queries: Path | None = _option(None, "Queries for it.")
     events: Path | None = _option(None, "JSON file of changes, read at every alert.")
     graph: Path | None = _option(None, "Components and edges that are known already (graph.json).")
+    receive_telemetry: bool = _option(
+        False, "Take traces, metrics and logs by OTLP over gRPC, and hold them in memory."
+    )
+    telemetry_seconds: float = _option(3600.0, "How long received telemetry is held.", 1)
+    telemetry_bytes: int = _option(
+        256 << 20, "What is held of a tenant at most; the oldest is evicted first.", 1 << 20
+    )
+    telemetry_spared_seconds: float = _option(
+        60.0, "Telemetry this recent is not evicted to make room: its senders must wait.", 0
+    )
     otlp_endpoint: str | None = _option(
         None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
     )

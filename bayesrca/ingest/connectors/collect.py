@@ -28,9 +28,9 @@ from bayesrca.ingest.connectors.interface import (
 )
 from bayesrca.ingest.connectors.rows import join_rows
 from bayesrca.ingest.graph_file import Graph
-from bayesrca.ingest.logs_file import LogsFile, parse_logs
+from bayesrca.ingest.logs_file import LogsFile, read_log_columns
 from bayesrca.ingest.places import Naming
-from bayesrca.ingest.spans_file import SpansFile, parse_spans
+from bayesrca.ingest.spans_file import SpansFile, read_span_columns
 from bayesrca.ingest.topology_map import Sources as TopologySources
 from bayesrca.ingest.topology_map import build_topology_map
 
@@ -74,7 +74,7 @@ class Wanted:
     strict: bool = True
 
     @property
-    def spans(self) -> list[TimeWindow]:
+    def periods(self) -> list[TimeWindow]:
         """The times to ask for: one, unless the baseline lies further away than it is long."""
         window, baseline = self.window, self.baseline
         if baseline is None:
@@ -104,7 +104,7 @@ def collect(
     """
     hauls = []
     for connector in connectors:
-        for window in wanted.spans:
+        for window in wanted.periods:
             tell(f"asking {connector.name}")
             hauls.append(_fetch(connector, Ask(window=window, step=wanted.step)))
     asked = tuple(line for haul in hauls for line in haul.asked)
@@ -151,10 +151,12 @@ class _Tables:
         self.logs: LogsFile | None = None
         spans = join_rows(haul.spans for haul in hauls)
         if spans is not None:
-            self.spans = parse_spans(spans.to_table("the spans that came"), names)
+            self.spans = read_span_columns(spans.to_table("the spans that came"), names)
         logs = join_rows(haul.logs for haul in hauls)
         if logs is not None:
-            self.logs = parse_logs(logs.to_table("the log records that came"), names, self.spans)
+            self.logs = read_log_columns(
+                logs.to_table("the log records that came"), names, self.spans
+            )
 
     def topology(self, hauls: Sequence[Haul]) -> Topology:
         """Declared components and edges, and whatever the sources know besides."""

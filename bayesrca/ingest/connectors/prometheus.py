@@ -94,12 +94,12 @@ class Prometheus:
                 self._series(known, gathered, ledger)
             if What.CALLS in ask.what and self._plan.defaults:
                 for query in CALLS_QUERIES:
-                    if query.metric in known:
+                    if query.metric in (known or ()):
                         calls |= dict.fromkeys(self._calls(query, grid, ledger))
             if What.EVENTS in ask.what:
                 events = self._alerts(grid, ledger)
                 if self._plan.defaults:
-                    events += self._exemplars(known, grid, ledger)
+                    events += self._exemplars(known or frozenset(), grid, ledger)
         return Haul(
             series=gathered.signals(),
             events=tuple(events),
@@ -107,9 +107,9 @@ class Prometheus:
             asked=ledger.asked(),
         )
 
-    def _names(self, grid: Grid, ledger: Ledger) -> frozenset[str]:
-        """Names of the metrics that have samples in the time asked for."""
-        names: list[str] = []
+    def _names(self, grid: Grid, ledger: Ledger) -> frozenset[str] | None:
+        """Names of the metrics that have samples in the time asked for; None if unknown."""
+        found: list[frozenset[str]] = []
         with ledger.asking(What.SERIES, "names of metrics") as line:
             answer = self._http.ask(
                 "GET",
@@ -117,12 +117,12 @@ class Prometheus:
                 params={"start": f"{grid.start:.3f}", "end": f"{grid.times[-1]:.3f}"},
                 told=own_reason,
             )
-            names = parse_names(answer, self._shapes)
-            line.asked += f": {len(names)} found"
-        return frozenset(names)
+            found.append(frozenset(parse_names(answer, self._shapes)))
+            line.asked += f": {len(found[0])} found"
+        return found[0] if found else None
 
-    def _series(self, known: frozenset[str], gathered: Gathered, ledger: Ledger) -> None:
-        defaults = [q for q in DEFAULT_QUERIES if q.metric in known]
+    def _series(self, known: frozenset[str] | None, gathered: Gathered, ledger: Ledger) -> None:
+        defaults = [q for q in DEFAULT_QUERIES if known and q.metric in known]
         queries = [*self._plan.queries, *(defaults if self._plan.defaults else ())]
         labels: dict[tuple[str, By], str] = {}
         for query in queries:
@@ -142,7 +142,7 @@ class Prometheus:
                 for matrix in self._range(expr, gathered.grid, line):
                     gathered.take(query, label, matrix)
                 line.came = gathered.finish(query, line)
-        if self._plan.defaults and not any(q.traffic for q in defaults):
+        if self._plan.defaults and known is not None and not any(q.traffic for q in defaults):
             with ledger.asking(What.SERIES, "metrics of requests") as line:
                 line.lack(
                     "the server has none that the conventions know; name yours in a file of "
