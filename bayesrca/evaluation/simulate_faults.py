@@ -246,7 +246,7 @@ class FaultSpread:
         crashed = np.array(
             [any(f.root == i and f.kind == "crash" for f in faults) for i in range(self.n)]
         )
-        if self.traces is not None and len(faults) == 1 and faults[0].kind == "code":
+        if self.traces is not None and len(faults) == 1 and faults[0].kind in {"errors", "code"}:
             crashed[self.traces.draw_uncalled(faults[0].root)] = True
         silent = self.rng.random(self.n) < np.where(crashed, SILENT["crashed"], SILENT["usual"])
         on = np.log(SILENT["crashed"] / SILENT["usual"])

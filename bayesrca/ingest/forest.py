@@ -41,7 +41,7 @@ class Forest:
         t, s = traces[trace.codes], ids[span.codes]
         found = _search(self._keys, t * (len(self._ids) + 1) + s)
         found[(t < 0) | (s < 0)] = -1
-        return np.where(found >= 0, self._rows[found], -1)
+        return np.append(self._rows, -1)[found]
 
 
 def build_forest(trace: Text, span: Text, parent: Text, kept: Bools) -> tuple[Forest, Bools]:

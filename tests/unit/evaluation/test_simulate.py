@@ -197,7 +197,16 @@ def test_constants_are_those_of_the_oracle() -> None:
             prior = oracle.KIND_PRIOR | {oracle.CODE: oracle.CODE_PRIOR}
             assert law.prior(theta) == prior[number]
             assert law.shows(theta) == oracle.KIND_SHOWS[number]
-    for name in ("ALARM_TRUE", "DEPENDENCY", "UNSEEN", "CALLED", "AT_ROOT", "CODE_AT_ROOT", "WAITS", "LOAD_PASSED"):
+    for name in (
+        "ALARM_TRUE",
+        "DEPENDENCY",
+        "UNSEEN",
+        "CALLED",
+        "AT_ROOT",
+        "CODE_AT_ROOT",
+        "WAITS",
+        "LOAD_PASSED",
+    ):
         assert getattr(simulate_faults, name) == getattr(oracle, name), name
     for name in ("UNREPORTED", "ROOT_EFFECT", "EFFECT_INDEX"):
         assert getattr(simulate_vitals, name) == getattr(oracle, name), name

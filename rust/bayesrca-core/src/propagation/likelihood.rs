@@ -42,7 +42,7 @@ pub struct Likelihood {
     /// Factor on a component being the root in a footprint: of a crash, and of everything else.
     pub(super) root_factor: Vec<f64>,
     pub(super) crash_factor: Vec<f64>,
-    /// Factor of a fault in code on the silence of those whom its component calls.
+    /// Factor of an errors or code fault on the silence of those whom its component calls.
     pub(super) uncalled: Vec<f64>,
     /// Prior weight of each (component, kind), `[N_KINDS * component + kind]`.
     pub(super) prior_weight: Vec<f64>,

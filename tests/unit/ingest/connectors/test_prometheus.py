@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bayesrca.errors import InvalidSettingsError, SourceError
 from bayesrca.incident import Family, Statistic, TimeWindow
@@ -22,6 +20,7 @@ from bayesrca.ingest.connectors.prometheus_file import read_plan
 from bayesrca.ingest.connectors.prometheus_parse import parse_alerts, parse_matrix, parse_names
 from bayesrca.ingest.connectors.prometheus_queries import DEFAULT_QUERIES, Query
 from bayesrca.ingest.connectors.shapes import Shapes
+from tests.unit.ingest.connectors.mutate import JSON, read_or_refused
 from tests.unit.ingest.connectors.stub import Asked, Reply, Stub, of
 
 START = 1_700_000_000.0
@@ -425,13 +424,6 @@ def test_good_answers_are_read(parse: Callable[..., Any], seed: object) -> None:
     assert parse(seed, Shapes("prometheus"))
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-)
-
-
 @pytest.mark.parametrize(("parse", "seed"), PARSERS)
 @given(document=JSON)
 @settings(max_examples=50, deadline=None)
@@ -443,41 +435,6 @@ def test_anything_is_read_or_refused(
         parse(document, Shapes("prometheus"))
 
 
-def mutations(document: object, rng: random.Random) -> object:
-    """The document with one place replaced by something that may not belong there."""
-    text = json.dumps(document)
-    foreign: list[object] = [None, True, -1, 1e308, 10**400, "", "\ud800", [], {}, [[]], "NaN"]
-    places: list[tuple[Any, Any]] = []
-
-    def walk(node: Any) -> None:  # noqa: ANN401
-        keys = node.keys() if isinstance(node, dict) else range(len(node))
-        for key in keys:
-            places.append((node, key))
-            if isinstance(node[key], dict | list):
-                walk(node[key])
-
-    copy = json.loads(text)
-    walk(copy)
-    for _ in range(rng.randrange(1, 3)):
-        node, key = rng.choice(places)
-        if isinstance(node, dict) and rng.random() < 0.3:
-            node.pop(key, None)
-        else:
-            try:
-                node[key] = rng.choice(foreign)
-            except (IndexError, TypeError):
-                continue
-    return copy
-
-
 @pytest.mark.parametrize(("parse", "seed"), PARSERS)
 def test_mutated_answers_are_read_or_refused(parse: Callable[..., Any], seed: object) -> None:
-    rng = random.Random(6)
-    refused = 0
-    for _ in range(2000):
-        try:
-            parse(mutations(seed, rng), Shapes("prometheus"))
-        except SourceError as error:
-            assert str(error).startswith("prometheus: ")
-            refused += 1
-    assert refused > 0
+    read_or_refused(lambda document: parse(document, Shapes("prometheus")), seed, "prometheus")
