@@ -47,7 +47,8 @@ def collect(
         say(f"{note}\n")
     say(
         f"{folder}: {len(incident.topology)} components, {len(incident.topology.edges)} edges, "
-        f"{len(incident.signals)} series, {len(incident.events)} events\n"
+        f"{len(incident.signals)} series, {len(incident.spans or ())} spans, "
+        f"{len(incident.logs or ())} log records, {len(incident.events)} events\n"
     )
 
 

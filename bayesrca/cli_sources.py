@@ -38,6 +38,26 @@ class SourceFlags:
     prometheus_queries: Path | None = _field(
         None, "Your own queries and label names (TOML or JSON).", dir_okay=False
     )
+    jaeger: str | None = _field(None, "Jaeger query service: spans.", metavar="URL")
+    loki: str | None = _field(None, "Loki server: log records.", metavar="URL")
+    loki_query: str | None = _field(
+        None, "LogQL selector of the lines; none: all that name a service.", metavar="LOGQL"
+    )
+    elasticsearch: str | None = _field(
+        None, "Elasticsearch or OpenSearch cluster: spans, log records.", metavar="URL"
+    )
+    elasticsearch_spans: str | None = _field(
+        None, "Its indices of spans; none: traces-*.", metavar="INDEX"
+    )
+    elasticsearch_logs: str | None = _field(
+        None, "Its indices of log records; none: logs-*,filebeat-*.", metavar="INDEX"
+    )
+    datadog: str | None = _field(
+        None, "Datadog site, such as datadoghq.eu: series.", metavar="SITE"
+    )
+    datadog_queries: Path | None = _field(
+        None, "Your own queries for it (TOML or JSON).", dir_okay=False
+    )
     events: Path | None = _field(
         None, "Changes as JSON: deploys, commits, Kubernetes Events.", dir_okay=False
     )
@@ -57,7 +77,8 @@ class SourceFlags:
     @property
     def given(self) -> bool:
         """Whether any source is named."""
-        return self.prometheus is not None or self.events is not None
+        sources = (self.prometheus, self.jaeger, self.loki, self.elasticsearch, self.datadog)
+        return any((*sources, self.events))
 
 
 def with_sources(command: Callable[..., None]) -> Callable[..., None]:
@@ -102,18 +123,14 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         parse_duration,
         parse_periods,
     )
-    from bayesrca.ingest.graph_file import read_topology  # noqa: PLC0415
+    from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
 
     if flags.start is None:
         msg = "the sources must be told for what time: give --start (and --end, default now)"
         raise InvalidSettingsError(msg, field="start")
     window, baseline = parse_periods(flags.start, flags.end, flags.baseline, now=time.time())
     target = _target(flags.target)
-    sources = Sources(
-        prometheus=flags.prometheus,
-        prometheus_queries=flags.prometheus_queries,
-        events=flags.events,
-    )
+    sources = Sources(**{part.name: getattr(flags, part.name) for part in fields(Sources)})
     where = target.component if target else "incident"
     wanted = Wanted(
         name=name or f"{where} {format_time(window.start)}",
@@ -121,7 +138,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         baseline=baseline,
         step=parse_duration(flags.step, "step"),
         target=target,
-        declared=None if flags.graph is None else read_topology(flags.graph),
+        declared=None if flags.graph is None else read_declared(flags.graph),
     )
     connectors = make_connectors(sources, os.environ)
     with progress("asking the sources") as tell:

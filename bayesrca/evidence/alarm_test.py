@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import ndtr, stdtr
 
 from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 if TYPE_CHECKING:
     from bayesrca.evidence.evidence import Evidence, FamilyTable
+    from bayesrca.evidence.trace_evidence import TraceEvidence
 
 Floats = NDArray[np.float64]
 
 CALM = 0.2
-"""Level of the test, shared equally by its looks (at the target and at the incident; Bonferroni).
+"""Level of the test, shared by its looks: at the target, at all series, at all spans (Bonferroni).
 
 It is lenient because the mistakes differ: a real incident called calm is lost, a normal window that
 is ranked has every other gate ahead."""
@@ -26,6 +27,10 @@ TAIL_WEIGHT, TAIL_WIDTH = 0.02, 3.0
 """Weight and width of the wide part of the reference quiet law, at noise scale 1."""
 VITAL_SCALE, VITAL_INDEX = 0.9, 2.5
 """Reference quiet law of vitals."""
+TRACE_WEAK, TRACE_STRONG = 0.05, 0.002
+"""Rates of small and of large changes of spans and logs for no reason, at their priors' centres."""
+TRACE_POWERS = (0.5, 1.5, 3.0)
+"""Standard deviations by which a comparison may tell a change."""
 SMALLEST_P = 1e-300
 
 
@@ -39,8 +44,9 @@ class AlarmTest:
     Attributes:
         target_p: p of the target in the alarm's family (in all its families where it does not
             report that one), in (0, 1]; None without a target or where it reports nothing.
-        incident_p: p of all components and families together, in (0, 1].
-        anomalous: whether either is at most its share of `CALM`: half of it with a target.
+        incident_p: p of all components and families together, in (0, 1]; of their series, or of
+            spans and logs where that is less.
+        anomalous: whether one is at most its share of `CALM`, divided by the number of looks.
         text: the same in a sentence.
     """
 
@@ -56,7 +62,7 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
     A cell (component, family) takes the harmonic mean of the two-sided tail probabilities of its
     series over all footprints (Wilson 2019); the incident takes Simes' combination of all cells.
     Series that are compared with whole recordings add the number of them that did what no
-    recording did.
+    recording did. Spans and logs are a look of their own.
 
     Args:
         evidence: the incident's evidence.
@@ -76,6 +82,9 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
         # Bonferroni: series of either sort may tell, unknown which.
         incident_p = min(1.0, 2.0 * min(incident_p, _count_p(evidence.states)))
     looks = [incident_p] if target_p is None else [incident_p, target_p]
+    if (traces := compute_trace_p_values(evidence.traces)).size:
+        looks.append(_simes(traces))
+        incident_p = min(incident_p, looks[-1])
     threshold = CALM / len(looks)
     anomalous = min(looks) <= threshold
     return AlarmTest(
@@ -107,6 +116,27 @@ def _vital_cells(vitals: VitalTable, n: int) -> Floats:
     p = (1.0 + np.abs(vitals.z) / VITAL_SCALE) ** -VITAL_INDEX
     k = len(VITALS)
     return _cells(p, vitals.component * k + vitals.family, n * k).reshape(n, k)
+
+
+def compute_trace_p_values(traces: TraceEvidence | None) -> Floats:
+    """P of every cell of spans and logs that tells something, under the quiet law of eq. 21.
+
+    Where nothing changed a log Bayes factor of L or more has a probability of exp(-L) at most
+    (Markov's inequality: the factor's mean is one); after a small change, with the law halfway,
+    that of a normal variable around 0; a large change, however rare, explains any L.
+
+    Args:
+        traces: what spans and logs say, or None.
+    """
+    if traces is None:
+        return np.empty(0)
+    parts = (traces.own_pattern, traces.own_self_time, traces.edge_gap, traces.edge_terminal)
+    told = np.concatenate(parts)
+    told = told[np.isfinite(told)]
+    small = np.mean([ndtr(-told / d) for d in TRACE_POWERS], axis=0)
+    nothing = np.exp(-np.maximum(told, 0.0))
+    usual = (1.0 - TRACE_WEAK) * nothing + TRACE_WEAK * small
+    return np.asarray(np.minimum(1.0, TRACE_STRONG + (1.0 - TRACE_STRONG) * usual))
 
 
 def _state_p_values(states: StateTable) -> Floats:

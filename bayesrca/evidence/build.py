@@ -28,6 +28,7 @@ from bayesrca.evidence.requests import (
 from bayesrca.evidence.seasonal import find_seasonal, note_seasonal
 from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
+from bayesrca.evidence.span_series import with_series_of_spans
 from bayesrca.evidence.states import build_states
 from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.units import is_time, read_failure_share
@@ -61,6 +62,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         InvalidIncidentError: a ratio that is no share, or counts beyond what can be counted.
     """
     notes = list(incident.notes)
+    if not any(is_read(s) for s in incident.signals):
+        incident = with_series_of_spans(incident, notes)
     used = tuple(s for s in incident.signals if is_read(s))
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"

@@ -62,18 +62,16 @@ def read_graph(path: Path) -> Graph:
     return Graph(components, edges, MappingProxyType(aliases))
 
 
-def read_topology(path: Path) -> Topology:
-    """Read a graph file that must be there and stands for itself.
+def read_declared(path: Path) -> Graph:
+    """Read a graph file that must be there.
 
     Raises:
-        IncidentFormatError: it is not there, not JSON or has the wrong shape.
-        InvalidIncidentError: it names no component, or an edge between others than those it names.
+        IncidentFormatError: it is not there, or as `read_graph`.
+        InvalidIncidentError: as `read_graph`.
     """
     if not path.exists():
         reject(path, "does not exist; give a graph file")
-    graph = read_graph(path)
-    with naming(path):
-        return Topology(graph.components, graph.edges)
+    return read_graph(path)
 
 
 def _read_components(path: Path, graph: dict[str, Any]) -> list[Component]:

@@ -67,23 +67,30 @@ class LogsFile:
 def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | None:
     """Read a file of log records; None if it is absent or empty.
 
+    Raises:
+        IncidentFormatError: as `read_log_columns`, or the file cannot be read.
+    """
+    file = open_parquet(path)
+    return None if file is None else read_log_columns(file, names, spans)
+
+
+def read_log_columns(file: TableFile, names: Naming, spans: SpansFile | None) -> LogsFile:
+    """Make log records of columns.
+
     Rows without component, body or time are left out, and so are lines that were collected twice:
     same time, trace, span, component and source text, where the time is finer than a second or
     the span is known. The notes of the records count both.
 
     Args:
-        path: the file.
+        file: the columns.
         names: how names become names of components.
         spans: the spans of the same recording, for records that name theirs.
 
     Raises:
-        IncidentFormatError: the file cannot be read, a column that is needed is missing, or no row
-            can be used.
+        IncidentFormatError: a column that is needed is missing or cannot be read, or no row can be
+            used.
     """
-    file = open_parquet(path)
-    if file is None:
-        return None
-    notes: list[str] = []
+    notes = list(file.notes)
     component = read_component(file, names)
     file.require(_BODY, "what each record says")
     source = file.text(_BODY)
@@ -96,7 +103,7 @@ def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | 
         kept = usable & _find_first(usable, time, trace, span, component, source)
         _note(notes, usable & ~kept, "were collected twice and were left out")
     if not kept.any():
-        reject(path, f"none of its {file.rows} rows has a component, a body and a time")
+        reject(file.path, f"none of its {file.rows} rows has a component, a body and a time")
     found = spans.forest.find(trace, span) if spans is not None else np.full(file.rows, -1)
     named = kept & (span.codes >= 0) & (found < 0)
     severity = _read_severity(file)
@@ -111,7 +118,7 @@ def read_logs(path: Path, names: Naming, spans: SpansFile | None) -> LogsFile | 
     if mended:
         notes.append(f"{mended} texts of log records were not UTF-8; wrong bytes were replaced.")
     parts = intern_named(file, {k: take(c, kept) for k, c in columns.items()}, _NAMES)
-    with naming(path):
+    with naming(file.path):
         logs = Logs(
             **parts,
             time_ns=time[kept],

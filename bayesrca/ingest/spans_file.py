@@ -79,22 +79,29 @@ class SpansFile:
 def read_spans(path: Path, names: Naming) -> SpansFile | None:
     """Read a file of spans, parquet or JSON by its ending; None if it is absent or empty.
 
+    Raises:
+        IncidentFormatError: as `read_span_columns`, or the file cannot be read.
+    """
+    file = (open_json if path.suffix == ".json" else open_parquet)(path)
+    return None if file is None else read_span_columns(file, names)
+
+
+def read_span_columns(file: TableFile, names: Naming) -> SpansFile:
+    """Make spans of columns.
+
     Rows that say too little (no trace, component, operation or time) are left out, ids that occur
     twice too, parents that were not received or go in circles are cut, negative durations become
     0; the notes of the spans count them.
 
     Args:
-        path: the file.
+        file: the columns.
         names: how names become names of components.
 
     Raises:
-        IncidentFormatError: the file cannot be read, a column that is needed is missing, or no row
-            can be used.
+        IncidentFormatError: a column that is needed is missing or cannot be read, or no row can be
+            used.
     """
-    file = (open_json if path.suffix == ".json" else open_parquet)(path)
-    if file is None:
-        return None
-    notes: list[str] = []
+    notes = list(file.notes)
     component = read_component(file, names)
     trace = rename(file.text(_TRACE), str)
     operation = file.text(_OPERATION)
@@ -105,7 +112,7 @@ def read_spans(path: Path, names: Naming) -> SpansFile | None:
     forest, single = build_forest(trace, file.text(_SPAN), file.text(_PARENT), kept)
     _note(notes, kept & ~single, "repeated the ids of an earlier span and were left out")
     if not single.any():
-        reject(path, f"none of its {file.rows} rows is a span; {_REMEDY}")
+        reject(file.path, f"none of its {file.rows} rows is a span; {_REMEDY}")
     _note(notes, forest.orphans, "name a parent that was not received and count as first spans")
     _note(notes, forest.cut, "were their own ancestors and count as first spans")
     late = (duration < 0)[single]
@@ -124,7 +131,7 @@ def read_spans(path: Path, names: Naming) -> SpansFile | None:
         notes.append(f"{mended} texts of spans were not UTF-8; the wrong bytes were replaced.")
     status = _read_words(file, ("status", "statuscode", "otelstatuscode"), _STATUS, "statuscode")
     parts = intern_named(file, columns, _NAMES)
-    with naming(path):
+    with naming(file.path):
         spans = Spans(
             **parts,
             parent=forest.parent,

@@ -24,6 +24,8 @@ _METADATA = b"bayesrca"
 # The id of a span's trace may be given once, and this word in the spans that follow.
 _SAME = "same"
 _SECOND = timedelta(seconds=1)
+LATEST = 1 << 62
+"""Nanoseconds; times and durations beyond (the year 2116) are none, so that no sum overflows."""
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -51,14 +53,16 @@ class TableFile:
     Attributes:
         path: the file.
         rows: number of rows.
-        columns: the columns.
+        columns: the columns, as they were read or as texts.
         own: what `save_incident` wrote beside the columns, None for a file of another origin.
+        notes: what was left out when the columns were read.
     """
 
     path: Path
     rows: int
-    columns: dict[str, pa.ChunkedArray]
+    columns: dict[str, pa.ChunkedArray | Text]
     own: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def find(self, names: Sequence[str]) -> str | None:
         """Return the first of these names that is a column."""
@@ -76,7 +80,15 @@ class TableFile:
         name = self.find(names)
         if name is None:
             return Text(np.full(self.rows, -1), ())
-        return encode_text(self.path, name, self.columns[name])
+        column = self.columns[name]
+        return column if isinstance(column, Text) else encode_text(self.path, name, column)
+
+    def array(self, name: str) -> pa.ChunkedArray:
+        """Return a column as it was read; reject the file if it is not of numbers or times."""
+        column = self.columns[name]
+        if isinstance(column, Text):
+            reject(self.path, f"column {name!r} holds texts; write numbers", field=name)
+        return column
 
 
 def plain_name(name: str) -> str:
@@ -209,7 +221,7 @@ def read_numbers(file: TableFile, name: str) -> tuple[NDArray[Any], Bools]:
     Raises:
         IncidentFormatError: the column holds something that is no number.
     """
-    column = file.columns[name]
+    column = file.array(name)
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -249,13 +261,14 @@ def read_nanoseconds(
     """
     name = file.require([name for name, _ in names], what)
     scale = dict(names)[name]
-    kind = file.columns[name].type
+    kind = file.array(name).type
     if scale is None and not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return _read_stamps(file, name)
     numbers, present = read_numbers(file, name)
     scale = 10**9 if scale is None else scale
-    limit = np.iinfo(np.int64).max // scale
-    present &= (numbers > -limit) & (numbers < limit)
+    if file.own is None or scale != 1:
+        limit = LATEST // scale
+        present &= (numbers > -limit) & (numbers < limit)
     numbers[~present] = 0
     if numbers.dtype == np.int64:
         return numbers * scale, present
@@ -265,11 +278,13 @@ def read_nanoseconds(
 
 
 def _read_stamps(file: TableFile, name: str) -> tuple[Ints, Bools]:
-    column = file.columns[name]
+    column = file.array(name)
     if not pa.types.is_timestamp(column.type):
         text = encode_text(file.path, name, column)
-        nanoseconds = np.array([*(_parse_stamp(file, name, v) for v in text.values), 0])
-        return nanoseconds[text.codes], text.codes >= 0
+        parsed = [*(_parse_stamp(file, name, v) for v in text.values), LATEST]
+        known = np.array([abs(moment) < LATEST for moment in parsed])
+        moments = np.array([moment if abs(moment) < LATEST else 0 for moment in parsed])
+        return moments[text.codes], known[text.codes]
     column = _cast(file, name, column, pa.timestamp("ns", column.type.tz))
     numbers, present = read_numbers(TableFile(file.path, file.rows, {name: column}), name)
     return numbers, present
@@ -278,9 +293,12 @@ def _read_stamps(file: TableFile, name: str) -> tuple[Ints, Bools]:
 def _parse_stamp(file: TableFile, name: str, value: str) -> int:
     """Read seconds or ISO 8601; Python's own reader of the latter knows no nanoseconds."""
     try:
-        return int(Decimal(value).scaleb(9).quantize(1))
+        number = Decimal(value)
     except InvalidOperation:
-        pass  # no number, or beyond what nanoseconds can be
+        pass  # no number
+    else:
+        known = number.is_finite() and abs(number) < LATEST // 10**9
+        return int(number.scaleb(9).quantize(1)) if known else LATEST
     head, dot, rest = value.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))] if dot else ""
     try:

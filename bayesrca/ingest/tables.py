@@ -49,20 +49,29 @@ def read_tables(folder: Path, names: Naming) -> Tables:
     if (folder / SPANS).exists() and (folder / SPANS_JSON).exists():
         reject(folder, f"holds both {SPANS} and {SPANS_JSON}; keep one")
     own = folder / (SPANS_JSON if (folder / SPANS_JSON).exists() else SPANS)
-    spans, logs = _read(own, folder / LOGS, names)
-    normal_spans, normal_logs = _read(folder / NORMAL_SPANS, folder / NORMAL_LOGS, names)
-    normal: tuple[Run, ...] = ()
-    if normal_spans is not None or normal_logs is not None:
-        normal = (Run(NORMAL_RUN, (), _spans(normal_spans), _logs(normal_logs)),)
-    files = [file for file in (spans, logs, normal_spans, normal_logs) if file is not None]
-    kinds = [file.peer_kinds for file in (normal_spans, spans) if file is not None]
+    return join_tables(
+        _read(own, folder / LOGS, names),
+        _read(folder / NORMAL_SPANS, folder / NORMAL_LOGS, names),
+    )
+
+
+def join_tables(
+    found: tuple[SpansFile | None, LogsFile | None],
+    normal: tuple[SpansFile | None, LogsFile | None],
+) -> Tables:
+    """Put together the tables of an incident and those of a normal time."""
+    runs: tuple[Run, ...] = ()
+    if normal != (None, None):
+        runs = (Run(NORMAL_RUN, (), _spans(normal[0]), _logs(normal[1])),)
+    files = [file for file in (*found, *normal) if file is not None]
+    traced = [file for file in (normal[0], found[0]) if file is not None]
     return Tables(
-        spans=_spans(spans),
-        logs=_logs(logs),
-        runs=normal,
+        spans=_spans(found[0]),
+        logs=_logs(found[1]),
+        runs=runs,
         places=tuple(place for file in files for place in file.places),
-        peer_kinds={name: kind for part in kinds for name, kind in part.items()},
-        own=all(file.own for file in (spans, normal_spans) if file is not None),
+        peer_kinds={name: kind for file in traced for name, kind in file.peer_kinds.items()},
+        own=all(file.own for file in traced),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
@@ -75,7 +76,10 @@ def plot_topology(found: TopologyMap, suffix: str) -> bytes:
             _draw_component(axes, component, sheet)
     axes.text(0.15, 0.12 - margin, "\n".join(lines), fontsize=8, va="bottom", color="0.25")
     content = io.BytesIO()
-    figure.savefig(content, format=suffix.lower().removeprefix("."), dpi=110)
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes; the table spells it.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(content, format=suffix.lower().removeprefix("."), dpi=110)
     return content.getvalue()
 
 
@@ -179,8 +183,9 @@ def _label(known: KnownEdge) -> str:
 
 
 def _shorten(name: str) -> str:
-    plain = name.replace("$", r"\$")
-    return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}\u2026"
+    plain = "".join(c if c.isprintable() else " " for c in name)
+    plain = plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}\u2026"
+    return plain.replace("$", r"\$")  # no formula
 
 
 def _wrap(text: str, letters: int = 110) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -77,16 +77,12 @@ class Alerts:
     def __init__(self, options: ServiceOptions, guard: Guard, keeping: Keeping) -> None:
         # Late, for they load httpx, which a server without alerts does not need.
         from bayesrca.ingest.connectors.sources import Sources, make_plan  # noqa: PLC0415
-        from bayesrca.ingest.graph_file import read_topology  # noqa: PLC0415
+        from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
 
         self._options, self._guard, self._keeping = options, guard, keeping
-        self._sources = Sources(
-            prometheus=options.prometheus,
-            prometheus_queries=options.prometheus_queries,
-            events=options.events,
-        )
+        self._sources = Sources(**{f.name: getattr(options, f.name) for f in fields(Sources)})
         self._plan: PrometheusPlan = make_plan(self._sources)
-        self._declared = None if options.graph is None else read_topology(options.graph)
+        self._declared = None if options.graph is None else read_declared(options.graph)
         self._connectors()  # what is wrong with them is told now, not at the first alert
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[str, Notification]] = asyncio.Queue(_WAITING)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import (  # type: ignore[import-untyped]
@@ -41,6 +42,9 @@ from bayesrca.service.telemetry_logs import set_up_logging
 from bayesrca.service.telemetry_traces import Traces
 from bayesrca.service.tls import server_credentials
 from bayesrca.service.watched import Watched
+
+if TYPE_CHECKING:
+    from bayesrca.service.receiver import Receiver
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
 _NOTICE_SECONDS = 0.3
@@ -113,6 +117,8 @@ class _Server:
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
+        if options.receive_telemetry:
+            server.add_generic_rpc_handlers(tuple(_receiver(options, self._metrics).handlers()))
         if options.reflection:
             add_reflection((ROOT_CAUSE, ATTRIBUTION, DECISION, health.SERVICE_NAME), server)
         port = _listen(server, options, self._tls)
@@ -176,6 +182,11 @@ class _Server:
             lines.append(f"metrics and probes on http://{self._pages.address}")
         if self._alerts is not None:
             lines.append(f"alerts are taken on http://{self._alerts.address}{ALERT_PATH}")
+        if options.receive_telemetry:
+            lines.append(
+                f"receives OpenTelemetry; holds {options.telemetry_bytes} bytes and "
+                f"{options.telemetry_seconds:g} s of each tenant"
+            )
         if options.otlp_endpoint is not None:
             lines.append(f"spans to {options.otlp_endpoint}")
         lines.append(f"configuration: {self._configuration.summary}")
@@ -277,6 +288,13 @@ def _read_prior(path: Path | None) -> LearnedPrior | None:
     from bayesrca.model.prior_file import load_prior  # noqa: PLC0415
 
     return load_prior(path)
+
+
+def _receiver(options: ServiceOptions, metrics: Metrics) -> Receiver:
+    # Late, for it loads the native core, which the front can do without.
+    from bayesrca.service.receiver import Receiver  # noqa: PLC0415
+
+    return Receiver(options, metrics)
 
 
 def _listen(

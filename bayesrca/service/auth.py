@@ -11,6 +11,11 @@ from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.watched import Watched
 
 _API = "/bayesrca.api.v1."
+EXPORTS = tuple(
+    f"/opentelemetry.proto.collector.{signal}.v1.{name}Service/Export"
+    for signal, name in (("trace", "Trace"), ("metrics", "Metrics"), ("logs", "Logs"))
+)
+"""OpenTelemetry's methods."""
 SCOPES: Mapping[str, Scope] = {
     f"{_API}RootCauseService/Analyze": Scope.ANALYZE,
     f"{_API}RootCauseService/CreateAnalysis": Scope.ANALYZE,
@@ -33,6 +38,7 @@ SCOPES: Mapping[str, Scope] = {
     # To stop is for whoever may start.
     f"{_API}DecisionService/EngageKillSwitch": Scope.DECIDE,
     f"{_API}DecisionService/ReleaseKillSwitch": Scope.ADMIN,
+    **dict.fromkeys(EXPORTS, Scope.INGEST),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Scope.READ,
 }
 """The scope each method needs; a method that is missing here is denied to everybody."""

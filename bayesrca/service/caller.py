@@ -14,13 +14,14 @@ class Scope(StrEnum):
 
     ``ANALYZE``: have something computed, and stop or delete it. ``READ``: see results and what the
     server offers. ``DECIDE``: ask whether a runbook may run, engage kill switches. ``ADMIN``:
-    create policies, release kill switches.
+    create policies, release kill switches. ``INGEST``: send telemetry.
     """
 
     ANALYZE = "analyze"
     READ = "read"
     DECIDE = "decide"
     ADMIN = "admin"
+    INGEST = "ingest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

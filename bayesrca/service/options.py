@@ -110,8 +110,28 @@ class ServiceOptions:
         None, "Prometheus server that alerts are analysed from (docs/connectors.md)."
     )
     prometheus_queries: Path | None = _option(None, "Queries and label names for it.")
+    jaeger: str | None = _option(None, "Jaeger query service that alerts are analysed from.")
+    loki: str | None = _option(None, "Loki server that alerts are analysed from.")
+    loki_query: str | None = _option(None, "LogQL selector of its lines; none: all of services.")
+    elasticsearch: str | None = _option(None, "Elasticsearch or OpenSearch cluster for them.")
+    elasticsearch_spans: str | None = _option(None, "Its indices of spans; none: traces-*.")
+    elasticsearch_logs: str | None = _option(
+        None, "Its indices of log records; none: logs-*,filebeat-*."
+    )
+    datadog: str | None = _option(None, "Datadog site that alerts are analysed from.")
+    datadog_queries: Path | None = _option(None, "Queries for it.")
     events: Path | None = _option(None, "JSON file of changes, read at every alert.")
     graph: Path | None = _option(None, "Components and edges that are known already (graph.json).")
+    receive_telemetry: bool = _option(
+        False, "Take traces, metrics and logs by OTLP over gRPC, and hold them in memory."
+    )
+    telemetry_seconds: float = _option(3600.0, "How long received telemetry is held.", 1)
+    telemetry_bytes: int = _option(
+        256 << 20, "What is held of a tenant at most; the oldest is evicted first.", 1 << 20
+    )
+    telemetry_spared_seconds: float = _option(
+        60.0, "Telemetry this recent is not evicted to make room: its senders must wait.", 0
+    )
     otlp_endpoint: str | None = _option(
         None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
     )
@@ -177,7 +197,8 @@ class ServiceOptions:
         if self.data_dir is None:
             msg = "alert_port is set but data_dir is not: analyses of alerts must be stored"
             raise InvalidSettingsError(msg, field="data_dir")
-        if self.prometheus is None:
+        sources = (self.prometheus, self.jaeger, self.elasticsearch, self.datadog)
+        if not any(sources):
             msg = "alert_port is set but no source is: name one to analyse alerts from"
             raise InvalidSettingsError(msg, field="prometheus")
         if not (self.insecure or is_loopback(self.alert_host)):

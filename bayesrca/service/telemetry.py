@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -51,6 +52,15 @@ class Metrics:
         for verdict in Verdict:  # shown before the first
             self._decisions.labels(verdict)
         self._answers = self._counter("answers", "Answers.", "method", "healthy")
+        self._telemetry = {
+            what: self._counter(f"telemetry_{what}", f"{text}", "kind")
+            for what, text in (
+                ("received", "Spans, points and log records taken."),
+                ("rejected", "Of these, left out for what they are."),
+                ("evicted", "Of these, no longer held."),
+                ("refused", "Requests with telemetry that were refused."),
+            )
+        }
         self._divergences = self._counter("divergences", "Divergent transitions.")
         self._r_hat = self._histogram("r_hat_max", "Largest R-hat of an answer.", _R_HAT)
         self._ess = self._histogram("ess_min", "Smallest ESS of an answer.", _ESS, "method")
@@ -62,6 +72,24 @@ class Metrics:
         self._gauge("workers", "Workers that take calls.").set_function(lambda: pool.alive)
         self._gauge("queue_depth", "Waiting calls.").set_function(lambda: pool.waiting)
         self._gauge("jobs_running", "Calls at workers.").set_function(lambda: pool.running)
+
+    def follow_telemetry(self, n_bytes: Callable[[], int]) -> None:
+        """Show how much telemetry is held whenever somebody looks."""
+        self._gauge("telemetry_bytes", "Held telemetry, bytes.").set_function(n_bytes)
+
+    def telemetry_received(self, kind: str, taken: int, rejected: int) -> None:
+        """Count what a request with telemetry held."""
+        self._telemetry["received"].labels(kind).inc(taken)
+        if rejected:
+            self._telemetry["rejected"].labels(kind).inc(rejected)
+
+    def telemetry_evicted(self, kind: str, records: int) -> None:
+        """Count telemetry that is no longer held."""
+        self._telemetry["evicted"].labels(kind).inc(records)
+
+    def telemetry_refused(self, kind: str) -> None:
+        """Count a request with telemetry that was refused."""
+        self._telemetry["refused"].labels(kind).inc()
 
     def rpc_began(self) -> None:
         """Count a call in."""

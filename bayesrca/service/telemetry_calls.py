@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.contextvars import bind_contextvars
 
-from bayesrca.service.auth import HEALTH
+from bayesrca.service.auth import EXPORTS, HEALTH
 from bayesrca.service.caller import current_caller
 from bayesrca.service.interceptors import Context, Continuation, Handler, surrounded
 from bayesrca.service.messages import CallFailedError
@@ -48,7 +48,7 @@ class TelemetryInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         metrics: takes the counts.
-        tracer: takes the spans; health checks have none.
+        tracer: takes the spans; health checks and received telemetry have none.
     """
 
     def __init__(self, metrics: Metrics, tracer: Tracer) -> None:
@@ -90,7 +90,8 @@ class TelemetryInterceptor(grpc.aio.ServerInterceptor):
                     span.set_status(StatusCode.ERROR)
 
     def _span(self, details: grpc.HandlerCallDetails) -> AbstractContextManager[Span]:
-        if details.method.startswith(HEALTH):
+        # Spans about received spans would make more of them, should they be sent to this server.
+        if details.method.startswith(HEALTH) or details.method in EXPORTS:
             return contextlib.nullcontext(INVALID_SPAN)
         headers = {
             key: value

@@ -35,6 +35,7 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
             edges=[_encode_edge(e) for e in incident.topology.edges],
         ),
         events=[_encode_event(e) for e in incident.events],
+        notes=incident.notes,
         **encode_tables(incident.spans, incident.logs),
     )
     axes: dict[bytes, int] = {}
@@ -115,6 +116,7 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
             normal_runs=runs,
             spans=spans,
             logs=logs,
+            notes=tuple(message.notes),
         )
 
 

@@ -238,7 +238,7 @@ def test_a_source_that_is_away_is_told_and_holds_nothing_up(tmp_path: Path) -> N
         watched = Watched(server.until_ready())
         body = notification("f6")
         assert post(watched.address, body)[0] == 202
-        server.wait_for(lambda line: "no series came from prometheus" in line)
+        server.wait_for(lambda line: "no series and no span came from prometheus" in line)
         assert post(watched.address, body)[1]["state"] == "waiting"
         assert not watched.analyses()
         begun = time.monotonic()

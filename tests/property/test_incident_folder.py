@@ -99,6 +99,7 @@ def incidents(draw: st.DrawFn) -> Incident:
         runs,
         traced,
         logged,
+        draw(st.lists(METRICS, max_size=2, unique=True).map(tuple)),
     )
 
 

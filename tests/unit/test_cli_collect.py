@@ -14,6 +14,8 @@ from bayesrca.cli import main
 from bayesrca.ingest import load_incident
 from tests.unit.ingest.connectors.stub import Reply, Stub
 from tests.unit.ingest.connectors.test_collect import slow_cart
+from tests.unit.ingest.connectors.test_jaeger import FakeJaeger
+from tests.unit.ingest.connectors.test_loki import FakeLoki
 from tests.unit.ingest.connectors.test_prometheus import START
 
 Call = Callable[..., tuple[object, str, str]]
@@ -45,7 +47,9 @@ def test_a_folder_with_its_gap_report(call: Call, prometheus: str, tmp_path: Pat
         "collect", "--prometheus", prometheus, "--events", gone, *TIME, "--output", folder
     )
     assert (code, err) == (0, "")
-    assert out.endswith(f"{folder}: 3 components, 2 edges, 9 series, 0 events\n")
+    assert out.endswith(
+        f"{folder}: 3 components, 2 edges, 9 series, 0 spans, 0 log records, 0 events\n"
+    )
     assert "http_latency_mean" in out
     assert "gone.json cannot be read" in out
     incident = load_incident(folder)
@@ -53,6 +57,23 @@ def test_a_folder_with_its_gap_report(call: Call, prometheus: str, tmp_path: Pat
     assert len(incident.notes) == 1
     report = json.loads((folder / "gaps.json").read_text())
     assert {line["source"] for line in report["asked"]} == {"prometheus", "events"}
+
+
+def test_spans_and_lines_join_the_series(call: Call, prometheus: str, tmp_path: Path) -> None:
+    folder = tmp_path / "outage"
+    lines = FakeLoki([(int((START + 4000) * 1e9), {"service_name": "cart"}, "no such key")])
+    with Stub(FakeJaeger(60.0)) as jaeger, Stub(lines) as loki:
+        code, out, _ = call(
+            "collect", "--prometheus", prometheus, "--jaeger", jaeger.url, "--loki", loki.url,
+            "--start", START + 600, "--end", START + 4200, "--baseline", "10m",
+            "--output", folder,
+        )  # fmt: skip
+    assert code == 0
+    assert "80 spans, 1 log records" in out
+    incident = load_incident(folder)
+    assert incident.topology.names == ("cart", "front", "pay", "cache")
+    assert incident.logs is not None
+    assert incident.logs.texts == ("no such key",)
 
 
 def test_an_analysis_at_once(call: Call, prometheus: str) -> None:
@@ -88,6 +109,7 @@ def test_an_analysis_at_once(call: Call, prometheus: str) -> None:
         (("collect", "--events", "x", "--start", "0", "--output", "gone/x"), 2, "does not exist"),
         (("analyze",), 2, "either an incident folder or sources"),
         (("analyze", "examples/search_delay", "--events", "x"), 2, "one of the two"),
+        (("analyze", "--prometheus", "http://x", "--families", "x"), 2, "is for folders"),
     ],
 )  # fmt: skip
 def test_wrong_usage(
@@ -105,6 +127,6 @@ def test_nothing_is_written_where_nothing_came(call: Call, tmp_path: Path) -> No
             "collect", "--prometheus", stub.url, *TIME, "--output", tmp_path / "outage"
         )
     assert code == 4
-    assert "no series came from prometheus" in err
+    assert "no series and no span came from prometheus" in err
     assert "HTTP 401; check its credentials" in err
     assert not any(tmp_path.iterdir())

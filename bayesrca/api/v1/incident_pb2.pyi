@@ -771,6 +771,7 @@ class Incident(_message.Message):
     NORMAL_RUNS_FIELD_NUMBER: _builtins.int
     SPANS_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call it in the answer; opaque, not empty."""
     @_builtins.property
@@ -819,6 +820,12 @@ class Incident(_message.Message):
     def logs(self) -> Global___Logs:
         """What was logged, on the same clock. Absent: nothing."""
 
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is missing or was mended where the incident was put together, each note once; the answer
+        repeats them.
+        """
+
     def __init__(
         self,
         *,
@@ -833,10 +840,11 @@ class Incident(_message.Message):
         normal_runs: _abc.Iterable[Global___Run] | None = ...,
         spans: Global___Spans | None = ...,
         logs: Global___Logs | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "logs", b"logs", "spans", b"spans", "target", b"target", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "logs", b"logs", "name", b"name", "normal_runs", b"normal_runs", "signals", b"signals", "spans", b"spans", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "logs", b"logs", "name", b"name", "normal_runs", b"normal_runs", "notes", b"notes", "signals", b"signals", "spans", b"spans", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline: _TypeAlias = _typing.Literal["baseline"]  # noqa: Y015
     _WhichOneofArgType__baseline: _TypeAlias = _typing.Literal["_baseline", b"_baseline"]  # noqa: Y015

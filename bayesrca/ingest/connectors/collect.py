@@ -10,7 +10,6 @@ import numpy as np
 
 from bayesrca.errors import NoEvidenceError, SourceError
 from bayesrca.incident import (
-    Component,
     Edge,
     EdgeKind,
     Event,
@@ -27,6 +26,13 @@ from bayesrca.ingest.connectors.interface import (
     Haul,
     missing_notes,
 )
+from bayesrca.ingest.connectors.rows import join_rows
+from bayesrca.ingest.graph_file import Graph
+from bayesrca.ingest.logs_file import LogsFile, read_log_columns
+from bayesrca.ingest.places import Naming
+from bayesrca.ingest.spans_file import SpansFile, read_span_columns
+from bayesrca.ingest.topology_map import Sources as TopologySources
+from bayesrca.ingest.topology_map import build_topology_map
 
 Tell = Callable[[str], None]
 
@@ -64,11 +70,11 @@ class Wanted:
     baseline: TimeWindow | None
     step: float
     target: Target | None = None
-    declared: Topology | None = None
+    declared: Graph | None = None
     strict: bool = True
 
     @property
-    def spans(self) -> list[TimeWindow]:
+    def periods(self) -> list[TimeWindow]:
         """The times to ask for: one, unless the baseline lies further away than it is long."""
         window, baseline = self.window, self.baseline
         if baseline is None:
@@ -91,25 +97,26 @@ def collect(
         tell: told what is going on, for people.
 
     Raises:
-        NoEvidenceError: no source returned a series; the message says why.
+        NoEvidenceError: no source returned a series or a span; the message says why.
         InvalidIncidentError: what came contradicts what was declared, such as a target that no
             source knows.
         InvalidSettingsError: the times asked for hold too many steps.
     """
     hauls = []
     for connector in connectors:
-        for window in wanted.spans:
+        for window in wanted.periods:
             tell(f"asking {connector.name}")
             hauls.append(_fetch(connector, Ask(window=window, step=wanted.step)))
     asked = tuple(line for haul in hauls for line in haul.asked)
     notes = missing_notes(asked)
     signals = _join([signal for haul in hauls for signal in haul.series])
-    if not signals:
+    tables = _Tables(hauls, signals, wanted)
+    if not signals and tables.spans is None:
         sources = ", ".join(connector.name for connector in connectors)
         reasons = " ".join(notes) or "Nothing failed: there is nothing of the time asked for."
-        msg = f"no series came from {sources}, so there is nothing to analyse. {reasons}"
+        msg = f"no series and no span came from {sources}: nothing can be analysed. {reasons}"
         raise NoEvidenceError(msg, field="signals")
-    topology = _topology(signals, hauls, wanted)
+    topology = tables.topology(hauls)
     target = wanted.target
     if target is not None and target.component not in topology and not wanted.strict:
         notes += (
@@ -117,19 +124,61 @@ def collect(
             "sources know: no target was used.",
         )
         target = None
-    return Collected(
-        Incident(
-            wanted.name,
-            topology,
-            signals,
-            _events(hauls, topology),
-            baseline=wanted.baseline,
-            window=wanted.window,
-            target=target,
-            notes=notes,
-        ),
-        asked,
+    incident = Incident(
+        wanted.name,
+        topology,
+        signals,
+        _events(hauls, topology),
+        baseline=wanted.baseline,
+        window=wanted.window,
+        target=target,
+        spans=None if tables.spans is None else tables.spans.spans,
+        logs=None if tables.logs is None else tables.logs.logs,
+        notes=notes,
     )
+    return Collected(incident, asked)
+
+
+class _Tables:
+    """Spans and log records of all sources, and what is known of the system's structure."""
+
+    def __init__(self, hauls: Sequence[Haul], signals: Sequence[Signal], wanted: Wanted) -> None:
+        self._declared = wanted.declared or Graph((), (), {})
+        self._series = [str(signal.component) for signal in signals]
+        known = {*self._series, *(component.name for component in self._declared.components)}
+        names = Naming(self._declared.aliases, known)
+        self.spans: SpansFile | None = None
+        self.logs: LogsFile | None = None
+        spans = join_rows(haul.spans for haul in hauls)
+        if spans is not None:
+            self.spans = read_span_columns(spans.to_table("the spans that came"), names)
+        logs = join_rows(haul.logs for haul in hauls)
+        if logs is not None:
+            self.logs = read_log_columns(
+                logs.to_table("the log records that came"), names, self.spans
+            )
+
+    def topology(self, hauls: Sequence[Haul]) -> Topology:
+        """Declared components and edges, and whatever the sources know besides."""
+        edges = dict.fromkeys(self._declared.edges)
+        known = {(edge.source, edge.target) for edge in edges}
+        called: dict[str, None] = {}
+        for caller, callee in (pair for haul in hauls for pair in haul.calls):
+            called |= {caller: None, callee: None}
+            if (caller, callee) not in known:
+                edges[Edge(caller, callee, EdgeKind.CALLS)] = None
+        files = [file for file in (self.spans, self.logs) if file is not None]
+        return build_topology_map(
+            TopologySources(
+                declared=self._declared.components,
+                edges=tuple(edges),
+                series=[*self._series, *called],
+                spans=[] if self.spans is None else [self.spans.spans],
+                logs=[] if self.logs is None else [self.logs.logs],
+                places=[place for file in files for place in file.places],
+                peer_kinds={} if self.spans is None else self.spans.peer_kinds,
+            )
+        ).topology()
 
 
 def _fetch(connector: Connector, ask: Ask) -> Haul:
@@ -164,23 +213,6 @@ def _join(signals: Sequence[Signal]) -> tuple[Signal, ...]:
                 )
         joined.append(first)
     return tuple(joined)
-
-
-def _topology(signals: Sequence[Signal], hauls: Sequence[Haul], wanted: Wanted) -> Topology:
-    """Declared components and edges, and whatever the sources know besides."""
-    declared = wanted.declared
-    components = {} if declared is None else {c.name: c for c in declared.components}
-    edges = {} if declared is None else dict.fromkeys(declared.edges)
-    for signal in signals:
-        components.setdefault(str(signal.component), Component(str(signal.component)))
-    known = {(edge.source, edge.target) for edge in edges}
-    for haul in hauls:
-        for caller, callee in haul.calls:
-            for name in (caller, callee):
-                components.setdefault(name, Component(name))
-            if (caller, callee) not in known:
-                edges[Edge(caller, callee, EdgeKind.CALLS)] = None
-    return Topology(tuple(components.values()), tuple(edges))
 
 
 def _events(hauls: Sequence[Haul], topology: Topology) -> tuple[Event, ...]:

@@ -6,7 +6,7 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -124,6 +124,7 @@ class HttpSource:
         form: Mapping[str, str] | None = None,
         body: object = None,
         told: Callable[[object], str] = lambda _: "",
+        absent: Collection[int] = (),
     ) -> object:
         """Ask a question that changes nothing, as often as it takes, and return the parsed JSON.
 
@@ -134,12 +135,13 @@ class HttpSource:
             form: sent as a form instead.
             body: sent as JSON instead.
             told: the server's own reason in a parsed answer of an error status.
+            absent: statuses that mean there is nothing, returned as None.
 
         Raises:
             SourceError: no answer within the limits, one with an error status, or one that is too
                 large or no JSON; ``lost`` when every other question would fail too.
         """
-        question = _Question(method, path, params, form, body, told)
+        question = _Question(method, path, params, form, body, told, absent)
         pause = self._limits.first_pause
         for attempt in range(1, self._limits.attempts + 1):
             try:
@@ -184,6 +186,8 @@ class HttpSource:
                 json=question.body,
                 timeout=timeout,
             ) as response:
+                if response.status_code in question.absent:
+                    return None
                 return self._answer(response, ends, question.told)
         except httpx.ConnectTimeout as error:
             msg = "does not accept the connection in time"
@@ -277,6 +281,7 @@ class _Question:
     form: Mapping[str, str] | None
     body: object
     told: Callable[[object], str]
+    absent: Collection[int]
 
 
 class _TryAgainError(Exception):
@@ -344,7 +349,9 @@ def _checked(name: str, url: str) -> str:
 
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds that the server asks to wait, given as a number or as a date; None if it does not."""
-    text = response.headers.get("Retry-After", "").strip()
+    # Datadog tells it by a header of its own.
+    headers = response.headers
+    text = headers.get("Retry-After", headers.get("X-RateLimit-Reset", "")).strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bayesrca.errors import SourceError
 from bayesrca.incident import Event, Signal, TimeWindow
+from bayesrca.ingest.connectors.rows import Rows
 
 
 class What(StrEnum):
@@ -18,6 +19,8 @@ class What(StrEnum):
     SERIES = "series"
     CALLS = "calls"
     EVENTS = "events"
+    SPANS = "spans"
+    LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +65,16 @@ class Haul:
         series: at components that need not be declared anywhere yet.
         events: likewise.
         calls: (caller, callee) pairs of components that the source knows of.
+        spans: rows as telemetry names their columns (`bayesrca.ingest.connectors.rows`), or None.
+        logs: likewise.
         asked: every question, in its order.
     """
 
     series: tuple[Signal, ...] = ()
     events: tuple[Event, ...] = ()
     calls: tuple[tuple[str, str], ...] = ()
+    spans: Rows | None = None
+    logs: Rows | None = None
     asked: tuple[Asked, ...] = ()
 
 

@@ -62,6 +62,24 @@ class Shapes:
                 return number
         self.reject(f"{what} must be a finite number, got {_shorten(value)}")
 
+    def whole(self, value: object, what: str) -> int | None:
+        """Return a whole number that 63 bits hold, written as one or as text; None for none."""
+        if value is None:
+            return None
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63:
+            return value
+        self.reject(f"{what} must hold whole numbers, got {_shorten(value)}")
+
+    def word(self, value: object, what: str) -> str | None:
+        """Return a member of an enumeration, as its number or its name, as text; None for none."""
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return self.text(value, what)
+
     def instant(self, value: object, what: str) -> float:
         """Return a time written as ISO 8601, UTC unless it says otherwise, in seconds."""
         text = self.text(value, what)

@@ -9,8 +9,12 @@ from pathlib import Path
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.ingest.connectors.change_events import ChangeEvents
 from bayesrca.ingest.connectors.credentials import read_credentials
+from bayesrca.ingest.connectors.datadog import KEYS, Datadog
+from bayesrca.ingest.connectors.elasticsearch import LOGS_INDEX, SPANS_INDEX, Elasticsearch
 from bayesrca.ingest.connectors.http import HttpSource, Limits
 from bayesrca.ingest.connectors.interface import Connector
+from bayesrca.ingest.connectors.jaeger import Jaeger
+from bayesrca.ingest.connectors.loki import Loki
 from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
 from bayesrca.ingest.connectors.prometheus_file import read_plan
 
@@ -22,17 +26,28 @@ class Sources:
     Attributes:
         prometheus: address of a Prometheus server.
         prometheus_queries: file of queries and label names for it.
+        jaeger: address of a Jaeger query service.
+        loki: address of a Loki server.
+        loki_query: LogQL selector of the lines; None for all that name a service.
+        elasticsearch: address of an Elasticsearch or OpenSearch cluster.
+        elasticsearch_spans: its indices of spans; None for the usual ones.
+        elasticsearch_logs: its indices of log records; None for the usual ones.
+        datadog: Datadog site such as datadoghq.eu, or address of its API.
+        datadog_queries: file of queries for it.
         events: JSON file of change events.
     """
 
     prometheus: str | None = None
     prometheus_queries: Path | None = None
+    jaeger: str | None = None
+    loki: str | None = None
+    loki_query: str | None = None
+    elasticsearch: str | None = None
+    elasticsearch_spans: str | None = None
+    elasticsearch_logs: str | None = None
+    datadog: str | None = None
+    datadog_queries: Path | None = None
     events: Path | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is any source."""
-        return bool(self.prometheus or self.events)
 
 
 def make_connectors(
@@ -53,9 +68,36 @@ def make_connectors(
     if sources.prometheus is not None:
         http = _http("prometheus", sources.prometheus, environment, limits)
         connectors.append(Prometheus(http, plan))
+    if sources.jaeger is not None:
+        connectors.append(Jaeger(_http("jaeger", sources.jaeger, environment, limits)))
+    if sources.loki is not None:
+        http = _http("loki", sources.loki, environment, limits)
+        connectors.append(Loki(http, sources.loki_query or "", plan.mapping))
+    if sources.elasticsearch is not None:
+        connectors.append(
+            Elasticsearch(
+                _http("elasticsearch", sources.elasticsearch, environment, limits),
+                spans=sources.elasticsearch_spans or SPANS_INDEX,
+                logs=sources.elasticsearch_logs or LOGS_INDEX,
+                mapping=plan.mapping,
+            )
+        )
+    if sources.datadog is not None:
+        connectors.append(_datadog(sources, environment, limits))
     if sources.events is not None:
         connectors.append(ChangeEvents(sources.events, mapping=plan.mapping))
     return connectors
+
+
+def _datadog(sources: Sources, environment: Mapping[str, str], limits: Limits | None) -> Datadog:
+    own = PrometheusPlan()
+    if sources.datadog_queries is not None:
+        own = read_plan(sources.datadog_queries)
+    site = str(sources.datadog)
+    url = site if "://" in site else f"https://api.{site}"
+    credentials = read_credentials("datadog", environment, keys=KEYS)
+    http = HttpSource("datadog", url, credentials=credentials, limits=limits)
+    return Datadog(http, queries=own.queries, defaults=own.defaults, mapping=own.mapping)
 
 
 def make_plan(sources: Sources) -> PrometheusPlan:

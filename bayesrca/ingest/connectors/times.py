@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from bayesrca.errors import InvalidIncidentError, InvalidSettingsError
 from bayesrca.incident import TimeWindow
@@ -83,6 +84,12 @@ def parse_periods(
     if slash:
         return window, _period(first, last, "baseline", "baseline", now)
     return window, TimeWindow(window.start - parse_duration(baseline, "baseline"), window.start)
+
+
+def cut(window: TimeWindow, parts: int) -> list[tuple[float, float]]:
+    """Return start and end of equal parts of a time, in order; each ends where the next begins."""
+    edges = [window.start + window.duration * i / parts for i in range(parts)]
+    return list(pairwise([*edges, window.end]))
 
 
 def _period(start: str, end: str, first: str, last: str, now: float) -> TimeWindow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,10 +13,16 @@ from bayesrca.evidence import VITALS, Evidence, build_evidence
 from bayesrca.evidence.alarm_test import (
     CALM,
     TAIL_WEIGHT,
+    TRACE_POWERS,
+    TRACE_STRONG,
+    TRACE_WEAK,
     VITAL_INDEX,
     VITAL_SCALE,
+    compute_alarm_test,
     compute_cell_p_values,
+    compute_trace_p_values,
 )
+from bayesrca.evidence.trace_evidence import TraceEvidence
 from bayesrca.incident import (
     Component,
     Edge,
@@ -189,7 +197,54 @@ def test_the_table_tells_the_state_that_is_new() -> None:
     assert "value in 0 of 31 recordings" in str(with_runs(1).table())
 
 
+def traced(factors: NDArray[np.float64]) -> TraceEvidence:
+    """Of so many calls between two components of the incident, with these log factors."""
+    n = len(factors)
+    return replace(
+        TraceEvidence.empty(20),
+        edge_source=np.zeros(n, np.int64),
+        edge_target=np.ones(n, np.int64),
+        edge_gap=factors,
+        edge_terminal=np.full(n, np.nan),
+        edge_order=np.full(n, 50.0),
+    )
+
+
+def test_p_of_spans_bound_how_often_a_quiet_cell_says_as_much() -> None:
+    """Drawn from eq. 21: the p are no smaller than uniform ones, whatever a comparison can tell."""
+    rng = np.random.default_rng(0)
+    n, usual = 200_000, 1 - TRACE_STRONG
+    for d in TRACE_POWERS:
+        change = rng.choice(
+            [-0.5, 0.0, 0.5],
+            size=n,
+            p=[usual * (1 - TRACE_WEAK), usual * TRACE_WEAK, TRACE_STRONG],
+        )
+        told = rng.normal(change * d**2, d)
+        p = compute_trace_p_values(traced(told))
+        for level in (0.004, 0.01, 0.03, 0.1):
+            assert np.mean(p <= level) <= level + 4 * np.sqrt(level / n)
+
+
+def test_spans_are_a_look_of_their_own() -> None:
+    calm = build_evidence(quiet(1), max_bins=8)
+    assert not compute_alarm_test(calm).anomalous
+    told = np.full(20, -1.0)
+    for changed, anomalous in ((0, False), (1, True), (3, True)):
+        told[:changed] = 20.0
+        found = compute_alarm_test(replace(calm, traces=traced(told)))
+        assert found.anomalous is anomalous
+        # Simes, of numbers that are all as large as can be or all small.
+        if changed:
+            assert found.incident_p == pytest.approx(20 * TRACE_STRONG / changed, rel=1e-3)
+    # The more calls there are, the likelier one of them changes for no reason.
+    many = np.r_[20.0, np.full(199, -1.0)]
+    assert not compute_alarm_test(replace(calm, traces=traced(many))).anomalous
+
+
 def test_reference_laws_are_at_the_priors_centres() -> None:
+    assert PRIORS["trace_weak"].centre[0] == TRACE_WEAK
+    assert PRIORS["trace_strong"].centre == (TRACE_STRONG, TRACE_STRONG)
     assert PRIORS["tail_weight"].centre == (TAIL_WEIGHT, TAIL_WEIGHT)
     assert PRIORS["vital_scale"].centre == (VITAL_SCALE,)
     assert PRIORS["vital_index"].centre == (VITAL_INDEX,)

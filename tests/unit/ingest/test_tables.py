@@ -111,6 +111,16 @@ def test_logs_know_their_spans_and_code(make_folder: MakeFolder) -> None:
     )
 
 
+def test_spans_without_ids_hold_no_log_record(make_folder: MakeFolder) -> None:
+    columns = {k: v for k, v in SPANS.items() if k not in ("SpanID", "ParentID")}
+    incident = load_incident(
+        write(write(make_folder(), "traces.parquet", columns), "logs.parquet", LOGS)
+    )
+    assert incident.logs is not None
+    assert incident.logs.span.tolist() == [-1, -1]
+    assert "1 log records name a span that was not received." in incident.logs.notes
+
+
 def test_normal_tables_become_a_run_of_no_series(make_folder: MakeFolder) -> None:
     folder = write(make_folder(), "traces_normal.parquet", SPANS)
     incident = load_incident(write(folder, "logs_normal.parquet", LOGS))
@@ -219,6 +229,21 @@ def test_clocks(make_folder: MakeFolder, column: str, values: object, start_ns: 
     assert spans is not None
     assert spans.start_ns[0] == start_ns
     assert spans.duration_ns.tolist() == [500_000, 1_000_000, 2_000_000, 3_000_000]
+
+
+@pytest.mark.parametrize("far", ["1e18", 10**18, -(10**18), 1e300, float("nan")])
+def test_times_beyond_reason_are_none(make_folder: MakeFolder, far: object) -> None:
+    row = {"trace_id": "t", "service": "front", "name": "x", "start": 1, "duration_ms": 1}
+    spans = load_incident(make_folder(traces=json.dumps([row, row | {"start": far}]))).spans
+    assert spans is not None
+    assert spans.start_ns.tolist() == [10**9]
+    assert "1 spans without a trace" in spans.notes[0]
+
+
+def test_an_end_far_from_the_start_does_not_wrap_round(make_folder: MakeFolder) -> None:
+    edges = {"StartTimeUnixNano": [-(2**63), 2_000, 3_000, 9_000]}
+    spans = load_spans(make_folder(), edges | {"EndTimeUnixNano": [2**63 - 1, 7_000, 4_500, 9_001]})
+    assert spans.duration_ns.tolist() == [5_000, 1_500, 1]
 
 
 def test_times_that_cannot_be_are_refused(make_folder: MakeFolder) -> None:

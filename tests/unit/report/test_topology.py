@@ -130,8 +130,8 @@ def test_pictures(suffix: str, magic: bytes) -> None:
 
 
 def test_pictures_hold_every_name_even_odd_ones() -> None:
-    names = ("a$b$c", "x" * 60, "cycle", "\u6f22", "alone_$")
-    edges = [*pairwise(names[:4]), ("cycle", "a$b$c"), ("a$b$c", "\u6f22")]
+    names = ("a$b$c", "x" * 60, "cycle", "\u6f22\n\0", "alone_$")
+    edges = [*pairwise(names[:4]), ("cycle", "a$b$c"), ("a$b$c", "\u6f22\n\0")]
     drawn = plot_topology(
         TopologyMap(known(*names), tuple(KnownEdge(Edge(a, b), SPANS) for a, b in edges)), ".svg"
     )

@@ -140,6 +140,7 @@ def incidents(draw: st.DrawFn) -> Incident:
         normal_runs=draw(runs(axes)),
         spans=spans,
         logs=logs,
+        notes=draw(st.lists(NAME, max_size=2, unique=True).map(tuple)),
     )
 
 

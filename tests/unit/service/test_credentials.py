@@ -77,7 +77,7 @@ def test_names_that_would_break_the_file_are_refused(subject: str) -> None:
         ('bot = { san = "" }', "a name of the certificate"),
         ('bot = { san = "x" }', "needs a tenant"),
         ('bot = { san = "x", tenant = "a/b" }', "needs a tenant"),
-        ('bot = { san = "x", tenant = "t" }', "list of analyze, read, decide, admin"),
+        ('bot = { san = "x", tenant = "t" }', "list of analyze, read, decide, admin, ingest"),
         ('bot = { san = "x", tenant = "t", scopes = [] }', "list of analyze"),
         ('bot = { san = "x", tenant = "t", scopes = "read" }', "list of analyze"),
         ('bot = { san = "x", tenant = "t", scopes = ["root"] }', "list of analyze"),

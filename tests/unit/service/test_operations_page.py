@@ -48,6 +48,7 @@ def test_every_scope_and_metric_is_told() -> None:
     metrics = Metrics("1")
     metrics.rpc_unknown()
     metrics.follow(WorkerPool(ServiceOptions(), lambda: None, JobTelemetry(metrics, NoOpTracer())))
+    metrics.follow_telemetry(lambda: 0)
     told = {*re.findall(r"^\| `(bayesrca_\w+)` \|", PAGE, re.MULTILINE)}
     shown = re.findall(r"^# TYPE (\w+) (\w+)$", metrics.render().decode(), re.MULTILINE)
     made = {name if kind != "info" else f"{name}_info" for name, kind in shown}

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,9 @@ QUICK = Limits(
     max_bytes=1 << 20,
     max_total_bytes=2 << 20,
 )
+
+ROOMY = replace(QUICK, read_seconds=5.0, attempt_seconds=10.0)
+"""For what is about content, on a machine that may be busy."""
 
 
 @dataclass(frozen=True)

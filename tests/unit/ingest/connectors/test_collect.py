@@ -25,7 +25,6 @@ from bayesrca.incident import (
     Statistic,
     Target,
     TimeWindow,
-    Topology,
 )
 from bayesrca.ingest import load_incident, save_incident
 from bayesrca.ingest.connectors.collect import Wanted, collect
@@ -33,6 +32,7 @@ from bayesrca.ingest.connectors.interface import Ask, Asked, Haul, Ledger, What
 from bayesrca.ingest.connectors.prometheus import Prometheus
 from bayesrca.ingest.connectors.sources import Sources, make_connectors
 from bayesrca.ingest.connectors.times import parse_duration, parse_periods, parse_time
+from bayesrca.ingest.graph_file import Graph
 from tests.unit.ingest.connectors.stub import Reply, Stub
 from tests.unit.ingest.connectors.test_prometheus import START, FakePrometheus, Series
 
@@ -135,13 +135,15 @@ def test_the_answer_says_what_it_did_without(tmp_path: Path) -> None:
 def test_nothing_came() -> None:
     with Stub(lambda _: Reply(b"", 403)) as stub:
         connectors = make_connectors(Sources(prometheus=stub.url), {})
-        with pytest.raises(NoEvidenceError, match=r"no series came from prometheus.*HTTP 403"):
+        with pytest.raises(
+            NoEvidenceError, match=r"no series and no span came from prometheus.*HTTP 403"
+        ):
             collect(connectors, wanted())
 
 
 def test_declared_components_stay_and_others_join() -> None:
-    declared = Topology(
-        (Component("front"), Component("cart"), Component("db")), (Edge("front", "cart"),)
+    declared = Graph(
+        (Component("front"), Component("cart"), Component("db")), (Edge("front", "cart"),), {}
     )
     source = Fixed(
         series=(signal("cart"), signal("front")), calls=(("front", "cart"), ("cart", "db2"))

@@ -1,0 +1,206 @@
+"""Loki: log records, page by page of each part of the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayesrca.incident import TimeWindow
+from bayesrca.ingest.connectors.http import HttpSource
+from bayesrca.ingest.connectors.interface import Ask, Haul, Ledger, Line, What
+from bayesrca.ingest.connectors.mapping import Mapping
+from bayesrca.ingest.connectors.rows import Cell, Collector
+from bayesrca.ingest.connectors.shapes import Shapes
+from bayesrca.ingest.connectors.times import cut
+
+PARTS = 12
+PAGE = 5_000
+"""Lines of one answer, the most that Loki returns unless it is told otherwise."""
+PAGES = 10
+"""Answers for one part of the time."""
+_LEVELS = ("severity_number", "level", "detected_level", "severity", "severity_text")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One log line.
+
+    Attributes:
+        time_ns: when, in nanoseconds since the epoch.
+        text: what it says.
+        labels: of its stream, and whatever was attached to the line.
+    """
+
+    time_ns: int
+    text: str
+    labels: dict[str, str]
+
+
+class Loki:
+    """A Loki server.
+
+    Args:
+        http: the server.
+        query: LogQL selector of the lines; empty for all lines with a label that names a service.
+        mapping: from labels to components.
+    """
+
+    offers = frozenset({What.LOGS})
+
+    def __init__(self, http: HttpSource, query: str = "", mapping: Mapping | None = None) -> None:
+        self.name = http.name
+        self._http = http
+        self._query = query
+        self._mapping = mapping or Mapping()
+        self._shapes = Shapes(http.name)
+
+    def fetch(self, ask: Ask) -> Haul:
+        """Return log lines, at most so many from each part of the time."""
+        ledger = Ledger(self.name)
+        collector = Collector()
+        nameless = 0
+        with self._http, ledger.until_lost():
+            query = self._query or self._selector(ask.window, ledger)
+            if query:
+                with ledger.asking(What.LOGS, f"lines: {query}") as line:
+                    for record in self._lines(query, ask.window, line):
+                        row = self._row(record)
+                        if row is None:
+                            nameless += 1
+                        else:
+                            collector.add(row)
+                            line.came += 1
+                    if nameless:
+                        line.lack(f"{nameless} lines whose labels name no component")
+        return Haul(logs=collector.rows(), asked=ledger.asked())
+
+    def _selector(self, window: TimeWindow, ledger: Ledger) -> str:
+        """Select by the first label that names services."""
+        with ledger.asking(What.LOGS, "names of labels") as line:
+            answer = self._http.ask("GET", "loki/api/v1/labels", params=_times(window))
+            known = parse_labels(answer, self._shapes)
+            wanted = (*self._mapping.service_labels, *self._mapping.workload_labels)
+            label = next((name for name in wanted if name in known), "")
+            if label:
+                return f'{{{label}=~".+"}}'
+            line.lack(f"none of its labels names a service: {', '.join(sorted(known)[:20])}")
+        return ""
+
+    def _lines(self, query: str, window: TimeWindow, line: Line) -> list[Record]:
+        found: list[Record] = []
+        for start, end in cut(window, PARTS):
+            found += self._part(query, _nanoseconds(start), _nanoseconds(end), line)
+        return found
+
+    def _part(self, query: str, start: int, end: int, line: Line) -> list[Record]:
+        """Return the lines of [start, end), page after page."""
+        found: list[Record] = []
+        at_start: set[tuple[str, str]] = set()
+        for _ in range(PAGES):
+            answer = self._http.ask(
+                "GET",
+                "loki/api/v1/query_range",
+                params={
+                    "query": query,
+                    "start": start,
+                    "end": end,
+                    "limit": PAGE,
+                    "direction": "forward",
+                },
+            )
+            page = parse_streams(answer, self._shapes)
+            new = [r for r in page if r.time_ns > start or _identity(r) not in at_start]
+            found += new
+            if len(page) < PAGE:
+                return found
+            last = max(record.time_ns for record in page)
+            if last == start and not new:  # more lines of one instant than a page holds
+                line.lack(f"lines of the nanosecond {start} beyond {PAGE}")
+                last += 1
+            at_start = {_identity(record) for record in page if record.time_ns == last}
+            start = last
+        line.lack(f"lines of a part of the time beyond {PAGES * PAGE}")
+        return found
+
+    def _row(self, record: Record) -> dict[str, Cell] | None:
+        labels = record.labels
+        wanted = (*self._mapping.service_labels, *self._mapping.workload_labels)
+        name = next((one for one in wanted if labels.get(one)), "")
+        component = self._mapping.component(name, labels[name]) if name else ""
+        if not component:
+            return None
+        ids = {"traceid": ("trace_id", "traceID", "traceid"), "spanid": ("span_id", "spanid")}
+        return {
+            "component": component,
+            "body": record.text,
+            "timeunixnano": record.time_ns,
+            "severity": next((labels[key] for key in _LEVELS if labels.get(key)), None),
+            **{
+                column: next((labels[key] for key in keys if labels.get(key)), None)
+                for column, keys in ids.items()
+            },
+        }
+
+
+def parse_labels(answer: object, shapes: Shapes) -> set[str]:
+    """Read the answer to a question for the names of labels.
+
+    Raises:
+        SourceError: it is none.
+    """
+    content = shapes.table(answer, "it")
+    if content.get("status") != "success":
+        shapes.reject("status must be 'success'")
+    names = shapes.items(content.get("data") or [], "data")
+    return {shapes.text(name, f"data[{i}]") for i, name in enumerate(names)}
+
+
+def parse_streams(answer: object, shapes: Shapes) -> list[Record]:
+    """Read the answer to a range query for lines.
+
+    Raises:
+        SourceError: it is none.
+    """
+    content = shapes.table(answer, "it")
+    data = shapes.table(content.get("data"), "data")
+    if content.get("status") != "success" or data.get("resultType") != "streams":
+        shapes.reject("status must be 'success' and data.resultType 'streams'")
+    records = []
+    for i, entry in enumerate(shapes.items(data.get("result"), "data.result")):
+        what = f"data.result[{i}]"
+        stream = shapes.table(entry, what)
+        labels = shapes.labels(stream.get("stream"), f"{what}.stream")
+        for j, value in enumerate(shapes.items(stream.get("values"), f"{what}.values")):
+            records.append(_record(value, labels, f"{what}.values[{j}]", shapes))
+    return records
+
+
+def _record(value: object, labels: dict[str, str], what: str, shapes: Shapes) -> Record:
+    parts = shapes.items(value, what)
+    if not 2 <= len(parts) <= 3:
+        shapes.reject(f"{what} must hold a time, a line and perhaps what is attached to it")
+    time = shapes.whole(parts[0], what)
+    if time is None or not isinstance(parts[0], str):
+        shapes.reject(f"{what}[0] must be nanoseconds written as text")
+    attached: dict[str, str] = {}
+    if len(parts) == 3:
+        for key, entry in shapes.table(parts[2], f"{what}[2]").items():
+            # Plain, or by category where the client asks for that.
+            attached |= (
+                shapes.labels(entry, f"{what}[2].{key}")
+                if isinstance(entry, dict)
+                else shapes.labels({key: entry}, f"{what}[2]")
+            )
+    return Record(time, shapes.text(parts[1], f"{what}[1]"), labels | attached)
+
+
+def _identity(record: Record) -> tuple[str, str]:
+    return repr(sorted(record.labels.items())), record.text
+
+
+def _nanoseconds(seconds: float) -> int:
+    whole = int(seconds)
+    return whole * 10**9 + round((seconds - whole) * 10**9)
+
+
+def _times(window: TimeWindow) -> dict[str, str | int]:
+    return {"start": _nanoseconds(window.start), "end": _nanoseconds(window.end)}
