@@ -413,7 +413,7 @@ class KindProbability(_message.Message):
     PROBABILITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Fault kind: `latency`, `errors`, `resource` or, where the server's model knows them, `load`,
-    `link` or `crash`. A string, because versions may add kinds.
+    `link`, `crash` or `code`. A string, because versions may add kinds.
     """
     probability: _builtins.float
     """Posterior probability that the component is the only cause and its fault of this kind."""
