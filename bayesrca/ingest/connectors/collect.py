@@ -74,7 +74,7 @@ class Wanted:
     strict: bool = True
 
     @property
-    def spans(self) -> list[TimeWindow]:
+    def periods(self) -> list[TimeWindow]:
         """The times to ask for: one, unless the baseline lies further away than it is long."""
         window, baseline = self.window, self.baseline
         if baseline is None:
@@ -104,7 +104,7 @@ def collect(
     """
     hauls = []
     for connector in connectors:
-        for window in wanted.spans:
+        for window in wanted.periods:
             tell(f"asking {connector.name}")
             hauls.append(_fetch(connector, Ask(window=window, step=wanted.step)))
     asked = tuple(line for haul in hauls for line in haul.asked)
