@@ -46,7 +46,7 @@ def committed_files() -> list[str]:
 
 
 def native_imports(files: list[str]) -> Iterator[str]:
-    """Yield the places that reach past `bayesrca.kernels` and `bayesrca.columns` to the native module."""
+    """Yield the places that reach past kernels and columns to the native module."""
     # import-linter cannot hold this rule: it sees Python sources only, and _core has none.
     for name in files:
         if not (name.startswith("bayesrca/") and name.endswith(".py")):
@@ -58,7 +58,7 @@ def native_imports(files: list[str]) -> Iterator[str]:
             if not isinstance(node, ast.Import | ast.ImportFrom):
                 continue
             if any(f"{module}.".startswith(f"{NATIVE}.") for module in imported(node)):
-                yield f"{name}:{node.lineno}: imports {NATIVE}; go through bayesrca.kernels or columns"
+                yield f"{name}:{node.lineno}: imports {NATIVE}; go through kernels or columns"
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
