@@ -391,7 +391,6 @@ class TraceEvidence:
     What spans and logs say: log Bayes factors of n components and e call edges, NaN where there is nothing to tell.
 
     Args:
-        has_spans: bool [n], whether each component has a span in the incident.
         own_pattern: float64 [n], of child calls and log lines within a component's own span paths.
         own_self_time: float64 [n], of the time that a component's operations spend in themselves.
         edges: int64 [e, 2], pairs (caller, callee), each once.
@@ -402,7 +401,7 @@ class TraceEvidence:
     Raises:
         InvalidEvidenceError: the edges are not contiguous.
     """
-    def __new__(cls, /, *, has_spans: Incomplete, own_pattern: Incomplete, own_self_time: Incomplete, edges: Incomplete, gap: Incomplete, terminal: Incomplete, order: Incomplete) -> TraceEvidence: ...
+    def __new__(cls, /, *, own_pattern: Incomplete, own_self_time: Incomplete, edges: Incomplete, gap: Incomplete, terminal: Incomplete, order: Incomplete) -> TraceEvidence: ...
 
 @final
 class VitalEvidence:

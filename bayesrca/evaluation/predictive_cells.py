@@ -17,7 +17,7 @@ from bayesrca.evaluation.simulate_cells import (
 )
 from bayesrca.evaluation.simulate_faults import LAWS as FAULT_LAWS
 from bayesrca.evaluation.simulate_faults import Fault, FaultSpread
-from bayesrca.evaluation.simulate_traces import SimulatedTraces
+from bayesrca.evaluation.simulate_traces import OWN, SimulatedTraces
 from bayesrca.evaluation.simulate_vitals import LAWS, SimulatedVitals
 from bayesrca.evidence import VITALS, Evidence, FamilyTable, TraceEvidence
 from bayesrca.evidence.counts import (
@@ -152,8 +152,14 @@ class GivenTraces(SimulatedTraces):
 
     def __init__(self, rng: np.random.Generator, traces: TraceEvidence) -> None:
         self.rng, self.n, self.traced = rng, len(traces.has_spans), True
-        told = ~(np.isnan(traces.own_pattern) & np.isnan(traces.own_self_time))
-        self.spans = traces.has_spans | told
+        own = zip(OWN, (traces.own_pattern, traces.own_self_time), strict=True)
+        self.known = {(name, int(i)) for name, row in own for i in np.flatnonzero(~np.isnan(row))}
+        self.known |= {("edge_gap", int(e)) for e in np.flatnonzero(~np.isnan(traces.edge_gap))}
+        self.known |= {
+            ("edge_terminal", int(e)) for e in np.flatnonzero(~np.isnan(traces.edge_terminal))
+        }
+        pairs = zip(traces.edge_source, traces.edge_target, strict=True)
+        self.calls = [(int(a), int(b)) for a, b in pairs]
         self.timed = set(traces.edge_target[~np.isnan(traces.edge_gap)].tolist())
 
 

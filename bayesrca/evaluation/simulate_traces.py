@@ -25,12 +25,12 @@ POWERS = (0.5, 1.5, 3.0)
 """Spreads of a log Bayes factor under the reference laws, equally likely; its mean is minus half
 the square when quiet, plus half of it when affected, and zero for what changes a little."""
 UNSEEN = 0.35
-"""Prior weight of a fault in code at a component without spans, where others have some."""
+"""Prior weight of a fault in code at a component of whose own spans nothing can be told."""
 TIMED_LINK = 5.0
 """Prior weight of a link fault where calls are timed at both ends, against one where not."""
 
-FEWER_CALLS, FEWER_CALLED = 0.25, 0.5
-"""Probability that a fault in code keeps its component from calling others, and then each."""
+NOT_CALLED = 0.4
+"""Probability that a component that behaves otherwise no longer calls one that it called."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ WAYS: Mapping[str, Way] = {
     "far": Way((0.1, 0.15), (0.5, 0.3, 0.03, 0.15), (0.95, 0.35, 0.05), (0.3, 0.1, 0.2)),
     "otherwise": Way((0.95, 0.1), (0.6, 0.5, 0.25, 0.3), (0.05, 0.03, 0.03), (0.5, 0.3, 0.35)),
     "silent": Way((0.05, 0.1), (0.6, 0.5, 0.25, 0.3), (0.05, 0.03, 0.03), (0.95, 0.05, 0.35)),
+    "contained": Way((0.95, 0.1), (0.03, 0.02, 0.1, 0.02), (0.05, 0.03, 0.03), (0.03, 0.3, 0.02)),
 }
 """Every way."""
-_OTHERWISE = {"otherwise": 0.75, "silent": 0.25}
+_OTHERWISE = {"otherwise": 0.45, "silent": 0.25, "contained": 0.3}
 KIND_WAYS: Mapping[str, Mapping[str, float]] = {
     "latency": {"slow": 1.0},
     "errors": _OTHERWISE,
@@ -74,9 +75,9 @@ KIND_WAYS: Mapping[str, Mapping[str, float]] = {
     "code": _OTHERWISE,
 }
 """Ways of each kind of fault, with their probabilities."""
-SET_WAYS = {"slow": 0.45, "otherwise": 0.4, "silent": 0.15}
+SET_WAYS = {"slow": 0.45, "otherwise": 0.25, "silent": 0.15, "contained": 0.15}
 """Shares of the ways in how several causes show around them."""
-SHARES = (0.5, 0.5, 0.5, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7)
+SHARES = (0.5, 0.5, 0.8, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7)
 """Probability that a member of each group shows it, where the group does."""
 _TERMINAL_OUT = 8
 
@@ -113,7 +114,14 @@ class SimulatedTraces:
 
     def code_weight(self, i: int) -> float:
         """Prior weight of a fault in the code of component i."""
-        return float(self.spans.any()) * (1.0 if self.spans[i] else UNSEEN)
+        if not self.known:
+            return 0.0
+        return 1.0 if any((name, i) in self.known for name in OWN) else UNSEEN
+
+    def is_untold(self, i: int) -> bool:
+        """Whether there are calls to component i, of none of which truncation is told."""
+        calls = [at for at, (_, b) in enumerate(self.calls) if b == i]
+        return bool(calls) and not any(("edge_terminal", at) in self.known for at in calls)
 
     def link_weight(self, i: int) -> float | None:
         """Prior weight of a slow way to component i, None where no call to it is timed."""
@@ -152,11 +160,11 @@ class SimulatedTraces:
         )
 
     def draw_uncalled(self, root: int) -> list[int]:
-        """Draw the callees that fall silent because code at fault no longer calls them."""
-        if self.rng.random() >= FEWER_CALLS:
-            return []
+        """Draw the callee that falls silent because the root no longer calls it, if any does."""
         callees = [b for a, b in self.calls if a == root]
-        return [b for b in callees if self.rng.random() < FEWER_CALLED]
+        if not callees or self.rng.random() >= NOT_CALLED:
+            return []
+        return [callees[int(self.rng.integers(len(callees)))]]
 
     def _draw_quiet(self, theta: Theta, name: str) -> float:
         family = 0 if name in _TIMES else 1

@@ -371,7 +371,6 @@ def _vitals(evidence: Evidence) -> tuple[_core.VitalEvidence, NDArray[np.int64]]
 def _traces(traces: TraceEvidence) -> _core.TraceEvidence:
     edges = np.stack([traces.edge_source, traces.edge_target], axis=1)
     return _core.TraceEvidence(
-        has_spans=np.ascontiguousarray(traces.has_spans, dtype=np.bool_),
         own_pattern=_floats(traces.own_pattern, "traces.own_pattern"),
         own_self_time=_floats(traces.own_self_time, "traces.own_self_time"),
         edges=np.ascontiguousarray(edges, dtype=np.int64),

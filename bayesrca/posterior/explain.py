@@ -20,13 +20,20 @@ from bayesrca.posterior.result import (
     PathEdge,
 )
 from bayesrca.posterior.summary import Members
+from bayesrca.posterior.trace_words import tell_traces
 
 Floats = NDArray[np.float64]
 
 MEANS = "difference of means"
 """What the contrast of a vital is (`OwnEvidence.measure`)."""
-_RESOURCE, _LOAD, _LINK, _CRASH = "resource", "load", "link", "crash"
-"""Kinds of fault that an explanation has words of its own for."""
+_RESOURCE, _LINK, _CRASH = "resource", "link", "crash"
+"""Kinds of fault that an explanation treats unlike the others."""
+_OPENINGS = {
+    "load": "at fault: the demand on it",
+    _LINK: "at fault: the way to it, not the component itself",
+    "code": "at fault: what it does, not how fast",
+}
+"""What is said first of a kind, where no series of its own says it."""
 LIKELY = 0.5
 """Probability from which a component counts among those that the fault affected."""
 _MOST_VITALS = 3
@@ -80,6 +87,7 @@ class Explainer:
         self._own = likelihood.compute_own_log_ratios(theta)
         self._vital = likelihood.compute_vital_log_ratios(theta)
         self._at_fault = likelihood.compute_families_at_fault(theta)
+        self._traced = likelihood.compute_trace_log_ratios(theta)
         # With a target known, only paths in the alarm's family lead from a symptom to a cause.
         self._family = evidence.alarm_family if evidence.alarm_family is not None else 0
         self._towards = find_hops(evidence.families[self._family].edges, target)
@@ -118,6 +126,9 @@ class Explainer:
                 share,
                 path,
                 reaches=reaches,
+                traced=tell_traces(
+                    self._evidence.traces, self._traced, self._evidence.components, i
+                ),
             ),
         )
 
@@ -152,17 +163,13 @@ class Explainer:
         """Say what a fault of this kind would be; empty where the kind's own series say it."""
         if KINDS[kind] == _RESOURCE:
             return self._resource(i, s)
-        if KINDS[kind] == _LOAD:
-            return "at fault: the demand on it"
-        if KINDS[kind] == _LINK:
-            return "at fault: the way to it, not the component itself"
         if KINDS[kind] == _CRASH:
             ratio = float(self._evidence.crash_log_ratio[i, s])
             if ratio == 0.0:
                 return "crashed: nothing tells whether it fell silent"
             what = "its telemetry fell silent" if ratio > 0.0 else "but its telemetry went on"
             return f"crashed: {what} (log Bayes factor {ratio:.1f})"
-        return ""
+        return _OPENINGS.get(KINDS[kind], "")
 
     def _resource(self, i: int, s: int) -> str:
         """Say which resource is at fault."""
@@ -286,9 +293,10 @@ def _sentence(
     path: tuple[str, ...],
     *,
     reaches: bool | None,
+    traced: list[str],
 ) -> str:
     parts = [first] if first else []
-    parts += _all_own_words(own) or ["no telemetry of its own in that interval"]
+    parts += _all_own_words(own) + traced or ["no telemetry of its own in that interval"]
     if dose is not None:
         parts.append(_dose_words(dose))
     if share is not None:

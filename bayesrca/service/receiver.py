@@ -47,7 +47,7 @@ class Receiver:
             service, _, rpc = method.removeprefix("/").partition("/")
             kind = _KINDS[service.split(".")[3]]
             name = f"Export {kind}"
-            rpcs = {rpc: unary(name, partial(self._export, kind))}
+            rpcs = {rpc: unary(name, partial(self._export, kind), quiet=True)}
             made.append(grpc.method_handlers_generic_handler(service, rpcs))
         return made
 

@@ -23,12 +23,18 @@ _log = logging.getLogger("bayesrca.service")
 
 
 def unary(
-    name: str, answer: Callable[[bytes, Context], Awaitable[bytes]]
+    name: str, answer: Callable[[bytes, Context], Awaitable[bytes]], *, quiet: bool = False
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
-    """Return the handler of an rpc with one response."""
+    """Return the handler of an rpc with one response.
+
+    Args:
+        name: the rpc's name, for the log.
+        answer: makes the response.
+        quiet: whether the log keeps silent about calls that succeed.
+    """
 
     async def handle(request: bytes, context: Context) -> bytes:
-        async with _told(name, len(request), context):
+        async with _told(name, len(request), context, quiet=quiet):
             return await answer(request, context)
         raise AssertionError  # `abort` has raised
 
@@ -80,7 +86,9 @@ def failure_of(error: Exception) -> Failure:
 
 
 @asynccontextmanager
-async def _told(name: str, size: int, context: Context) -> AsyncIterator[None]:
+async def _told(
+    name: str, size: int, context: Context, *, quiet: bool = False
+) -> AsyncIterator[None]:
     """Log how a call ends, and abort it with the status of what was raised."""
     begun = time.monotonic()
     outcome = "CANCELLED"
@@ -93,8 +101,9 @@ async def _told(name: str, size: int, context: Context) -> AsyncIterator[None]:
         await abort(context, _with_retry_advice(failure, context))
     finally:
         seconds = time.monotonic() - begun
+        level = logging.DEBUG if quiet and outcome == "OK" else logging.INFO
         told = {"rpc": name, "outcome": outcome, "seconds": seconds, "request_bytes": size}
-        _log.info("%s %s in %.3f s, %d bytes", name, outcome, seconds, size, extra=told)
+        _log.log(level, "%s %s in %.3f s, %d bytes", name, outcome, seconds, size, extra=told)
 
 
 def _with_retry_advice(failure: Failure, context: Context) -> Failure:

@@ -1,26 +1,38 @@
 """Spans to columns with their attributes: the native decoder beside one in Python on upb.
 
-    python benches/python/bench_otlp.py              # prints the table
-    pytest benches/python/bench_otlp.py              # times the native one
+    python benches/python/bench_otlp.py              # prints both tables
+    pytest benches/python/bench_otlp.py              # times the native decoder
 
-Figures are spans per CPU-second of this process. Both decode the same requests, alternately, and
-end with the same columns: ids, times, names, kinds, interned attributes.
+First in this process: spans per CPU-second; both decode the same requests, alternately, and end
+with the same columns: ids, times, names, kinds, interned attributes. Then through servers on the
+loopback interface, spans per CPU-second of the server's process: `bayesrca serve
+--receive-telemetry` with all that it does around a call, and a bare grpc.aio server that decodes in
+Python and forgets. The real one is flooded: it holds 64 MiB, and its memory is printed.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+import grpc
 import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bayesrca.columns.otlp import Kind, decode
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 def request_of(n: int, seed: int) -> bytes:
@@ -111,8 +123,7 @@ def bench_decode(benchmark: BenchmarkFixture) -> None:
     benchmark(decode, Kind.SPANS, request)
 
 
-def main() -> None:
-    """Print both, and their ratio, for small and large requests."""
+def in_process() -> None:
     print(f"{'spans a request':>16} {'bytes a span':>13} {'upb':>9} {'native':>11} {'ratio':>6}")
     for n in (512, 4096, 8192):
         request = request_of(n, seed=n)
@@ -123,6 +134,93 @@ def main() -> None:
             rounds.append((fast / slow, slow, fast))
         ratio, slow, fast = sorted(rounds)[1]
         print(f"{n:>16} {len(request) / n:>13.0f} {slow:>9.0f} {fast:>11.0f} {ratio:>6.1f}")
+
+
+class Running:
+    """A server process; ends with its context."""
+
+    def __init__(self, *command: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *command], stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stderr is not None
+        found = next((x for x in self._process.stderr if x.startswith("listening on ")), "")
+        # Its log must not fill the pipe.
+        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+        self.channel = grpc.insecure_channel(found.split()[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+        self._process.terminate()
+        self._process.wait(60)
+
+    def cpu_seconds(self) -> float:
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> float:
+        """MiB of memory."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def rate(self, request: bytes, n: int, seconds: float) -> float:
+        """Return spans per CPU-second of the server, with four requests under way."""
+        send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(EXPORT)
+        for _ in range(3):
+            send(request)
+        begun, done = self.cpu_seconds(), 0
+        while self.cpu_seconds() - begun < seconds:
+            for future in [send.future(request) for _ in range(4)]:
+                future.result()
+            done += 4 * n
+        return done / (self.cpu_seconds() - begun)
+
+
+def through_servers() -> None:
+    real = ("-m", "bayesrca.service", "--port", "0", "--receive-telemetry", "--no-warm")
+    held = ("--telemetry-bytes", str(64 << 20), "--telemetry-spared-seconds", "0")
+    print(f"{'through a server':>16} {'':>13} {'upb':>9} {'bayesrca':>11} {'ratio':>6} {'MiB':>5}")
+    with Running(__file__, "--serve-upb") as slow, Running(*real, *held) as fast:
+        for n in (512, 4096, 8192):
+            request = request_of(n, seed=n)
+            rounds = []
+            for _ in range(3):
+                python, native = slow.rate(request, n, 1.5), fast.rate(request, n, 1.5)
+                rounds.append((native / python, python, native))
+            ratio, python, native = sorted(rounds)[1]
+            line = f"{n:>16} {len(request) / n:>13.0f} {python:>9.0f} {native:>11.0f}"
+            print(f"{line} {ratio:>6.1f} {fast.resident():>5.0f}")
+
+
+async def serve_upb() -> None:
+    """Serve a bare Export that decodes in Python; ends with the process."""
+
+    async def export(request: bytes, _: object) -> bytes:
+        decode_by_upb(request)
+        return b""
+
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 64 << 20)])
+    service, _, name = EXPORT.removeprefix("/").partition("/")
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {name: handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(f"listening on 127.0.0.1:{port}", file=sys.stderr, flush=True)
+    await server.wait_for_termination()
+
+
+def main() -> None:
+    if "--serve-upb" in sys.argv:
+        asyncio.run(serve_upb())
+        return
+    in_process()
+    through_servers()
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ KIND_SHOWS = {
     CODE: (0.2, 0.3),
 }
 TIMED_LINK = 5.0
-CODE_PRIOR = 0.43  # beside the others, whose priors sum to one
+CODE_PRIOR = 0.67  # beside the others, whose priors sum to one
 UNSEEN = 0.35
 CALLED = 0.1
 LOG_UNCONNECTED = np.log(0.05)
@@ -65,12 +65,15 @@ TRACE_SHOWS = {
         "far": (0.1, 0.15, 0.5, 0.3, 0.03, 0.15, 0.95, 0.35, 0.05, 0.3, 0.1, 0.2),
         "otherwise": (0.95, 0.1, 0.6, 0.5, 0.25, 0.3, 0.05, 0.03, 0.03, 0.5, 0.3, 0.35),
         "silent": (0.05, 0.1, 0.6, 0.5, 0.25, 0.3, 0.05, 0.03, 0.03, 0.95, 0.05, 0.35),
+        "contained": (0.95, 0.1, 0.03, 0.02, 0.1, 0.02, 0.05, 0.03, 0.03, 0.03, 0.3, 0.02),
     }.items()
 }
 TRACE_SHARE = {
-    group: {"g": 0.8, "t": 0.7}.get(group[0], 0.5) for group in _GROUPS if group[:3] != "own"
+    group: 0.8 if group == "callees" else {"g": 0.8, "t": 0.7}.get(group[0], 0.5)
+    for group in _GROUPS
+    if group[:3] != "own"
 }
 TRACE_WAYS = {
-    "code": {"otherwise": 0.75, "silent": 0.25},
-    "several": {"slow": 0.45, "otherwise": 0.4, "silent": 0.15},
+    "code": {"otherwise": 0.45, "silent": 0.25, "contained": 0.3},
+    "several": {"slow": 0.45, "otherwise": 0.25, "silent": 0.15, "contained": 0.15},
 }

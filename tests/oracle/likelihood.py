@@ -151,7 +151,7 @@ class _Model:
             LATENCY: not self.families[LATENCY].reports(root),
             ERRORS: not self.families[ERRORS].reports(root),
             LINK: not self.families[LATENCY].reach[root],
-            CRASH: not self.e.crash_log_ratio[root].any(),
+            CRASH: not self.e.crash_log_ratio[root].any() or self.traces.is_untold(root),
         }
         if unseen.get(kind):
             out *= UNSEEN
@@ -182,12 +182,11 @@ class _Model:
         return np.asarray(table[root])
 
     def _uncalled(self, root: int, kind: int) -> Floats:
-        """Log factor of those falling silent whom code at fault no longer calls."""
-        if kind != CODE:
+        """Log factor of one falling silent whom the root no longer calls."""
+        callees = [b for a, b in self.traces.edges if a == root]
+        if kind not in {ERRORS, CODE} or not callees:
             return np.zeros(self.s)
-        silence = np.exp(self.e.crash_log_ratio)
-        each = [0.5 + 0.5 * silence[b] for a, b in self.traces.edges if a == root]
-        return np.asarray(np.log(0.75 + 0.25 * np.prod([np.ones(self.s), *each], axis=0)))
+        return np.asarray(np.log(0.6 + 0.4 * np.exp(self.e.crash_log_ratio)[callees].mean(axis=0)))
 
     def log_single(self, root: int, kind: int) -> Floats:
         """One cause of one kind: its unnormalised prior times its joint density."""

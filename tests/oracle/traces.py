@@ -67,7 +67,6 @@ class Traces:
         self.edges = list(
             zip(traces.edge_source.tolist(), traces.edge_target.tolist(), strict=True)
         )
-        self.spans = traces.has_spans
         by_component = {PATTERN: traces.own_pattern, SELF: traces.own_self_time}
         by_edge = {
             GAP: traces.edge_gap,
@@ -89,13 +88,14 @@ class Traces:
 
     def code_weight(self, i: int) -> float:
         """Weight of a fault in the code of component i."""
-        seen = [
-            self.spans[j] or any((f, j) in self.cells for f in (PATTERN, SELF))
-            for j in range(self.n)
-        ]
-        if not any(seen):
+        if not self.cells:
             return 0.0
-        return 1.0 if seen[i] else 0.35
+        return 1.0 if any((f, i) in self.cells for f in (PATTERN, SELF)) else 0.35
+
+    def is_untold(self, i: int) -> bool:
+        """Whether calls to component i are known, of none of which truncation is told."""
+        calls = [edge for edge in self.edges if edge[1] == i]
+        return bool(calls) and not any((TERMINAL, edge) in self.cells for edge in calls)
 
     def is_timed(self, i: int) -> bool:
         """Whether some call to component i is timed at both ends."""

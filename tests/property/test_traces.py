@@ -75,7 +75,7 @@ def log_joint(evidence: Evidence, theta: Floats, max_causes: int = 1) -> Floats:
 @pytest.mark.parametrize(
     "places",
     [
-        (("own_pattern", 1), ("edge_order", 0)),  # a caller's change and its order, seen from 1
+        (("own_pattern", 0), ("edge_order", 0)),  # a caller's change and its order, seen from 1
         (("edge_terminal", 1), ("edge_terminal", 2)),  # cut short at exactly one of two
         (("edge_gap", 2), ("edge_terminal", 4)),
         (("own_pattern", 0), ("own_self_time", 1)),
@@ -95,8 +95,13 @@ def test_no_hypothesis_gains_on_average_when_all_is_quiet(
         law = [quiet_density_ratio(natural, family, v) for v in grid] * np.exp(reference(-1, grid))
         assert np.trapezoid(law, grid) == pytest.approx(1.0, abs=1e-6)
         weights.append(law * (grid[1] - grid[0]))
-    # Which calls are timed is part of the prior: component 3 has a timed call in any case.
-    timed: dict[str, dict[int, float]] = {"edge_gap": {4: -1.0}}
+    # What can be told at all is part of the prior: of every component something is in any case,
+    # and component 3 has a timed call.
+    timed: dict[str, dict[int, float]] = {
+        "edge_gap": {4: -1.0},
+        "own_pattern": {1: -1.0},
+        "own_self_time": {0: -1.0, 2: 0.5, 3: -1.0, 4: 1.0},
+    }
     with prepare(traced(**timed), 2) as likelihood:
         sets = likelihood.sets
         base = likelihood.compute_footprint_log_joint(theta)[:, 0]
@@ -111,7 +116,7 @@ def test_no_hypothesis_gains_on_average_when_all_is_quiet(
         with prepare(traced(**cells), 2) as likelihood:
             assert likelihood.sets == sets
             mean += weight * np.exp(likelihood.compute_footprint_log_joint(theta)[:, 0] - base)
-    np.testing.assert_allclose(mean, 1.0, atol=1e-3)
+    np.testing.assert_allclose(mean, 1.0, atol=2e-3)  # what the grid leaves out
 
 
 @few
@@ -119,7 +124,9 @@ def test_no_hypothesis_gains_on_average_when_all_is_quiet(
 def test_nothing_traced_changes_no_bit(seed: int) -> None:
     rng = np.random.default_rng(seed)
     evidence, theta = replace(random_evidence(rng), traces=None), random_theta(rng)
-    empty = replace(evidence, traces=TraceEvidence.empty(len(evidence.components)))
+    n = len(evidence.components)
+    spans = np.ones(n, dtype=np.bool_)  # there are spans, but nothing to compare them with
+    empty = replace(evidence, traces=replace(TraceEvidence.empty(n), has_spans=spans))
     with prepare(evidence) as one, prepare(empty) as other:
         assert one.compute_logp_grad(theta)[0] == other.compute_logp_grad(theta)[0]
         without, _ = one.compute_root_log_posterior(theta[None])
@@ -128,28 +135,6 @@ def test_nothing_traced_changes_no_bit(seed: int) -> None:
     by_kind = without[0, :-1].reshape(-1, len(KINDS))
     assert np.isneginf(by_kind[:, CODE]).all()
     assert np.isfinite(np.delete(by_kind, CODE, axis=1)).all()
-
-
-@few
-@given(seed=SEEDS)
-def test_spans_that_tell_nothing_leave_every_other_kind_its_share(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    evidence, theta = random_evidence(rng), random_theta(rng)
-    n = len(evidence.components)
-    silent = replace(TraceEvidence.empty(n), has_spans=np.ones(n, dtype=np.bool_))
-    one, other = (
-        log_joint_all(replace(evidence, traces=traces), theta) for traces in (None, silent)
-    )
-    rest = np.delete(np.arange(len(KINDS) * n), np.arange(n) * len(KINDS) + CODE)
-    np.testing.assert_allclose(other[rest] - one[rest], (other - one)[rest[0]], atol=1e-9)
-    np.testing.assert_allclose(other[-1], one[-1], rtol=1e-12)
-
-
-def log_joint_all(evidence: Evidence, theta: Floats) -> Floats:
-    with prepare(evidence) as likelihood:
-        return np.asarray(
-            np.logaddexp.reduce(likelihood.compute_footprint_log_joint(theta), axis=1)
-        )
 
 
 @few

@@ -10,8 +10,6 @@ const LARGEST: f64 = 60.0;
 /// Log Bayes factors "affected by a fault" against "quiet"; NaN where there is nothing to tell.
 #[derive(Debug, Clone, Default)]
 pub struct TraceEvidence {
-    /// Whether each component has a span in the incident, length `n`.
-    pub has_spans: Vec<bool>,
     /// Of child calls and log lines within a component's own span paths, length `n`.
     pub own_pattern: Vec<f64>,
     /// Of the time that a component's operations spend in themselves, length `n`.
@@ -29,10 +27,6 @@ pub struct TraceEvidence {
 impl TraceEvidence {
     pub(crate) fn validate(&self, n: usize) -> Result<()> {
         let e = self.edges.len();
-        if self.has_spans.len() != n {
-            let message = format!("has {} entries, expected {n}", self.has_spans.len());
-            return Err(Error::evidence("traces.has_spans", message));
-        }
         for (name, values, length) in [
             ("traces.own_pattern", &self.own_pattern, n),
             ("traces.own_self_time", &self.own_self_time, n),

@@ -182,7 +182,6 @@ fn traces(r: &mut Random, n: usize) -> TraceEvidence {
         (0..length).map(|_| one()).collect()
     };
     TraceEvidence {
-        has_spans: (0..n).map(|_| r.next() < 0.8).collect(),
         own_pattern: cells(r, n),
         own_self_time: cells(r, n),
         gap: cells(r, edges.len()),

@@ -155,7 +155,6 @@ impl VitalEvidence {
 /// What spans and logs say: log Bayes factors of n components and e call edges, NaN where there is nothing to tell.
 ///
 /// Args:
-///     has_spans: bool [n], whether each component has a span in the incident.
 ///     own_pattern: float64 [n], of child calls and log lines within a component's own span paths.
 ///     own_self_time: float64 [n], of the time that a component's operations spend in themselves.
 ///     edges: int64 [e, 2], pairs (caller, callee), each once.
@@ -174,9 +173,8 @@ pub(crate) struct TraceEvidence {
 impl TraceEvidence {
     #[new]
     #[allow(clippy::too_many_arguments, reason = "one named array per quantity")]
-    #[pyo3(signature = (*, has_spans, own_pattern, own_self_time, edges, gap, terminal, order))]
+    #[pyo3(signature = (*, own_pattern, own_self_time, edges, gap, terminal, order))]
     fn new(
-        has_spans: PyReadonlyArray1<'_, bool>,
         own_pattern: PyReadonlyArray1<'_, f64>,
         own_self_time: PyReadonlyArray1<'_, f64>,
         edges: PyReadonlyArray2<'_, i64>,
@@ -186,7 +184,6 @@ impl TraceEvidence {
     ) -> PyResult<Self> {
         Ok(Self {
             inner: bayesrca_core::TraceEvidence {
-                has_spans: has_spans.as_array().to_vec(),
                 own_pattern: own_pattern.as_array().to_vec(),
                 own_self_time: own_self_time.as_array().to_vec(),
                 edges: pairs(&edges, "traces.edges")?,

@@ -173,14 +173,14 @@ impl SpanReduction {
             [
                 i64::from(caller),
                 i64::from(callee),
-                order.changed_after as i64,
-                order.unchanged_with as i64,
+                whole(order.changed_after),
+                whole(order.unchanged_with),
             ]
         });
         let visits = counts
             .visits
             .iter()
-            .map(|(&c, &(changed, rest))| [i64::from(c), changed as i64, rest as i64]);
+            .map(|(&c, &(changed, rest))| [i64::from(c), whole(changed), whole(rest)]);
         Ok((rows(py, edges), rows(py, visits)))
     }
 
@@ -297,7 +297,7 @@ impl SpanReduction {
 
 impl SpanReduction {
     fn counts<'py>(&self, py: Python<'py>, values: &[u64]) -> Bound<'py, PyArray2<i64>> {
-        let values = values.iter().map(|&v| v as i64).collect();
+        let values = values.iter().map(|&v| whole(v)).collect();
         shaped(self.inner.sides(), values).into_pyarray(py)
     }
 
@@ -315,6 +315,11 @@ fn copy<T: Element + Copy>(array: &PyReadonlyArray1<'_, T>, name: &str) -> PyRes
         .as_slice()
         .map(<[T]>::to_vec)
         .map_err(|_| invalid(format!("{name} must be C-contiguous")))
+}
+
+/// A count, which never comes near the end of the range.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn rows<const N: usize>(

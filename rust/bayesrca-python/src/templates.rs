@@ -19,7 +19,8 @@ pub(crate) fn mine_templates(
 ) -> (Bound<'_, PyArray1<i64>>, Vec<String>) {
     let (numbers, texts) = py.detach(|| {
         let mut miner = Miner::default();
-        let numbers: Vec<i64> = lines.iter().map(|line| miner.add(line) as i64).collect();
+        let number = |line: &String| i64::try_from(miner.add(line)).unwrap_or(i64::MAX);
+        let numbers: Vec<i64> = lines.iter().map(number).collect();
         (numbers, miner.texts())
     });
     (numbers.into_pyarray(py), texts)

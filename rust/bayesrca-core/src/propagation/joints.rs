@@ -6,7 +6,7 @@ use super::hypotheses::{ByMode, kind_prior, kind_prior_backward};
 use super::likelihood::{Likelihood, NEGLIGIBLE, Workspace};
 use super::range::split_scale;
 use crate::elementary::{exp_all, ln_all};
-use crate::params::{CODE, CRASH, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
+use crate::params::{CODE, CRASH, ERRORS, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
 
 /// How a fault of a kind shows in the vitals of its component: it disturbs it, or lies there.
 fn vital_way(kind: usize) -> usize {
@@ -129,7 +129,7 @@ impl Likelihood {
     pub(super) fn presence(&self, kind: usize, at: usize) -> f64 {
         match kind {
             CRASH => self.crash_factor[at],
-            CODE => self.root_factor[at] * self.uncalled[at],
+            ERRORS | CODE => self.root_factor[at] * self.uncalled[at],
             _ => self.root_factor[at],
         }
     }

@@ -157,7 +157,7 @@ fn find_calls(
                     callee: batch.component[s],
                     start_ns: batch.start_ns[p],
                     changed: batch.failed(p) || batch.failed(s) || changed[s] < i64::MAX,
-                })
+                });
             }
             _ => {}
         }

@@ -59,7 +59,7 @@ pub(super) struct Calls {
 
 impl Calls {
     pub fn new(e: &TraceEvidence) -> Self {
-        let n = e.has_spans.len();
+        let n = e.own_pattern.len();
         let (mut into, mut out) = (vec![Vec::new(); n], vec![Vec::new(); n]);
         for (at, &(a, b)) in e.edges.iter().enumerate() {
             out[a].push(at);
@@ -78,7 +78,7 @@ impl Calls {
     }
 
     /// Whom a component calls.
-    pub fn callees(&self, i: usize) -> impl Iterator<Item = usize> {
+    pub fn callees(&self, i: usize) -> impl Iterator<Item = usize> + Clone {
         self.out[i].iter().map(|&edge| self.edges[edge].1)
     }
 

@@ -15,12 +15,11 @@ use profiles::{MIX, N_GROUPS, N_PROFILES, PROFILES, SHARE, TERMINAL_OUT, set_gro
 use crate::evidence::TraceEvidence;
 use crate::params::{N_KINDS, Natural};
 
-/// Prior weight of a fault in the code of a component without spans or logs, against one that would show.
+/// Prior weight of a fault in the code of a component of whose own spans and logs nothing can be told, against others.
 const UNSEEN: f64 = 0.35;
 
-/// Probability that a fault in code keeps its component from calling others, and then each of those it calls.
-const FEWER_CALLS: f64 = 0.25;
-const FEWER_CALLED: f64 = 0.5;
+/// Probability that a component that behaves otherwise no longer calls one of those it used to call, unknown which.
+const NOT_CALLED: f64 = 0.4;
 
 /// The prepared spans and logs of an incident.
 #[derive(Debug, Clone)]
@@ -83,7 +82,6 @@ impl Traces {
     /// Prepare what was traced of `n` components.
     pub fn new(e: Option<&TraceEvidence>, n: usize) -> Self {
         let nothing = TraceEvidence {
-            has_spans: vec![false; n],
             own_pattern: vec![f64::NAN; n],
             own_self_time: vec![f64::NAN; n],
             ..TraceEvidence::default()
@@ -103,9 +101,7 @@ impl Traces {
                 n,
                 e: e.edges.len(),
             },
-            seen: (0..n)
-                .map(|i| e.has_spans[i] || known[i] || known[n + i])
-                .collect(),
+            seen: (0..n).map(|i| known[i] || known[n + i]).collect(),
             little: cells.iter().map(|&l| halfway(l)).collect(),
             cells,
             known,
@@ -129,15 +125,21 @@ impl Traces {
         self.groups.truncate(self.at.n);
     }
 
-    /// Prior weight of a fault in the code of a component: none where nothing at all was traced.
+    /// Prior weight of a fault in the code of a component: none where nothing at all can be told.
     pub fn code_weight(&self, i: usize) -> f64 {
-        if !self.seen.contains(&true) {
+        if !self.known.contains(&true) {
             0.0
         } else if self.seen[i] {
             1.0
         } else {
             UNSEEN
         }
+    }
+
+    /// Whether calls to a component are known and none can be said to be cut short or not: it is hardly called.
+    pub fn untold(&self, i: usize) -> bool {
+        let into = self.calls.calls_to(i);
+        !into.is_empty() && into.iter().all(|&edge| !self.known[self.at.terminal(edge)])
     }
 
     /// Whether some call to a component is timed at both ends, so that a slow way to it would show as such.
@@ -148,15 +150,16 @@ impl Traces {
             .any(|&edge| self.known[self.at.gap(edge)])
     }
 
-    /// Factor on the silence of those whom a component calls, `[component * s + footprint]`, when its code is at fault:
-    /// it may no longer call them. `crash`: density ratio of "fell silent" to quiet, laid out likewise.
+    /// Factor on the silence of those whom a component calls, `[component * s + footprint]`, when it behaves
+    /// otherwise: it may no longer call them. `crash`: density ratio of "fell silent" to quiet, laid out likewise.
     pub fn uncalled(&self, crash: &[f64], s: usize) -> Vec<f64> {
         (0..self.at.n * s)
             .map(|at| {
                 let ratio = |callee: usize| crash[callee * s + at % s];
                 let callees = self.calls.callees(at / s);
-                let each = callees.map(|c| 1.0 - FEWER_CALLED + FEWER_CALLED * ratio(c));
-                1.0 - FEWER_CALLS + FEWER_CALLS * each.product::<f64>()
+                let count = callees.clone().count().max(1) as f64;
+                let one: f64 = callees.map(|c| (ratio(c) - 1.0) / count).sum();
+                1.0 + NOT_CALLED * one
             })
             .collect()
     }

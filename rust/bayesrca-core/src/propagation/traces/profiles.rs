@@ -20,7 +20,7 @@ pub(super) const OUT: usize = 1;
 pub(super) const ABOVE: usize = 2;
 
 /// Probability that a member of a group that shows the fault shows it.
-pub(super) const SHARE: [f64; N_GROUPS] = [0.5, 0.5, 0.5, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7];
+pub(super) const SHARE: [f64; N_GROUPS] = [0.5, 0.5, 0.8, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7];
 
 /// One way in which a fault shows.
 pub(super) struct Profile {
@@ -30,8 +30,10 @@ pub(super) struct Profile {
     pub group: [f64; N_GROUPS],
 }
 
-/// Ways of showing: slow, slow to reach, behaving otherwise, and behaving otherwise unseen but for calls cut short.
-pub(super) const N_PROFILES: usize = 4;
+/// Ways of showing: slow, slow to reach, behaving otherwise, behaving otherwise unseen but for calls cut short, and
+/// behaving otherwise without anybody else's noticing. The last is one way, not much of every group's share: whether
+/// callers notice and whether theirs do goes together.
+pub(super) const N_PROFILES: usize = 5;
 pub(super) const PROFILES: [Profile; N_PROFILES] = [
     Profile {
         own: [0.15, 0.6],
@@ -49,20 +51,25 @@ pub(super) const PROFILES: [Profile; N_PROFILES] = [
         own: [0.05, 0.1],
         group: [0.6, 0.5, 0.25, 0.3, 0.05, 0.03, 0.03, 0.95, 0.05, 0.35],
     },
+    Profile {
+        own: [0.95, 0.1],
+        group: [0.03, 0.02, 0.1, 0.02, 0.05, 0.03, 0.03, 0.03, 0.3, 0.02],
+    },
 ];
 
 /// Probability of each profile given the kind, in the order of `params::KINDS`.
 pub(super) const MIX: [[f64; N_PROFILES]; N_KINDS] = [
-    [1.0, 0.0, 0.0, 0.0],
-    [0.0, 0.0, 0.75, 0.25],
-    [1.0, 0.0, 0.0, 0.0],
-    [1.0, 0.0, 0.0, 0.0],
-    [0.0, 1.0, 0.0, 0.0],
-    [0.0, 0.0, 0.0, 1.0],
-    [0.0, 0.0, 0.75, 0.25],
+    [1.0, 0.0, 0.0, 0.0, 0.0],
+    OTHERWISE,
+    [1.0, 0.0, 0.0, 0.0, 0.0],
+    [1.0, 0.0, 0.0, 0.0, 0.0],
+    [0.0, 1.0, 0.0, 0.0, 0.0],
+    [0.0, 0.0, 0.0, 1.0, 0.0],
+    OTHERWISE,
 ];
+const OTHERWISE: [f64; N_PROFILES] = [0.0, 0.0, 0.45, 0.25, 0.3];
 /// The same for whoever is around a set of causes, whose kinds are summed out each on its own.
-pub(super) const SET_MIX: [f64; N_PROFILES] = [0.45, 0.0, 0.4, 0.15];
+pub(super) const SET_MIX: [f64; N_PROFILES] = [0.45, 0.0, 0.25, 0.15, 0.15];
 
 /// Probability that a group of a set of causes shows the fault.
 pub(super) fn set_group(group: usize) -> f64 {
