@@ -1,6 +1,7 @@
 """Rules about the tree that no linter knows: run by `make check`.
 
-- the native module is imported by `bayesrca.kernels` and `bayesrca/__init__.py` only;
+- the native module is imported by `bayesrca.kernels`, `bayesrca.columns` and
+  `bayesrca/__init__.py` only;
 - no committed file names a package registry's host or a path of the machine it was written on;
 - the locks hold hashes and no addresses, agree with each other, and satisfy pyproject.toml.
 """
@@ -20,7 +21,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = "bayesrca._core"
-NATIVE_IMPORTERS = ("bayesrca/__init__.py", "bayesrca/kernels/")
+NATIVE_IMPORTERS = ("bayesrca/__init__.py", "bayesrca/columns/", "bayesrca/kernels/")
 HOST = re.compile(r"\b(?:pypi|pythonhosted|crates|npmjs|maven|rubygems)\.(?:org|io|com)\b", re.I)
 MACHINE_PATH = re.compile(r"(?<![\w.~-])(?:/root|/(?:home|Users)/[\w.-]+)/")
 ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links|(?:^| @ )file:", re.MULTILINE)
