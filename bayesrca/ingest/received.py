@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from bayesrca.columns.otlp import Kind, Table
 from bayesrca.errors import InvalidTelemetryError
+from bayesrca.incident import Event, Incident, Target, TimeWindow, Topology
 from bayesrca.ingest.intern import choose, rename
 from bayesrca.ingest.logs_file import read_log_columns
 from bayesrca.ingest.places import Naming
 from bayesrca.ingest.spans_file import read_span_columns
 from bayesrca.ingest.table_file import TableFile, Text, plain_name
 from bayesrca.ingest.tables import Tables, join_tables
+from bayesrca.ingest.topology_map import Sources, build_topology_map
 
 # The attributes that docs/incident-folder.md and docs/topology.md speak of, by OpenTelemetry's
 # semantic conventions, the older names of some among them.
@@ -80,6 +82,61 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
     if logs is not None and len(logs):
         logged = read_log_columns(_log_columns(logs), names, traced)
     return join_tables((traced, logged), (None, None))
+
+
+def make_incident(
+    name: str,
+    spans: Table,
+    logs: Table | None = None,
+    *,
+    window: TimeWindow | None = None,
+    baseline: TimeWindow | None = None,
+    target: Target | None = None,
+    events: Iterable[Event] = (),
+    declared: Topology | None = None,
+) -> Incident:
+    """Return an incident of what was received.
+
+    Its topology is the declared one with the components and calls that the spans show.
+
+    Args:
+        name: the incident's name.
+        spans: a table of spans, at least one of them usable.
+        logs: a table of log records, or None.
+        window: the time in question, or None.
+        baseline: the normal period, or None.
+        target: where the incident was noticed, or None.
+        events: deployments, flags and the like; of components that are known.
+        declared: what is known of the system besides, or None.
+
+    Raises:
+        InvalidTelemetryError: as `read_received`.
+        IncidentFormatError: as `read_received`.
+        InvalidIncidentError: no span, or whatever an `Incident` refuses.
+    """
+    known = () if declared is None else declared.names
+    tables = read_received(spans, logs, Naming(known=known))
+    found = build_topology_map(
+        Sources(
+            declared=() if declared is None else declared.components,
+            edges=() if declared is None else declared.edges,
+            spans=[] if tables.spans is None else [tables.spans],
+            logs=[] if tables.logs is None else [tables.logs],
+            places=tables.places,
+            peer_kinds=tables.peer_kinds,
+        )
+    )
+    return Incident(
+        name,
+        found.topology(),
+        (),
+        tuple(events),
+        baseline=baseline,
+        window=window,
+        target=target,
+        spans=tables.spans,
+        logs=tables.logs,
+    )
 
 
 def _span_columns(table: Table) -> TableFile:

@@ -39,6 +39,7 @@ from bayesrca.service.telemetry_http import telemetry_server
 from bayesrca.service.telemetry_jobs import JobTelemetry
 from bayesrca.service.telemetry_logs import set_up_logging
 from bayesrca.service.telemetry_traces import Traces
+from bayesrca.service.telemetry_window import TELEMETRY, WindowHandlers
 from bayesrca.service.tls import server_credentials
 from bayesrca.service.watched import Watched
 
@@ -110,20 +111,24 @@ class _Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         calls = Handlers(self._pool, options.cores, self._prior)
         self._keeping = Keeping(options, self._pool, self._prior, lock)
+        receiver = _receiver(options, self._metrics) if options.receive_telemetry else None
         for service, rpcs in (
             (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
             (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
+            (TELEMETRY, WindowHandlers(receiver).rpcs()),
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
-        if options.receive_telemetry:
-            server.add_generic_rpc_handlers(tuple(_receiver(options, self._metrics).handlers()))
+        if receiver is not None:
+            server.add_generic_rpc_handlers(tuple(receiver.handlers()))
         if options.reflection:
-            add_reflection((ROOT_CAUSE, ATTRIBUTION, DECISION, health.SERVICE_NAME), server)
+            add_reflection(
+                (ROOT_CAUSE, ATTRIBUTION, DECISION, TELEMETRY, health.SERVICE_NAME), server
+            )
         port = _listen(server, options, self._tls)
         self._on_change()  # one that had to wait has workers by now
-        for name in (health.OVERALL_HEALTH, DECISION):  # decisions need no worker
+        for name in (health.OVERALL_HEALTH, DECISION, TELEMETRY):  # these need no worker
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if options.http_port is not None:
             self._pages = telemetry_server(

@@ -13,11 +13,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bayesrca.columns.otlp import Kind, Table, decode, merge
-from bayesrca.errors import IncidentFormatError, InvalidTelemetryError
-from bayesrca.incident import ComponentKind, Incident, Topology
+from bayesrca.errors import IncidentFormatError, InvalidIncidentError, InvalidTelemetryError
+from bayesrca.incident import (
+    Component,
+    ComponentKind,
+    Edge,
+    EdgeKind,
+    Event,
+    Target,
+    TimeWindow,
+    Topology,
+)
 from bayesrca.ingest import load_incident
 from bayesrca.ingest.places import Naming
-from bayesrca.ingest.received import read_received
+from bayesrca.ingest.received import make_incident, read_received
 
 TRACE = "0102030405060708090a0b0c0d0e0f10"
 S = 10**9
@@ -113,7 +122,8 @@ def test_received_is_what_a_file_of_the_same_would_be(tmp_path: Path) -> None:
         ("host-of-web", "web"),
         ("host-of-cart", "cart"),
     }
-    Incident("received", Topology(expected.topology.components), (), spans=found.spans)
+    made = make_incident(expected.name, span_table(SPANS), log_table(LOGS))
+    assert made == expected
 
 
 def test_what_was_sent_twice_counts_once_and_is_told() -> None:
@@ -132,6 +142,31 @@ def test_names_are_mapped() -> None:
     found = read_received(span_table(SPANS), None, Naming({"cart": "basket", "db": "basket-db"}))
     assert found.spans is not None
     assert found.spans.components == ("web", "basket", "basket-db")
+
+
+def test_an_incident_of_what_was_received_keeps_what_was_declared() -> None:
+    declared = Topology(
+        (Component("db", ComponentKind.QUEUE), Component("web"), Component("mail")),
+        (Edge("web", "mail"),),
+    )
+    made = make_incident(
+        "outage",
+        span_table(SPANS),
+        window=TimeWindow(2.0, 4.0),
+        target=Target("web"),
+        events=[Event(1.0, "deploy", "cart")],
+        declared=declared,
+    )
+    assert made.topology.components == (*declared.components, Component("cart"))
+    assert made.topology.edges == (
+        Edge("web", "mail"),
+        Edge("web", "cart"),
+        Edge("cart", "db", EdgeKind.READS),
+    )
+    with pytest.raises(InvalidIncidentError, match=r"window .* holds no sample"):
+        make_incident("outage", span_table(SPANS), window=TimeWindow(20.0, 40.0))
+    with pytest.raises(InvalidIncidentError, match="no component"):
+        make_incident("outage", span_table([]))
 
 
 def test_nothing_received_is_nothing() -> None:
