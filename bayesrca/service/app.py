@@ -20,7 +20,6 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 
 from bayesrca.config import LearnedPrior
 from bayesrca.errors import ServiceError
-from bayesrca.service.alerts import ALERT_PATH, Alerts, open_alerts
 from bayesrca.service.auth import Guard
 from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
@@ -40,10 +39,12 @@ from bayesrca.service.telemetry_http import telemetry_server
 from bayesrca.service.telemetry_jobs import JobTelemetry
 from bayesrca.service.telemetry_logs import set_up_logging
 from bayesrca.service.telemetry_traces import Traces
+from bayesrca.service.telemetry_window import TELEMETRY, WindowHandlers
 from bayesrca.service.tls import server_credentials
 from bayesrca.service.watched import Watched
 
 if TYPE_CHECKING:
+    from bayesrca.service.alerts import Alerts
     from bayesrca.service.receiver import Receiver
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
@@ -110,20 +111,24 @@ class _Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         calls = Handlers(self._pool, options.cores, self._prior)
         self._keeping = Keeping(options, self._pool, self._prior, lock)
+        receiver = _receiver(options, self._metrics) if options.receive_telemetry else None
         for service, rpcs in (
             (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
             (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
+            (TELEMETRY, WindowHandlers(receiver).rpcs()),
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
-        if options.receive_telemetry:
-            server.add_generic_rpc_handlers(tuple(_receiver(options, self._metrics).handlers()))
+        if receiver is not None:
+            server.add_generic_rpc_handlers(tuple(receiver.handlers()))
         if options.reflection:
-            add_reflection((ROOT_CAUSE, ATTRIBUTION, DECISION, health.SERVICE_NAME), server)
+            add_reflection(
+                (ROOT_CAUSE, ATTRIBUTION, DECISION, TELEMETRY, health.SERVICE_NAME), server
+            )
         port = _listen(server, options, self._tls)
         self._on_change()  # one that had to wait has workers by now
-        for name in (health.OVERALL_HEALTH, DECISION):  # decisions need no worker
+        for name in (health.OVERALL_HEALTH, DECISION, TELEMETRY):  # these need no worker
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if options.http_port is not None:
             self._pages = telemetry_server(
@@ -134,7 +139,11 @@ class _Server:
                 shared=options.takeover,
             )
         kept = await self._keeping.start()
-        self._alerts = open_alerts(options, guard, self._keeping)
+        if options.alert_port is not None:
+            # Late, for it loads what reads telemetry, which a server without alerts can do without.
+            from bayesrca.service.alerts import Alerts  # noqa: PLC0415
+
+            self._alerts = Alerts(options, guard, self._keeping)
         await server.start()
         self._report(port, kept)
         self._pool.start()
@@ -181,7 +190,7 @@ class _Server:
         if self._pages is not None:
             lines.append(f"metrics and probes on http://{self._pages.address}")
         if self._alerts is not None:
-            lines.append(f"alerts are taken on http://{self._alerts.address}{ALERT_PATH}")
+            lines.append(f"alerts are taken on {self._alerts.address}")
         if options.receive_telemetry:
             lines.append(
                 f"receives OpenTelemetry; holds {options.telemetry_bytes} bytes and "

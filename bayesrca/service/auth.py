@@ -38,6 +38,7 @@ SCOPES: Mapping[str, Scope] = {
     # To stop is for whoever may start.
     f"{_API}DecisionService/EngageKillSwitch": Scope.DECIDE,
     f"{_API}DecisionService/ReleaseKillSwitch": Scope.ADMIN,
+    f"{_API}TelemetryService/GetTelemetryWindow": Scope.READ,
     **dict.fromkeys(EXPORTS, Scope.INGEST),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Scope.READ,
 }

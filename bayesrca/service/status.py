@@ -38,6 +38,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     # A client that cancels never reads its status, so this one is about the deadline.
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
     # About stored analyses.
+    "NO_TELEMETRY": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_STORE": grpc.StatusCode.FAILED_PRECONDITION,
     "RUN_WITHDRAWN": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_ANSWER": grpc.StatusCode.FAILED_PRECONDITION,

@@ -26,6 +26,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from bayesrca.api.v1 import telemetry_service_pb2 as pb
+from bayesrca.api.v1 import telemetry_service_pb2_grpc as pb_grpc
 from bayesrca.service import Scope
 from bayesrca.service.auth import EXPORTS
 from bayesrca.service.credentials import new_token
@@ -185,6 +187,41 @@ def test_senders_wait_where_all_that_is_held_is_recent() -> None:
         trailers = {d.key: d.value for d in caught.value.trailing_metadata() or ()}
         assert int(trailers["grpc-retry-pushback-ms"]) >= 1000
         assert counted(server, "refused", "spans") == 1
+
+
+def window(server: Server, token: str = "") -> pb.TelemetryWindow:
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    with server.channel() as channel:
+        stub = pb_grpc.TelemetryServiceStub(channel)
+        request = pb.GetTelemetryWindowRequest()
+        return stub.GetTelemetryWindow(request, timeout=30, metadata=metadata).window
+
+
+def test_what_is_held_is_told_to_its_tenant_alone(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.toml"
+    scopes = [Scope.INGEST, Scope.READ]
+    (one, first), (other, second) = (new_token(name, name, scopes, None) for name in ("a", "b"))
+    file.write_text(f"{first}\n{second}\n")
+    with Server("--receive-telemetry", "--credentials-file", str(file)) as server:
+        begun = time.time_ns()
+        send(server, request_of(5) + request_of(3, 6), token=one)
+        send(server, b"", token=one)
+        held = window(server, one)
+        spans, points, logs = held.records
+        assert (spans.kind, spans.held_count, spans.received_count) == (1, 8, 8)
+        assert begun <= spans.start_time.ToNanoseconds() <= spans.end_time.ToNanoseconds()
+        assert spans.end_time.ToNanoseconds() <= time.time_ns()
+        assert (points.held_count, logs.held_count, held.refused_count) == (0, 0, 0)
+        assert not points.HasField("start_time")
+        assert held.size_bytes > 0
+        assert window(server, other).size_bytes == 0
+
+
+def test_a_server_that_receives_none_says_so() -> None:
+    with Server() as server, pytest.raises(grpc.RpcError) as caught:
+        window(server)
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "NO_TELEMETRY" in str(rpc_status.from_call(caught.value))
 
 
 def test_it_is_off_unless_asked_for() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
@@ -254,7 +253,7 @@ class Prometheus:
                 found = [] if answer is None else parse_exemplars(answer, self._shapes)
                 found.sort(key=lambda exemplar: (-exemplar.value, exemplar.time))
                 for exemplar in found[:MOST_EXEMPLARS]:
-                    where = component_of(exemplar.labels, self._plan.mapping)
+                    where = self._plan.mapping.component_of(exemplar.labels)
                     text = f"{histogram} {exemplar.value:g}, trace {exemplar.trace}"
                     events.append(Event(exemplar.time, "exemplar", where, text))
                 line.came = len(found[:MOST_EXEMPLARS])
@@ -277,12 +276,5 @@ class Prometheus:
         hidden = {"__name__", "alertstate"}
         shown = [f"{k}={v}" for k, v in sorted(labels.items()) if k not in hidden]
         return Event(
-            time, "alert", component_of(labels, self._plan.mapping), ", ".join(shown) or "alert"
+            time, "alert", self._plan.mapping.component_of(labels), ", ".join(shown) or "alert"
         )
-
-
-def component_of(labels: dict[str, str], mapping: Mapping) -> str | None:
-    """Return the component that an alert's labels name, None when they name none."""
-    names: Sequence[str] = (*mapping.service_labels, *mapping.workload_labels)
-    label = next((name for name in names if labels.get(name)), None)
-    return (mapping.component(label, labels[label]) or None) if label else None

@@ -94,7 +94,8 @@ def test_telemetry_decides_between_changes_made_at_once() -> None:
     changes = [change(30.0, 0), change(30.0, 1)]
     posterior = compute_change_posterior(changes, np.array([0.1, 0.8, 0.1]), EVEN)
     assert posterior.none + posterior.probability.sum() == pytest.approx(1.0)
-    assert posterior.probability[1] == pytest.approx(8 * posterior.probability[0])
+    ratio = (0.8 * 3 * 0.8 + 0.2) / (0.8 * 3 * 0.1 + 0.2)
+    assert posterior.probability[1] == pytest.approx(ratio * posterior.probability[0])
     assert posterior.ranking[0] is changes[1]
     quiet = compute_change_posterior([], np.array([0.1, 0.8, 0.1]), EVEN)
     assert (quiet.none, quiet.ranking) == (1.0, ())
@@ -111,9 +112,11 @@ def test_a_prior_that_leans_on_changes_is_not_counted_twice() -> None:
     assert again.probability == pytest.approx(plain.probability)
 
 
-def test_no_component_left_leaves_no_change() -> None:
-    posterior = compute_change_posterior([change(5.0, 1)], np.zeros(3), EVEN)
-    assert (posterior.none, posterior.probability[0]) == (1.0, 0.0)
+def test_with_no_component_left_time_alone_decides() -> None:
+    changes = [change(5.0, 1), change(900.0, 0)]
+    posterior = compute_change_posterior(changes, np.zeros(3), EVEN)
+    odds = np.exp(compute_change_log_odds(changes))
+    assert posterior.probability == pytest.approx(odds / (1.0 + odds.sum()))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayesrca.evidence import TraceEvidence
+from bayesrca.evidence import TraceEvidence, build_evidence
 from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.trace_columns import build_trace_columns
-from bayesrca.incident import Event, TimeWindow
+from bayesrca.incident import Event, Family, Signal, Statistic, TimeWindow
 from tests.unit.evidence.trace_kit import BASELINE, WINDOW, Traces, incident, is_window
 
 FRONT, BACK, SHOP = range(3)
@@ -233,3 +233,34 @@ def test_changes_alone_make_evidence_and_nothing_makes_none() -> None:
     found = build_trace_evidence(whole, WINDOW)
     assert found is not None
     assert [(c.event, c.component, c.age) for c in found.changes] == [(0, BACK, 50.0)]
+
+
+def test_the_table_tells_the_loudest_test_of_each_sort() -> None:
+    def request(traces: Traces, second: float, faulty: bool) -> None:
+        root, _, work = call(traces, second, client=90.0 if faulty else 12.0)
+        traces.line("front", "got it", second + 0.001, root, code="Front#7")
+        if not faulty:
+            traces.line("back", "found", second + 0.005, work, code="Work#12")
+        else:
+            traces.line("back", "none", second + 0.005, work, code="Work#14", level=17)
+
+    time = np.arange(BASELINE.start, WINDOW.end)
+    made = replace(
+        incident(recorded(request)),
+        signals=(
+            Signal(
+                "front", "latency", Family.LATENCY, Statistic.MEAN, time, 0.1 + 0.01 * (time % 3)
+            ),
+        ),
+    )
+    evidence = build_evidence(made)
+    rows = {(r.component, r.signal.partition(":")[0]): r for r in evidence.table().rows}
+    pattern, gap = rows["back", "pattern"], rows["front", "gap to back"]
+    assert pattern.signal == "pattern: ERROR Work#14 in work (new, before: 98)"
+    assert (pattern.family, pattern.series, pattern.samples) == ("trace", 2, 55)
+    assert gap.signal == "gap to back: call back (slower, before: 98)"
+    assert gap.measure == "log ratio"
+    assert gap.scale is not None
+    assert gap.z == pytest.approx(gap.contrast / gap.scale)
+    assert evidence.traces is not None
+    assert gap.log_ratio == pytest.approx(evidence.traces.edge_gap[0])

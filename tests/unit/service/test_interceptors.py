@@ -15,6 +15,7 @@ from bayesrca.api.v1 import (
     attribution_service_pb2,
     decision_service_pb2,
     root_cause_service_pb2,
+    telemetry_service_pb2,
 )
 from bayesrca.service import Scope, current_caller
 from bayesrca.service.auth import SCOPES, Guard
@@ -32,7 +33,12 @@ KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream", "writin
 def test_every_method_of_ours_has_a_scope() -> None:
     served = {
         f"/{service.full_name}/{method.name}"
-        for module in (attribution_service_pb2, decision_service_pb2, root_cause_service_pb2)
+        for module in (
+            attribution_service_pb2,
+            decision_service_pb2,
+            root_cause_service_pb2,
+            telemetry_service_pb2,
+        )
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
