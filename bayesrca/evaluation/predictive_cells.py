@@ -158,6 +158,8 @@ class GivenTraces(SimulatedTraces):
         self.known |= {
             ("edge_terminal", int(e)) for e in np.flatnonzero(~np.isnan(traces.edge_terminal))
         }
+        pairs = zip(traces.edge_source, traces.edge_target, strict=True)
+        self.calls = [(int(a), int(b)) for a, b in pairs]
         self.timed = set(traces.edge_target[~np.isnan(traces.edge_gap)].tolist())
 
 

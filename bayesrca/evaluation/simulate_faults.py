@@ -71,7 +71,7 @@ LAWS: Mapping[str, KindLaw] = {
     "load": KindLaw(lambda _: 0.03, lambda _: (0.6, 0.3), in_sets=False),
     "link": KindLaw(lambda _: 0.04, lambda _: (1.0, 0.15), in_sets=False),
     "crash": KindLaw(lambda _: 0.03, lambda _: (0.4, 0.8)),
-    "code": KindLaw(lambda _: 0.43, lambda _: (0.2, 0.3)),
+    "code": KindLaw(lambda _: 0.67, lambda _: (0.2, 0.3)),
 }
 """The law of each kind."""
 
@@ -275,7 +275,7 @@ class FaultSpread:
         elif kind == "code":
             weight *= 0.0 if self.traces is None else self.traces.code_weight(i)
         elif kind == "crash":
-            seen = bool(self.hears[i])
+            seen = bool(self.hears[i]) and not (self.traces and self.traces.is_untold(i))
         else:
             seen = self._reports[list(LAWS).index(kind)][i]
         weight *= np.exp(self.log_prior[i]) * (UNCONNECTED if self.unconnected[i] else 1.0)

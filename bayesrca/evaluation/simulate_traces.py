@@ -77,7 +77,7 @@ KIND_WAYS: Mapping[str, Mapping[str, float]] = {
 """Ways of each kind of fault, with their probabilities."""
 SET_WAYS = {"slow": 0.45, "otherwise": 0.25, "silent": 0.15, "contained": 0.15}
 """Shares of the ways in how several causes show around them."""
-SHARES = (0.5, 0.5, 0.5, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7)
+SHARES = (0.5, 0.5, 0.8, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7)
 """Probability that a member of each group shows it, where the group does."""
 _TERMINAL_OUT = 8
 
@@ -117,6 +117,11 @@ class SimulatedTraces:
         if not self.known:
             return 0.0
         return 1.0 if any((name, i) in self.known for name in OWN) else UNSEEN
+
+    def is_untold(self, i: int) -> bool:
+        """Whether there are calls to component i, of none of which truncation is told."""
+        calls = [at for at, (_, b) in enumerate(self.calls) if b == i]
+        return bool(calls) and not any(("edge_terminal", at) in self.known for at in calls)
 
     def link_weight(self, i: int) -> float | None:
         """Prior weight of a slow way to component i, None where no call to it is timed."""

@@ -23,6 +23,9 @@ INERT = 0.05
 """Weight of a commit that by its own words touches no running code."""
 IS_PROBABLE = 0.5
 """Prior probability that one of the changes caused the incident, if there are any."""
+SAME = 0.8
+"""Probability that what a change breaks is what was changed; else it is any component, such as one
+that the changed one now calls too often."""
 EARLY = 0.1
 """Probability that the change that caused it is dated after the start, which is uncertain."""
 EARLY_SECONDS = 60.0
@@ -57,7 +60,10 @@ def find_changes(
         if event.kind.lower().startswith(APPLIED + WRITTEN):
             groups.setdefault(event.id if event.id is not None else row, []).append(row)
     told = any(e.kind.lower().startswith(APPLIED) for e in incident.events)
+    names = [name.lower() for name in incident.topology.names]
     words = {w for t in tests if t.log_ratio >= TELLING for w in _words(t.subject)}
+    # A change of `payment` mentions payment: which component it was counts by itself.
+    words = {word for word in words if not any(word in name for name in names)}
     changes = []
     for rows in groups.values():
         events = [incident.events[row] for row in rows]
@@ -104,18 +110,17 @@ def compute_change_log_odds(changes: Sequence[Change]) -> Floats:
 def compute_change_log_factor(changes: Sequence[Change], n: int) -> Floats:
     """Log factor, [n], on each component's prior as a root; the factors' mean is one.
 
-    If a change caused the incident, the root is the component that was changed; if none did, or one
-    of a component that is not known, all stand as before. So what changes give to some components
-    is taken from the others.
+    If a change caused the incident, the root is the component that was changed, with probability
+    `SAME`; else, or if none did, all stand as before. So what changes give to some components is
+    taken from the others.
     """
     odds = np.exp(compute_change_log_odds(changes))
     total = 1.0 + odds.sum()
     factor = np.full(n, 1.0 / total)
     for change, gain in zip(changes, odds / total, strict=True):
-        if change.component >= 0:
-            factor[change.component] += gain * n
-        else:
-            factor += gain
+        same = SAME if change.component >= 0 else 0.0
+        factor += (1.0 - same) * gain
+        factor[change.component] += same * gain * n
     return np.log(factor)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.evidence.trace_evidence import TraceTest
 from bayesrca.evidence.vitals import VITALS
 from bayesrca.incident import Family
 
@@ -19,6 +20,12 @@ Floats = NDArray[np.float64]
 
 MEANS = "difference of means"
 """What the contrast of a vital is."""
+SHARES = "difference of shares"
+"""What the contrast of a test of presence or order is."""
+TRACE = "trace"
+"""Family of the rows of spans and log lines."""
+TIMED = ("self time", "gap")
+"""Names of the tests of times."""
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("component", "component", "<"),
     ("family", "family", "<"),
@@ -45,20 +52,23 @@ class EvidenceRow:
 
     Attributes:
         component: its name.
-        family: the family.
-        signal: the series; of several in a cell the one whose contrast is largest.
-        series: how many series the cell has.
+        family: the family; ``trace`` for what spans and log lines show.
+        signal: the series; of several in a cell the one whose contrast is largest. Of traces the
+            test with the largest ratio, what it is about, and how many instances it is compared
+            with.
+        series: how many series the cell has; of traces, how many places were tested.
         contrast: how far it moved, as ``measure`` says; of states, the rarest value seen.
         measure: what the contrast is.
         scale: its standard deviation when nothing is wrong (> 0); None for states.
         z: contrast in units of that scale; None for states.
         season: what the season would have added to the contrast and was taken out; 0 without one.
         trend: the same of the trend.
-        log_ratio: log ratio of "root" (a vital: "at fault") to "quiet"; None if not given, but that
-            of states, which depends on no parameter.
+        log_ratio: log ratio of "root" (a vital: "at fault"; traces: "affected") to "quiet"; None if
+            not given, but that of states and traces, which depends on no parameter.
         dose: excess work, signed; None where it is not defined.
         unit: unit of the dose, empty without one.
-        samples: samples of the series in the footprint; None where no series were read.
+        samples: samples of the series in the footprint, or instances that a test is about; None
+            where no series were read.
         seconds: start and end of the footprint.
     """
 
@@ -130,6 +140,7 @@ def build_table(
     rows = [*_family_rows(evidence, families, footprint, log_ratios)]
     rows += _vital_rows(evidence, footprint, log_ratios)
     rows += _state_rows(evidence, footprint)
+    rows += _trace_rows(evidence)
     order = {name: i for i, name in enumerate(evidence.components)}
     rows.sort(key=lambda row: order[row.component])  # stable: families keep their order
     return EvidenceTable(rows=tuple(rows), reference=evidence.reference or "nothing that was read")
@@ -239,6 +250,38 @@ def _state_rows(evidence: Evidence, footprint: int | None) -> Iterator[EvidenceR
             unit="",
             samples=None,
             seconds=_seconds(evidence, s),
+        )
+
+
+def _trace_rows(evidence: Evidence) -> Iterator[EvidenceRow]:
+    """Of each component and called component the loudest test of each sort; over the window."""
+    found: dict[tuple[int, int, str], list[TraceTest]] = {}
+    for test in () if evidence.traces is None else evidence.traces.tests:
+        found.setdefault((test.component, test.callee, test.name), []).append(test)
+    for (component, callee, name), tests in found.items():
+        loudest = max(tests, key=lambda t: t.log_ratio)
+        towards = f" to {evidence.components[callee]}" if callee >= 0 else ""
+        subject = f": {loudest.subject}" if loudest.subject else ""
+        scaled = np.isfinite(loudest.scale) and loudest.scale > 0
+        yield EvidenceRow(
+            component=evidence.components[component],
+            family=TRACE,
+            signal=f"{name}{towards}{subject} ({loudest.change}, before: {loudest.n0})",
+            series=len(tests),
+            contrast=loudest.contrast,
+            measure="log ratio" if name in TIMED else SHARES,
+            scale=loudest.scale if scaled else None,
+            z=loudest.contrast / loudest.scale if scaled else None,
+            season=0.0,
+            trend=0.0,
+            log_ratio=loudest.log_ratio,
+            dose=None,
+            unit="",
+            samples=loudest.n,
+            seconds=(
+                float(evidence.footprints[:, 0].min()),
+                float(evidence.footprints[:, 1].max()),
+            ),
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,11 +21,14 @@ def fold(group: Ints, log_ratio: Floats, n: int, weight: Floats | None = None) -
     Returns:
         [n] log Bayes factor of each group, NaN without a test.
     """
-    out = np.full(n, np.nan)
-    log_w = np.zeros_like(log_ratio) if weight is None else np.log(weight)
-    for rows, g in _groups(group, n):
-        out[g] = logsumexp(log_ratio[rows] + log_w[rows]) - logsumexp(log_w[rows])
-    return out
+    inside = (group >= 0) & (group < n)
+    group, log_ratio = group[inside], log_ratio[inside]
+    w = np.ones(len(group)) if weight is None else weight[inside]
+    largest = np.full(n, -np.inf)
+    np.maximum.at(largest, group, log_ratio)
+    total = np.bincount(group, w * np.exp(log_ratio - largest[group]), minlength=n)
+    with np.errstate(divide="ignore", invalid="ignore"):  # groups without a test
+        return np.asarray(largest + np.log(total / np.bincount(group, w, minlength=n)))
 
 
 def fold_contexts(group: Ints, log_ratio: Floats, n: int) -> Floats:
@@ -34,18 +36,8 @@ def fold_contexts(group: Ints, log_ratio: Floats, n: int) -> Floats:
 
     Contexts share no span, so that under "in all of them" Bayes factors multiply.
     """
-    out = np.full(n, np.nan)
-    for rows, g in _groups(group, n):
-        one = logsumexp(log_ratio[rows]) - np.log(len(rows))
-        out[g] = np.logaddexp(one, log_ratio[rows].sum()) - np.log(2.0)
-    return out
-
-
-def _groups(group: Ints, n: int) -> list[tuple[Ints, int]]:
-    """Rows of each group."""
-    if not len(group):
-        return []
-    order = np.argsort(group, kind="stable")
-    distinct, start = np.unique(group[order], return_index=True)
-    rows = np.split(order, start[1:])
-    return [(r, int(g)) for r, g in zip(rows, distinct, strict=True) if 0 <= g < n]
+    one = fold(group, log_ratio, n)
+    inside = (group >= 0) & (group < n)
+    every = np.bincount(group[inside], log_ratio[inside], minlength=n)
+    with np.errstate(invalid="ignore"):  # groups without a test
+        return np.asarray(np.logaddexp(one, every) - np.log(2.0))

@@ -61,8 +61,9 @@ def find_calls(tables: Sequence[Spans], kinds: Mapping[str, ComponentKind]) -> t
     edges, first, place = np.unique(key, return_index=True, return_inverse=True)
     calls = np.bincount(place)
     errors = np.bincount(place, weights=failed).astype(np.int64)
-    seen = np.unique(np.stack([place, table, trace]), axis=1)[0]
-    traces = np.bincount(seen)
+    width = int(trace.max()) + 1
+    seen = np.unique((place * len(tables) + table) * width + trace)
+    traces = np.bincount(seen // (width * len(tables)))
     middle = np.cumsum(calls) - calls + (calls - 1) // 2
     upper = np.cumsum(calls) - calls + calls // 2
     latency = (duration[order[middle]] / 2 + duration[order[upper]] / 2) / 1e9

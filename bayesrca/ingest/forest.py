@@ -68,11 +68,13 @@ def build_forest(trace: Text, span: Text, parent: Text, kept: Bools) -> tuple[Fo
     at = _search(keys, t * width + p)
     at[p < 0] = -1
     up = np.where(at >= 0, places[at], -1) if len(keys) else at
-    blank = np.array([*(_is_no_parent(name) for name in names), True])
+    orphans = (at < 0) & (p >= 0)
+    # Few names are missing, and they alone are looked at.
+    blank = [code for code in np.unique(p[orphans]).tolist() if _is_no_parent(names[code])]
     cut = _find_cycles(up)
     forest = Forest(
         parent=np.where(cut, -1, up),
-        orphans=(at < 0) & ~blank[p],
+        orphans=orphans & ~np.isin(p, blank),
         cut=cut,
         _traces={name: i for i, name in enumerate(trace.values)},
         _ids={name: i for i, name in enumerate(names)},

@@ -266,8 +266,9 @@ def read_nanoseconds(
         return _read_stamps(file, name)
     numbers, present = read_numbers(file, name)
     scale = 10**9 if scale is None else scale
-    limit = LATEST // scale
-    present &= (numbers > -limit) & (numbers < limit)
+    if file.own is None or scale != 1:
+        limit = LATEST // scale
+        present &= (numbers > -limit) & (numbers < limit)
     numbers[~present] = 0
     if numbers.dtype == np.int64:
         return numbers * scale, present

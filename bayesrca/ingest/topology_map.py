@@ -145,9 +145,10 @@ class _Parts:
         tables: tuple[Spans | Logs, ...] = (*sources.spans, *sources.logs)
         for table in tables:
             rows = np.flatnonzero(table.code >= 0)
-            pairs = np.unique(np.stack([table.component[rows], table.code[rows]]), axis=1)
-            for c, r in pairs.T.tolist():
-                owner, region = table.components[c], table.codes[r]
+            width = len(table.codes)
+            pairs = table.component[rows].astype(np.int64) * width + table.code[rows]
+            for pair in np.unique(pairs).tolist():
+                owner, region = table.components[pair // width], table.codes[pair % width]
                 # A statement has words; no function or file with a line number has.
                 kind = ComponentKind.QUERY if " " in region else ComponentKind.FUNCTION
                 self.add(Component(f"{owner}::{region}", kind, owner), Provenance.CODE)

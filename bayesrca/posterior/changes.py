@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidEvidenceError
-from bayesrca.evidence.changes import compute_change_log_odds
+from bayesrca.evidence.changes import SAME, compute_change_log_odds
 from bayesrca.evidence.trace_evidence import Change
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,8 @@ def compute_change_posterior(
 ) -> ChangePosterior:
     """Weigh changes by their time and text, and by what telemetry says of what they changed.
 
-    If a change is the cause, its component is the root; if none is, any component may be. The ratio
+    If a change is the cause, its component is likely the root; if none is, any component may be.
+    With every component ruled out, changes are told apart by time and text alone. The ratio
     of ``probability`` to ``prior`` is how well each explains the telemetry, so that a prior that
     already leans on changes (`compute_change_log_factor`) is not counted twice.
 
@@ -66,10 +67,10 @@ def compute_change_posterior(
         msg = "probabilities of components must lie between 0 and 1"
         raise InvalidEvidenceError(msg, field="probability")
     fits = probability / (prior / prior.sum())
-    anywhere = float(fits.mean()) if len(fits) else 0.0
-    if anywhere <= 0.0:  # every component is ruled out: changes of known ones cannot be the cause
-        fits, anywhere = np.zeros_like(fits), 1.0
-    of = [fits[c.component] / anywhere if c.component >= 0 else 1.0 for c in changes]
+    if not fits.any():
+        fits = np.ones_like(fits)
+    same = [fits[c.component] / fits.mean() if c.component >= 0 else 1.0 for c in changes]
+    of = [SAME * fit + (1.0 - SAME) for fit in same]
     odds = np.exp(compute_change_log_odds(changes)) * np.array(of, dtype=np.float64)
     total = 1.0 + odds.sum()
     return ChangePosterior(

@@ -13,26 +13,26 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, SourceError
 from bayesrca.incident import Event, Target, TimeWindow
 from bayesrca.ingest.connectors.alertmanager import NAME, Notification, parse_notification
+from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.interface import Ask, Asked, Connector, Haul, What
+from bayesrca.ingest.connectors.prometheus import PrometheusPlan
+from bayesrca.ingest.connectors.sources import Sources, make_connectors, make_plan
+from bayesrca.ingest.connectors.times import format_time
+from bayesrca.ingest.graph_file import read_declared
 from bayesrca.service.auth import Guard
 from bayesrca.service.caller import Caller
 from bayesrca.service.http_server import HttpServer, Page, Posted, Routes
+from bayesrca.service.keeping import Keeping
 from bayesrca.service.messages import CallFailedError
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.records import NewAnalysis, Record
 from bayesrca.wire import AnalyzeCall, encode_request
-
-if TYPE_CHECKING:
-    from bayesrca.ingest.connectors.collect import Wanted
-    from bayesrca.ingest.connectors.prometheus import PrometheusPlan
-    from bayesrca.service.keeping import Keeping
 
 ALERT_PATH = "/alertmanager"
 MAX_BODY_BYTES = 4 << 20
@@ -53,16 +53,6 @@ _SEED = 0
 _log = logging.getLogger("bayesrca.service.alerts")
 
 
-def open_alerts(options: ServiceOptions, guard: Guard, keeping: Keeping) -> Alerts | None:
-    """Listen for alerts, if the options say so.
-
-    Raises:
-        ServiceError: the port cannot be listened on (``CANNOT_LISTEN``).
-        InvalidSettingsError: a source's address, queries or credentials will not do.
-    """
-    return None if options.alert_port is None else Alerts(options, guard, keeping)
-
-
 class Alerts:
     """Takes notifications, collects telemetry for them and opens analyses, one after another.
 
@@ -72,13 +62,14 @@ class Alerts:
         options: where to listen, what to ask.
         guard: finds out who notifies, for which tenant.
         keeping: stores the analyses.
+
+    Raises:
+        ServiceError: the port cannot be listened on (``CANNOT_LISTEN``).
+        InvalidSettingsError: a source's address, queries or credentials will not do.
+        IncidentFormatError: the graph's file will not do.
     """
 
     def __init__(self, options: ServiceOptions, guard: Guard, keeping: Keeping) -> None:
-        # Late, for they load httpx, which a server without alerts does not need.
-        from bayesrca.ingest.connectors.sources import Sources, make_plan  # noqa: PLC0415
-        from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
-
         self._options, self._guard, self._keeping = options, guard, keeping
         self._sources = Sources(**{f.name: getattr(options, f.name) for f in fields(Sources)})
         self._plan: PrometheusPlan = make_plan(self._sources)
@@ -96,7 +87,7 @@ class Alerts:
             what="alerts",
             shared=options.takeover,
         )
-        self.address = self._server.address
+        self.address = f"http://{self._server.address}{ALERT_PATH}"
         self._worker = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
@@ -108,8 +99,6 @@ class Alerts:
         await asyncio.gather(self._worker, return_exceptions=True)
 
     def _connectors(self) -> list[Connector]:
-        from bayesrca.ingest.connectors.sources import make_connectors  # noqa: PLC0415
-
         return make_connectors(self._sources, os.environ)
 
     def _take(self, posted: Posted) -> Page:
@@ -192,9 +181,6 @@ class Alerts:
 
     def _wanted(self, notification: Notification, now: float) -> Wanted:
         """Return what to ask for: the time round the alert, and the normal time before."""
-        from bayesrca.ingest.connectors.collect import Wanted  # noqa: PLC0415
-        from bayesrca.ingest.connectors.times import format_time  # noqa: PLC0415
-
         options, first = self._options, notification.first
         assert first is not None
         step = options.alert_step_seconds
@@ -214,8 +200,6 @@ class Alerts:
 
     def _request(self, notification: Notification, wanted: Wanted) -> bytes:
         """Collect an incident and return it as the request that is stored; runs in a thread."""
-        from bayesrca.ingest.connectors.collect import collect  # noqa: PLC0415
-
         events = tuple(alert.event(self._plan.mapping) for alert in notification.alerts)
         told = _Told(events, notification.truncated)
         incident = collect([*self._connectors(), told], wanted).incident

@@ -20,7 +20,6 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 
 from bayesrca.config import LearnedPrior
 from bayesrca.errors import ServiceError
-from bayesrca.service.alerts import ALERT_PATH, Alerts, open_alerts
 from bayesrca.service.auth import Guard
 from bayesrca.service.configuration import Configuration
 from bayesrca.service.credentials import read_credentials
@@ -45,6 +44,7 @@ from bayesrca.service.tls import server_credentials
 from bayesrca.service.watched import Watched
 
 if TYPE_CHECKING:
+    from bayesrca.service.alerts import Alerts
     from bayesrca.service.receiver import Receiver
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
@@ -139,7 +139,11 @@ class _Server:
                 shared=options.takeover,
             )
         kept = await self._keeping.start()
-        self._alerts = open_alerts(options, guard, self._keeping)
+        if options.alert_port is not None:
+            # Late, for it loads what reads telemetry, which a server without alerts can do without.
+            from bayesrca.service.alerts import Alerts  # noqa: PLC0415
+
+            self._alerts = Alerts(options, guard, self._keeping)
         await server.start()
         self._report(port, kept)
         self._pool.start()
@@ -186,7 +190,7 @@ class _Server:
         if self._pages is not None:
             lines.append(f"metrics and probes on http://{self._pages.address}")
         if self._alerts is not None:
-            lines.append(f"alerts are taken on http://{self._alerts.address}{ALERT_PATH}")
+            lines.append(f"alerts are taken on {self._alerts.address}")
         if options.receive_telemetry:
             lines.append(
                 f"receives OpenTelemetry; holds {options.telemetry_bytes} bytes and "

@@ -206,6 +206,24 @@ def test_a_body_that_drips_is_given_up(open_server: Watched) -> None:
         assert b"400" in answer
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--prometheus", "prometheus:9090"), "the address of prometheus must be written http"),
+        (("--prometheus", "http://x", "--prometheus-queries", "gone.toml"), "gone.toml"),
+        (("--prometheus", "http://x", "--graph", "gone.json"), "gone.json"),
+        (("--loki", "http://x"), "no source is"),
+    ],
+)
+def test_a_configuration_that_will_not_do_ends_the_server(
+    tmp_path: Path, flags: tuple[str, ...], words: str
+) -> None:
+    common = ("--data-dir", str(tmp_path / "data"), "--alert-port", "0")
+    with Server(*common, *flags, until=words) as server:
+        assert server.wait() in (2, 4)
+        assert not any("Traceback" in line for line in server.lines)
+
+
 def test_tokens_and_tenants(prometheus: Stub, tmp_path: Path) -> None:
     tokens, lines = {}, []
     for subject, scopes in (("am", [Scope.ANALYZE, Scope.READ]), ("reader", [Scope.READ])):

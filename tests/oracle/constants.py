@@ -25,7 +25,7 @@ KIND_SHOWS = {
     CODE: (0.2, 0.3),
 }
 TIMED_LINK = 5.0
-CODE_PRIOR = 0.43  # beside the others, whose priors sum to one
+CODE_PRIOR = 0.67  # beside the others, whose priors sum to one
 UNSEEN = 0.35
 CALLED = 0.1
 LOG_UNCONNECTED = np.log(0.05)
@@ -69,7 +69,9 @@ TRACE_SHOWS = {
     }.items()
 }
 TRACE_SHARE = {
-    group: {"g": 0.8, "t": 0.7}.get(group[0], 0.5) for group in _GROUPS if group[:3] != "own"
+    group: 0.8 if group == "callees" else {"g": 0.8, "t": 0.7}.get(group[0], 0.5)
+    for group in _GROUPS
+    if group[:3] != "own"
 }
 TRACE_WAYS = {
     "code": {"otherwise": 0.45, "silent": 0.25, "contained": 0.3},

@@ -151,7 +151,7 @@ class _Model:
             LATENCY: not self.families[LATENCY].reports(root),
             ERRORS: not self.families[ERRORS].reports(root),
             LINK: not self.families[LATENCY].reach[root],
-            CRASH: not self.e.crash_log_ratio[root].any(),
+            CRASH: not self.e.crash_log_ratio[root].any() or self.traces.is_untold(root),
         }
         if unseen.get(kind):
             out *= UNSEEN

@@ -28,7 +28,7 @@ def spans(draw: st.DrawFn, names: tuple[str, ...]) -> Spans:
     traces = draw(tables_of(NAMES))
     trace = draw(vectors(st.integers(0, len(traces) - 1), n))
     above = [[-1, *(j for j in range(i) if trace[j] == trace[i])] for i in range(n)]
-    times = st.integers(-(2**62), 2**62 - 1)
+    times = st.integers(-(2**63), 2**62 - 1)
     return Spans(
         components,
         operations,

@@ -92,6 +92,11 @@ class Traces:
             return 0.0
         return 1.0 if any((f, i) in self.cells for f in (PATTERN, SELF)) else 0.35
 
+    def is_untold(self, i: int) -> bool:
+        """Whether calls to component i are known, of none of which truncation is told."""
+        calls = [edge for edge in self.edges if edge[1] == i]
+        return bool(calls) and not any((TERMINAL, edge) in self.cells for edge in calls)
+
     def is_timed(self, i: int) -> bool:
         """Whether some call to component i is timed at both ends."""
         return any(f == GAP and at[1] == i for f, at in self.cells)

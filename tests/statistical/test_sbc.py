@@ -50,7 +50,8 @@ def check_answers(replicates: Replicates, judged: Sequence[str] = STATISTICS) ->
     found = envelope(observed[at], expected[:, at])
     assert found.p > LEVEL, list(zip(judged, observed[at], found.low, found.high, strict=True))
     # k-hat belongs to the proposal, not to calibration; most screens must be usable all the same.
-    assert (replicates.pareto_k < 0.7).mean() > 0.95
+    # Where one is not, an analysis screens once more (docs/decisions/0021).
+    assert (replicates.pareto_k < 0.7).mean() > 0.9
 
 
 def test_the_screen_is_calibrated() -> None:

@@ -109,6 +109,7 @@ def test_an_analysis_at_once(call: Call, prometheus: str) -> None:
         (("collect", "--events", "x", "--start", "0", "--output", "gone/x"), 2, "does not exist"),
         (("analyze",), 2, "either an incident folder or sources"),
         (("analyze", "examples/search_delay", "--events", "x"), 2, "one of the two"),
+        (("analyze", "--prometheus", "http://x", "--families", "x"), 2, "is for folders"),
     ],
 )  # fmt: skip
 def test_wrong_usage(

@@ -73,3 +73,7 @@ def test_the_type_checkers_names_are_the_real_ones() -> None:
     homes = {name for names in bayesrca._HOMES.values() for name in names}
     loaded = {"__version__", "BayesRcaError", "BeyondWidth", "Method", "Settings"}
     assert homes | loaded == set(bayesrca.__all__)
+
+
+def test_a_server_without_alerts_reads_no_telemetry() -> None:
+    assert not loaded_by("import bayesrca.service.app") & {*HEAVY, "pyarrow", "httpx"}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bayesrca.incident import Event
 from bayesrca.ingest.connectors.mapping import Mapping
-from bayesrca.ingest.connectors.prometheus import component_of
 from bayesrca.ingest.connectors.shapes import Shapes
 
 NAME = "alertmanager"
@@ -42,7 +41,7 @@ class Alert:
         """Return it as an event of the component that its labels name."""
         shown = ", ".join(f"{k}={v}" for k, v in sorted(self.labels.items())) or "alert"
         text = f"{shown}: {self.summary}" if self.summary else shown
-        return Event(self.since, "alert", component_of(self.labels, mapping), text)
+        return Event(self.since, "alert", mapping.component_of(self.labels), text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

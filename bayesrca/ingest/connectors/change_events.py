@@ -17,7 +17,9 @@ MAX_BYTES = 64 << 20
 _TIMES = ("time", "timestamp", "created_at", "committed_date", "date", "created")
 _OWNERS = ("component", "service", "application", "app", "repository", "project")
 _TEXTS = ("text", "message", "title", "description", "version", "ref", "environment", "author")
-_IDENTITIES = ("sha", "commit", "id", "version")
+_IDS = ("sha", "commit", "id")
+"""What a change is known by; a commit and its deployment share it."""
+_IDENTITIES = (*_IDS, "version")
 _LOOK_BACK_SECONDS = 86_400.0
 """Changes of so long before the time asked for are kept: what they broke may show later."""
 
@@ -103,13 +105,16 @@ def _change(entry: object, what: str, kind: str, shapes: Shapes, mapping: Labels
     owner = next((change[key] for key in _OWNERS if _is_text(change.get(key))), None)
     texts = [_one_line(change[key]) for key in _TEXTS if _is_text(change.get(key))]
     identity = next((str(change[key]) for key in _IDENTITIES if _is_plain(change.get(key))), "")
-    if identity and identity not in texts:
+    known = next((str(change[key]) for key in _IDS if _is_plain(change.get(key))), "")
+    # Our own form says in its text what it means to say.
+    if identity and identity not in texts and "text" not in change:
         texts.insert(0, identity)
     return Event(
         time,
         shapes.text(stated, f"{what}.kind"),
         None if owner is None else mapping.component("", shapes.text(owner, what)) or None,
         shapes.text(": ".join(texts), what),
+        shapes.text(known, what) or None,
     )
 
 

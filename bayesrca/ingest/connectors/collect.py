@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from bayesrca.errors import NoEvidenceError, SourceError
+from bayesrca.errors import InvalidIncidentError, NoEvidenceError, SourceError
 from bayesrca.incident import (
     Edge,
     EdgeKind,
@@ -61,8 +61,8 @@ class Wanted:
         step: seconds between samples.
         target: where the incident was noticed, or None.
         declared: components and edges that are known already, or None.
-        strict: whether a target that no source knows is an error; otherwise it is left out and
-            told.
+        strict: whether a target that no source knows, and a normal period of which nothing came,
+            are errors; otherwise they are left out and told.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Wanted:
     strict: bool = True
 
     @property
-    def spans(self) -> list[TimeWindow]:
+    def periods(self) -> list[TimeWindow]:
         """The times to ask for: one, unless the baseline lies further away than it is long."""
         window, baseline = self.window, self.baseline
         if baseline is None:
@@ -104,7 +104,7 @@ def collect(
     """
     hauls = []
     for connector in connectors:
-        for window in wanted.spans:
+        for window in wanted.periods:
             tell(f"asking {connector.name}")
             hauls.append(_fetch(connector, Ask(window=window, step=wanted.step)))
     asked = tuple(line for haul in hauls for line in haul.asked)
@@ -117,7 +117,7 @@ def collect(
         msg = f"no series and no span came from {sources}: nothing can be analysed. {reasons}"
         raise NoEvidenceError(msg, field="signals")
     topology = tables.topology(hauls)
-    target = wanted.target
+    target, baseline = wanted.target, wanted.baseline
     if target is not None and target.component not in topology and not wanted.strict:
         notes += (
             f"It was noticed at {target.component!r}, which is none of the components that the "
@@ -129,14 +129,18 @@ def collect(
         topology,
         signals,
         _events(hauls, topology),
-        baseline=wanted.baseline,
         window=wanted.window,
         target=target,
         spans=None if tables.spans is None else tables.spans.spans,
         logs=None if tables.logs is None else tables.logs.logs,
-        notes=notes,
     )
-    return Collected(incident, asked)
+    try:
+        incident = replace(incident, baseline=baseline)
+    except InvalidIncidentError:
+        if wanted.strict:
+            raise
+        notes += ("Nothing came of the normal period: no baseline was used.",)
+    return Collected(replace(incident, notes=notes), asked)
 
 
 class _Tables:

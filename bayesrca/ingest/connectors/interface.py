@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bayesrca.errors import SourceError
 from bayesrca.incident import Event, Signal, TimeWindow
-from bayesrca.ingest.connectors.rows import Rows
+
+if TYPE_CHECKING:
+    from bayesrca.ingest.connectors.rows import Rows
 
 
 class What(StrEnum):

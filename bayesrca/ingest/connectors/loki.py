@@ -123,10 +123,8 @@ class Loki:
 
     def _row(self, record: Record) -> dict[str, Cell] | None:
         labels = record.labels
-        wanted = (*self._mapping.service_labels, *self._mapping.workload_labels)
-        name = next((one for one in wanted if labels.get(one)), "")
-        component = self._mapping.component(name, labels[name]) if name else ""
-        if not component:
+        component = self._mapping.component_of(labels)
+        if component is None:
             return None
         ids = {"traceid": ("trace_id", "traceID", "traceid"), "spanid": ("span_id", "spanid")}
         return {

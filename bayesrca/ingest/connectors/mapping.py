@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping as Fields
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,12 @@ class Mapping:
         if label == "pod":
             value = _POD_SUFFIX.sub("", value) or value
         return value.replace("|", "/")
+
+    def component_of(self, labels: Fields[str, str]) -> str | None:
+        """Return the component that labels name, by the best of them; None when they name none."""
+        names = (*self.service_labels, *self.workload_labels)
+        label = next((name for name in names if labels.get(name)), None)
+        return (self.component(label, labels[label]) or None) if label else None
 
     def choose(self, labels: Sequence[str], found: Sequence[dict[str, str]]) -> str:
         """Return the label that most series carry, the earlier in a tie; empty when none does.

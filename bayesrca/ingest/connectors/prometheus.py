@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 import numpy as np
 
-from bayesrca.incident import Event
+from bayesrca.incident import Event, Family
 from bayesrca.ingest.connectors.grid import Grid, make_grid
 from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Ask, Haul, Ledger, Line, What
@@ -16,6 +16,7 @@ from bayesrca.ingest.connectors.prometheus_parse import (
     Matrix,
     own_reason,
     parse_alerts,
+    parse_exemplars,
     parse_matrix,
     parse_names,
 )
@@ -31,6 +32,8 @@ from bayesrca.ingest.connectors.shapes import Shapes
 
 MOST_POINTS = 11_000
 """What the server returns of one series at a time."""
+MOST_EXEMPLARS = 20
+"""Slowest requests of a histogram that are kept."""
 _LOOKS = 10
 """Instants at which the labels of a metric are looked at."""
 _COMPONENT, _WINDOW = "$component", "$window"
@@ -90,10 +93,12 @@ class Prometheus:
                 self._series(known, gathered, ledger)
             if What.CALLS in ask.what and self._plan.defaults:
                 for query in CALLS_QUERIES:
-                    if query.metric in known:
+                    if query.metric in (known or ()):
                         calls |= dict.fromkeys(self._calls(query, grid, ledger))
             if What.EVENTS in ask.what:
                 events = self._alerts(grid, ledger)
+                if self._plan.defaults:
+                    events += self._exemplars(known or frozenset(), grid, ledger)
         return Haul(
             series=gathered.signals(),
             events=tuple(events),
@@ -101,9 +106,9 @@ class Prometheus:
             asked=ledger.asked(),
         )
 
-    def _names(self, grid: Grid, ledger: Ledger) -> frozenset[str]:
-        """Names of the metrics that have samples in the time asked for."""
-        names: list[str] = []
+    def _names(self, grid: Grid, ledger: Ledger) -> frozenset[str] | None:
+        """Names of the metrics that have samples in the time asked for; None if unknown."""
+        found: list[frozenset[str]] = []
         with ledger.asking(What.SERIES, "names of metrics") as line:
             answer = self._http.ask(
                 "GET",
@@ -111,12 +116,12 @@ class Prometheus:
                 params={"start": f"{grid.start:.3f}", "end": f"{grid.times[-1]:.3f}"},
                 told=own_reason,
             )
-            names = parse_names(answer, self._shapes)
-            line.asked += f": {len(names)} found"
-        return frozenset(names)
+            found.append(frozenset(parse_names(answer, self._shapes)))
+            line.asked += f": {len(found[0])} found"
+        return found[0] if found else None
 
-    def _series(self, known: frozenset[str], gathered: Gathered, ledger: Ledger) -> None:
-        defaults = [q for q in DEFAULT_QUERIES if q.metric in known]
+    def _series(self, known: frozenset[str] | None, gathered: Gathered, ledger: Ledger) -> None:
+        defaults = [q for q in DEFAULT_QUERIES if known and q.metric in known]
         queries = [*self._plan.queries, *(defaults if self._plan.defaults else ())]
         labels: dict[tuple[str, By], str] = {}
         for query in queries:
@@ -136,7 +141,7 @@ class Prometheus:
                 for matrix in self._range(expr, gathered.grid, line):
                     gathered.take(query, label, matrix)
                 line.came = gathered.finish(query, line)
-        if self._plan.defaults and not any(q.traffic for q in defaults):
+        if self._plan.defaults and known is not None and not any(q.traffic for q in defaults):
             with ledger.asking(What.SERIES, "metrics of requests") as line:
                 line.lack(
                     "the server has none that the conventions know; name yours in a file of "
@@ -224,6 +229,36 @@ class Prometheus:
                     events[key] = event
         return sorted(events.values(), key=lambda event: event.time)
 
+    def _exemplars(self, known: frozenset[str], grid: Grid, ledger: Ledger) -> list[Event]:
+        """The slowest requests that the histograms of requests remember, with their traces."""
+        histograms = dict.fromkeys(
+            query.metric.removesuffix("_count")
+            for query in DEFAULT_QUERIES
+            if query.metric in known and query.family is Family.LATENCY
+        )
+        events: list[Event] = []
+        for histogram in histograms:
+            with ledger.asking(What.EVENTS, f"exemplars of {histogram}") as line:
+                answer = self._http.ask(
+                    "POST",
+                    "api/v1/query_exemplars",
+                    form={
+                        "query": f"{histogram}_bucket",
+                        "start": f"{grid.start:.3f}",
+                        "end": f"{grid.times[-1]:.3f}",
+                    },
+                    told=own_reason,
+                    absent={HTTPStatus.NOT_FOUND},  # of a server that keeps none
+                )
+                found = [] if answer is None else parse_exemplars(answer, self._shapes)
+                found.sort(key=lambda exemplar: (-exemplar.value, exemplar.time))
+                for exemplar in found[:MOST_EXEMPLARS]:
+                    where = self._plan.mapping.component_of(exemplar.labels)
+                    text = f"{histogram} {exemplar.value:g}, trace {exemplar.trace}"
+                    events.append(Event(exemplar.time, "exemplar", where, text))
+                line.came = len(found[:MOST_EXEMPLARS])
+        return events
+
     def _add_starts(
         self,
         labels: dict[str, str],
@@ -241,12 +276,5 @@ class Prometheus:
         hidden = {"__name__", "alertstate"}
         shown = [f"{k}={v}" for k, v in sorted(labels.items()) if k not in hidden]
         return Event(
-            time, "alert", component_of(labels, self._plan.mapping), ", ".join(shown) or "alert"
+            time, "alert", self._plan.mapping.component_of(labels), ", ".join(shown) or "alert"
         )
-
-
-def component_of(labels: dict[str, str], mapping: Mapping) -> str | None:
-    """Return the component that an alert's labels name, None when they name none."""
-    names: Sequence[str] = (*mapping.service_labels, *mapping.workload_labels)
-    label = next((name for name in names if labels.get(name)), None)
-    return (mapping.component(label, labels[label]) or None) if label else None

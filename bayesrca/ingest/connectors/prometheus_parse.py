@@ -128,6 +128,53 @@ def parse_alerts(answer: object, shapes: Shapes) -> list[Alert]:
     return alerts
 
 
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One request that a histogram remembers.
+
+    Attributes:
+        labels: of its series.
+        trace: identity of its trace.
+        time: seconds since the epoch.
+        value: what was measured, in the metric's unit.
+    """
+
+    labels: dict[str, str]
+    trace: str
+    time: float
+    value: float
+
+
+_TRACES = ("trace_id", "traceID", "traceId")
+
+
+def parse_exemplars(answer: object, shapes: Shapes) -> list[Exemplar]:
+    """Read the answer to a question for exemplars; those without a trace or a number are left out.
+
+    Raises:
+        SourceError: it is none.
+    """
+    found = []
+    for i, entry in enumerate(shapes.items(_data(answer, shapes)["data"], "data")):
+        series = shapes.table(entry, f"data[{i}]")
+        labels = shapes.labels(series.get("seriesLabels"), f"data[{i}].seriesLabels")
+        entries = shapes.items(series.get("exemplars"), f"data[{i}].exemplars")
+        for j, exemplar in enumerate(entries):
+            what = f"data[{i}].exemplars[{j}]"
+            content = shapes.table(exemplar, what)
+            own = shapes.labels(content.get("labels"), f"{what}.labels")
+            trace = next((own[key] for key in _TRACES if own.get(key)), "")
+            time = shapes.number(content.get("timestamp"), f"{what}.timestamp")
+            text = shapes.text(content.get("value"), f"{what}.value")
+            try:
+                value = float(text)
+            except ValueError:
+                shapes.reject(f"{what}.value must be a number written as text, got {text!r:.40}")
+            if trace and np.isfinite(value):
+                found.append(Exemplar(labels, trace, time, value))
+    return found
+
+
 def _data(answer: object, shapes: Shapes) -> dict[str, object]:
     content = shapes.table(answer, "it")
     if content.get("status") != "success":

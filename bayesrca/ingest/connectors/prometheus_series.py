@@ -120,8 +120,7 @@ class Gathered:
         if query.component:
             return query.component
         if not label:
-            wanted = (*self._mapping.service_labels, *self._mapping.workload_labels)
-            label = next((one for one in wanted if labels.get(one)), "")
+            return self._mapping.component_of(labels) or ""
         value = labels.get(label, "")
         return self._mapping.component(label, value) if value else ""
 

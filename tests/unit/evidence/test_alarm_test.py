@@ -218,11 +218,7 @@ def test_p_of_spans_bound_how_often_a_quiet_cell_says_as_much() -> None:
         change = rng.choice(
             [-0.5, 0.0, 0.5],
             size=n,
-            p=[
-                (1 - TRACE_STRONG) * (1 - TRACE_WEAK),
-                (1 - TRACE_STRONG) * TRACE_WEAK,
-                TRACE_STRONG,
-            ],
+            p=[usual * (1 - TRACE_WEAK), usual * TRACE_WEAK, TRACE_STRONG],
         )
         told = rng.normal(change * d**2, d)
         p = compute_trace_p_values(traced(told))

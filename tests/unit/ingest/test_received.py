@@ -13,11 +13,21 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bayesrca.columns.otlp import Kind, Table, decode, merge
-from bayesrca.errors import IncidentFormatError, InvalidTelemetryError
-from bayesrca.incident import ComponentKind, Incident, Topology
+from bayesrca.errors import IncidentFormatError, InvalidIncidentError, InvalidTelemetryError
+from bayesrca.incident import (
+    Component,
+    ComponentKind,
+    Edge,
+    EdgeKind,
+    Event,
+    Target,
+    TimeWindow,
+    Topology,
+)
 from bayesrca.ingest import load_incident
 from bayesrca.ingest.places import Naming
 from bayesrca.ingest.received import read_received
+from bayesrca.ingest.received_incident import build_received_incident
 
 TRACE = "0102030405060708090a0b0c0d0e0f10"
 S = 10**9
@@ -113,7 +123,11 @@ def test_received_is_what_a_file_of_the_same_would_be(tmp_path: Path) -> None:
         ("host-of-web", "web"),
         ("host-of-cart", "cart"),
     }
-    Incident("received", Topology(expected.topology.components), (), spans=found.spans)
+    whole = TimeWindow(0.0, 100.0)
+    made = build_received_incident(
+        [log_table(LOGS), span_table(SPANS)], expected.name, window=whole
+    )
+    assert made == replace(expected, window=whole)
 
 
 def test_what_was_sent_twice_counts_once_and_is_told() -> None:

@@ -8,7 +8,7 @@ const LOAD_PRIOR: f64 = 0.03;
 const LINK_PRIOR: f64 = 0.04;
 const CRASH_PRIOR: f64 = 0.03;
 /// Weight of a fault in code beside the others, whose weights sum to one; only where something was traced.
-const CODE_PRIOR: f64 = 0.43;
+const CODE_PRIOR: f64 = 0.67;
 /// Probability that a fault of such a kind shows and spreads in latency, in errors.
 const SHOWS: [[f64; N_FAMILIES]; N_KINDS] = [
     [1.0, f64::NAN],

@@ -22,7 +22,7 @@ use crate::simd;
 /// uses the value: the sampler's target is not changed.
 pub(super) const NEGLIGIBLE: f64 = 1e-10;
 /// Prior weight of a latency or errors fault at a component that does not report that family, of a crash where
-/// silence could not be seen, and of a link fault where nobody calls, against one that would show.
+/// silence or calls cut short could not be seen, and of a link fault where nobody calls, against one that would show.
 const UNSEEN: f64 = 0.35;
 /// Prior weight of a link fault where calls to the component are timed at both ends, against one that only slow callers
 /// would tell.
@@ -477,7 +477,7 @@ fn prior_weights(
             let seen = match kind {
                 RESOURCE | LOAD | CODE => true,
                 LINK => families[LATENCY].reaches_anybody(i),
-                CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)),
+                CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)) && !traces.untold(i),
                 f => families[f].cells.reports(i),
             };
             let shows = match kind {

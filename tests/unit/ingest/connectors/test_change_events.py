@@ -54,9 +54,16 @@ COMMITS = [
         "repository": "cart",
     },
     {"id": "def456", "title": "Raise timeouts", "committed_date": STAMP, "service": "pay"},
-    {"id": 7, "environment": "production", "ref": "main", "created_at": STAMP, "service": "pay"},
+    {
+        "id": 7,
+        "sha": "def456",
+        "environment": "production",
+        "ref": "main",
+        "created_at": STAMP,
+        "service": "pay",
+    },
 ]
-OWN = [{"time": TIME, "kind": "flag", "component": "cart", "text": "new on"}]
+OWN = [{"time": TIME, "kind": "flag", "component": "cart", "text": "new on", "id": "f1"}]
 LOG = {"deploys": [{"timestamp": STAMP, "service": "cart", "version": "v7"}]}
 SEEDS = [KUBERNETES, COMMITS, OWN, LOG]
 
@@ -77,14 +84,14 @@ def test_kubernetes_events() -> None:
 
 def test_commits_and_deployments() -> None:
     assert read(COMMITS) == [
-        Event(TIME, "commit", "cart", "abc123: Cache less"),
-        Event(TIME, "commit", "pay", "def456: Raise timeouts"),
-        Event(TIME, "deploy", "pay", "7: main: production"),
+        Event(TIME, "commit", "cart", "abc123: Cache less", "abc123"),
+        Event(TIME, "commit", "pay", "def456: Raise timeouts", "def456"),
+        Event(TIME, "deploy", "pay", "def456: main: production", "def456"),
     ]
 
 
 def test_our_own_form_and_a_log_of_lists() -> None:
-    assert read(OWN) == [Event(TIME, "flag", "cart", "new on")]
+    assert read(OWN) == [Event(TIME, "flag", "cart", "new on", "f1")]
     assert read(LOG) == [Event(TIME, "deploy", "cart", "v7")]
 
 

@@ -176,6 +176,17 @@ def test_a_target_that_no_source_knows() -> None:
         )
 
 
+def test_what_an_alert_names_in_vain_is_left_out_and_told() -> None:
+    source = Fixed(series=(signal("front"),))
+    window, before = TimeWindow(START, START + 500), TimeWindow(START - 500, START - 100)
+    asked = wanted(target=Target("frnt"), baseline=before, window=window, strict=False)
+    incident = collect([source], asked).incident
+    assert (incident.target, incident.baseline) == (None, None)
+    assert [note.split()[0] for note in incident.notes] == ["It", "Nothing"]
+    with pytest.raises(InvalidIncidentError, match="baseline"):
+        collect([source], wanted(target=None, baseline=before, window=window))
+
+
 def test_a_baseline_of_another_day_is_asked_for_apart() -> None:
     day = 86_400.0
     source = Fixed(series=(signal("front"),))

@@ -17,7 +17,12 @@ from bayesrca.ingest.connectors.interface import Ask, Haul, missing_notes
 from bayesrca.ingest.connectors.mapping import Mapping
 from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
 from bayesrca.ingest.connectors.prometheus_file import read_plan
-from bayesrca.ingest.connectors.prometheus_parse import parse_alerts, parse_matrix, parse_names
+from bayesrca.ingest.connectors.prometheus_parse import (
+    parse_alerts,
+    parse_exemplars,
+    parse_matrix,
+    parse_names,
+)
 from bayesrca.ingest.connectors.prometheus_queries import DEFAULT_QUERIES, Query
 from bayesrca.ingest.connectors.shapes import Shapes
 from tests.unit.ingest.connectors.mutate import JSON, read_or_refused
@@ -35,6 +40,7 @@ class FakePrometheus:
     def __init__(self, metrics: dict[str, Series], alerts: list[Any] | None = None) -> None:
         self.metrics = metrics
         self.alerts = alerts or []
+        self.exemplars: list[Any] = []
         self.names = [name for name in metrics if " " not in name]
 
     def __call__(self, asked: Asked) -> Reply:
@@ -42,6 +48,8 @@ class FakePrometheus:
             return of({"status": "success", "data": self.names})
         if asked.path == "/api/v1/alerts":
             return of({"status": "success", "data": {"alerts": self.alerts}})
+        if asked.path == "/api/v1/query_exemplars":
+            return of({"status": "success", "data": self.exemplars})
         assert asked.path == "/api/v1/query_range", asked.path
         form = {key: asked.form[key] for key in ("start", "end", "step")}
         start, end, step = (float(form[key]) for key in ("start", "end", "step"))
@@ -208,6 +216,26 @@ class TestCallsAndEvents:
         ]
         haul, _ = fetch({"ALERTS": over})
         assert [(e.time, e.component) for e in haul.events] == [(START + 120, "cart")]
+
+    def test_the_slowest_exemplars(self) -> None:
+        fake = FakePrometheus(shop(cart=1.0))
+        fake.exemplars = [
+            {
+                "seriesLabels": {"service_name": "cart", "le": "1"},
+                "exemplars": [
+                    {"labels": {"trace_id": f"t{i}"}, "value": str(i), "timestamp": START + i}
+                    for i in range(30)
+                ]
+                + [{"labels": {}, "value": "99", "timestamp": START}],
+            }
+        ]
+        with Stub(fake) as stub:
+            ask = Ask(window=TimeWindow(START, START + 600), step=60.0)
+            events = Prometheus(stub.source()).fetch(ask).events
+        assert [event.time - START for event in events] == [*range(29, 9, -1)]
+        assert events[0].kind == "exemplar"
+        assert events[0].component == "cart"
+        assert events[0].text == "http_server_request_duration_seconds 29, trace t29"
 
 
 class TestOwnQueries:
@@ -416,7 +444,19 @@ ALERTS = {
     },
 }
 NAMES = {"status": "success", "data": ["up", "x"]}
-PARSERS = [(parse_matrix, MATRIX), (parse_alerts, ALERTS), (parse_names, NAMES)]
+EXEMPLARS = {
+    "status": "success",
+    "data": [
+        {
+            "seriesLabels": {"job": "a"},
+            "exemplars": [{"labels": {"trace_id": "t"}, "value": "0.1", "timestamp": 1.5}],
+        }
+    ],
+}
+PARSERS = [
+    (parse_matrix, MATRIX), (parse_alerts, ALERTS), (parse_names, NAMES),
+    (parse_exemplars, EXEMPLARS),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("parse", "seed"), PARSERS)

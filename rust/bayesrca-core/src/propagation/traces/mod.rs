@@ -136,6 +136,12 @@ impl Traces {
         }
     }
 
+    /// Whether calls to a component are known and none can be said to be cut short or not: it is hardly called.
+    pub fn untold(&self, i: usize) -> bool {
+        let into = self.calls.calls_to(i);
+        !into.is_empty() && into.iter().all(|&edge| !self.known[self.at.terminal(edge)])
+    }
+
     /// Whether some call to a component is timed at both ends, so that a slow way to it would show as such.
     pub fn times_calls_to(&self, i: usize) -> bool {
         self.calls

@@ -20,7 +20,7 @@ pub(super) const OUT: usize = 1;
 pub(super) const ABOVE: usize = 2;
 
 /// Probability that a member of a group that shows the fault shows it.
-pub(super) const SHARE: [f64; N_GROUPS] = [0.5, 0.5, 0.5, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7];
+pub(super) const SHARE: [f64; N_GROUPS] = [0.5, 0.5, 0.8, 0.5, 0.8, 0.8, 0.8, 0.7, 1.0, 0.7];
 
 /// One way in which a fault shows.
 pub(super) struct Profile {

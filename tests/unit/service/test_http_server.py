@@ -1,0 +1,77 @@
+"""The small HTTP server: pages, bodies, and no more connections than it can serve."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+from bayesrca.errors import ServiceError
+from bayesrca.service import http_server
+from bayesrca.service.http_server import HttpServer, Page, Posted, Routes
+from tests.integration.kit import eventually
+
+
+def echo(posted: Posted) -> Page:
+    return Page(HTTPStatus.OK, posted.content + repr(posted.authorization).encode())
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
+    monkeypatch.setattr(http_server, "MAX_THREADS", 2)
+    routes = Routes(
+        get={"/page": lambda: Page(HTTPStatus.OK, b"yes")}, post={"/take": echo}, max_bytes=10
+    )
+    running = HttpServer("127.0.0.1", 0, routes, what="tests")
+    yield running
+    running.stop()
+
+
+def connect(server: HttpServer) -> socket.socket:
+    host, _, port = server.address.partition(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def ask(server: HttpServer, text: str) -> str:
+    with connect(server) as connection:
+        connection.sendall(text.encode())
+        answer = b""
+        try:
+            while piece := connection.recv(4096):
+                answer += piece
+        except ConnectionResetError:
+            pass
+    return answer.decode()
+
+
+def test_pages_and_bodies(server: HttpServer) -> None:
+    assert "200 OK" in ask(server, "GET /page?x=1 HTTP/1.0\r\n\r\n")
+    assert "404" in ask(server, "GET /other HTTP/1.0\r\n\r\n")
+    assert "405" in ask(server, "GET /take HTTP/1.0\r\n\r\n")
+    assert "405" in ask(server, "POST /page HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
+    answer = ask(server, "POST /take HTTP/1.0\r\nAuthorization: a\r\nContent-Length: 3\r\n\r\nabc")
+    assert answer.endswith("abc('a',)")
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("11", "413"), ("1" * 40, "413"), ("-1", "411"), ("x", "411")]
+)
+def test_bodies_that_are_refused(server: HttpServer, length: str, status: str) -> None:
+    assert status in ask(server, f"POST /take HTTP/1.0\r\nContent-Length: {length}\r\n\r\n")
+
+
+def test_connections_beyond_the_limit_are_closed_at_once(server: HttpServer) -> None:
+    page = "GET /page HTTP/1.0\r\n\r\n"
+    idle = [connect(server), connect(server)]
+    assert eventually(lambda: "200" not in ask(server, page), 10)
+    for connection in idle:
+        connection.close()
+    assert eventually(lambda: "200" in ask(server, page), 10)
+
+
+def test_a_port_that_is_taken(server: HttpServer) -> None:
+    port = int(server.address.partition(":")[2])
+    with pytest.raises(ServiceError, match=r"cannot listen on .* for more tests"):
+        HttpServer("127.0.0.1", port, Routes(), what="more tests")
