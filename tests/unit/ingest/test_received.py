@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bayesrca.columns.otlp import Kind, Table, decode, merge
-from bayesrca.errors import IncidentFormatError, InvalidIncidentError, InvalidTelemetryError
+from bayesrca.errors import IncidentFormatError, InvalidTelemetryError
 from bayesrca.incident import (
-    Component,
     ComponentKind,
-    Edge,
-    EdgeKind,
-    Event,
-    Target,
     TimeWindow,
-    Topology,
 )
 from bayesrca.ingest import load_incident
 from bayesrca.ingest.places import Naming
