@@ -103,13 +103,14 @@ def _screen(
     points: int,
 ) -> tuple[NDArray[np.int64], Floats, float]:
     mean, sd = unconstrained_prior()
-    screen = likelihood.estimate_screen(
-        prior_mean=mean,
-        prior_sd=sd,
-        scrambles=scrambles,
-        points=points,
-        seed=int(rng.integers(2**63)),
-    )
+    seed = int(rng.integers(2**63))
+    # As an analysis does: once more where a few draws carry the answer.
+    for number in (points, 4 * points):
+        screen = likelihood.estimate_screen(
+            prior_mean=mean, prior_sd=sd, scrambles=scrambles, points=number, seed=seed
+        )
+        if screen.pareto_k < 0.7:
+            break
     true_logp, _ = likelihood.compute_logp_grad(theta)
     weights = np.exp(screen.log_weights - screen.log_weights.max())
     weights /= weights.sum()

@@ -50,8 +50,7 @@ def check_answers(replicates: Replicates, judged: Sequence[str] = STATISTICS) ->
     found = envelope(observed[at], expected[:, at])
     assert found.p > LEVEL, list(zip(judged, observed[at], found.low, found.high, strict=True))
     # k-hat belongs to the proposal, not to calibration; most screens must be usable all the same.
-    # Where one is not, an analysis screens once more (docs/decisions/0021).
-    assert (replicates.pareto_k < 0.7).mean() > 0.9
+    assert (replicates.pareto_k < 0.7).mean() > 0.95
 
 
 def test_the_screen_is_calibrated() -> None:
