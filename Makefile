@@ -86,7 +86,7 @@ fmt: setup ## format Rust, Python and protos
 	$(BIN)/buf format --write
 
 .PHONY: gen
-gen: setup ## regenerate bayesrca/api and docs/api-reference.md from protos/, bayesrca/_core.pyi from Rust
+gen: setup ## regenerate bayesrca/api and docs/api.md from protos/, bayesrca/_core.pyi from Rust
 	$(BIN)/python scripts/gen_protos.py
 	$(BIN)/python scripts/gen_api_docs.py
 	$(BIN)/python scripts/gen_stubs.py

@@ -1,4 +1,4 @@
-"""Write `docs/api-reference.md` from the comments in `protos/`, or check that it is up to date.
+"""Write `docs/api.md` from the comments in `protos/`, or check that it is up to date.
 
 .venv/bin/python scripts/gen_api_docs.py           # write
 .venv/bin/python scripts/gen_api_docs.py --check   # exit 1 when it differs
@@ -17,12 +17,12 @@ from google.protobuf import descriptor_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
-PAGE = ROOT / "docs" / "api-reference.md"
+PAGE = ROOT / "docs" / "api.md"
 PACKAGE = "bayesrca.api.v1"
 HEAD = f"""# The API, message by message
 
 Generated from the comments in [`protos`](../protos) by `scripts/gen_api_docs.py`: do not edit.
-[api.md](api.md) tells how to use it. Everything here is in the package `{PACKAGE}`.
+[grpc.md](grpc.md) tells how to use it. Everything here is in the package `{PACKAGE}`.
 """
 # Field numbers of what a path into a file's descriptor is made of.
 MESSAGES, ENUMS, SERVICES, MEMBERS = 4, 5, 6, 2
@@ -45,7 +45,7 @@ def main() -> int:
         print(f"gen_api_docs: {PAGE.relative_to(ROOT)}")
         return 0
     if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page:
-        print("gen_api_docs: docs/api-reference.md lags behind: run `make gen`", file=sys.stderr)
+        print("gen_api_docs: docs/api.md lags behind: run `make gen`", file=sys.stderr)
         return 1
     return 0
 

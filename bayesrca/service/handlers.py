@@ -30,7 +30,7 @@ from bayesrca.wire import (
 ROOT_CAUSE = root_cause_service_pb2.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 ATTRIBUTION = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"].full_name
 
-# What one call may ask of a worker's memory and time; documented in the protos and in docs/api.md.
+# What one call may ask of a worker's memory and time; documented in the protos and in docs/grpc.md.
 # The limits of a game stand with its arrays, `bayesrca.wire.attribution_arrays`.
 MAX_NUTS_DRAWS = 1_000_000
 MAX_SCREEN_POINTS = 1 << 22

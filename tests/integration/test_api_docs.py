@@ -1,4 +1,4 @@
-"""What docs/api.md shows works as it is written."""
+"""What docs/grpc.md shows works as it is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bayesrca.wire import attribution_arrays, attribution_settings
 from tests.integration.kit import ROOT, Server
 
 pytestmark = pytest.mark.grpc
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "grpc.md").read_text(encoding="utf-8")
 
 
 def snippet(language: str, holding: str) -> str:
@@ -38,7 +38,7 @@ def test_the_python_example_runs(
 ) -> None:
     monkeypatch.chdir(ROOT)
     code = snippet("python", "client.analyze(").replace("127.0.0.1:50051", service.address)
-    exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
+    exec(compile(ast.parse(code), "docs/grpc.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "none of these: " in printed
     assert "may act: True" in printed
@@ -52,7 +52,7 @@ def test_the_python_example_of_a_stored_analysis_runs(
         address = server.until_ready().address
         code = snippet("python", "create_analysis").replace("127.0.0.1:50051", address)
         code = code.replace('"results"', repr(str(tmp_path / "results")))
-        exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
+        exec(compile(ast.parse(code), "docs/grpc.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "SUCCEEDED" in printed
     assert "may act: True" in printed
@@ -63,7 +63,7 @@ def test_the_python_example_of_an_attribution_runs(
     service: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = snippet("python", "CallTreeGame").replace("127.0.0.1:50051", service.address)
-    exec(compile(ast.parse(code), "docs/api.md", "exec"), {})
+    exec(compile(ast.parse(code), "docs/grpc.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "stock" in printed
     assert "explained: 5.0 converged: True" in printed

@@ -42,7 +42,7 @@ from tests.unit.decision.kit import policy_table
 pytestmark = pytest.mark.grpc
 
 
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "grpc.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -405,7 +405,7 @@ def test_the_example_of_the_page_runs(
     monkeypatch.chdir(tmp_path)
     restarted: list[str] = []
     names = {"name": analysed(client).name, "restart": restarted.append}
-    exec(compile(code.replace("127.0.0.1:50051", gate.address), "docs/api.md", "exec"), names)
+    exec(compile(code.replace("127.0.0.1:50051", gate.address), "docs/grpc.md", "exec"), names)
     assert restarted == ["a"]
 
 
