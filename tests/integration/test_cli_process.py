@@ -151,7 +151,7 @@ class TestOutput:
         assert screen(EXAMPLE, "--output", path).returncode == 0
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             assert tree.attrs["incident"] == "search_delay"
-            assert dict(tree["posterior"].sizes) == {"chain": 1, "draw": 1024, "family": 2}
+            assert dict(tree["posterior"].sizes) == {"chain": 1, "draw": 512, "family": 2}
             assert CULPRIT in list(tree["root_cause"].to_dataset()["component"].to_numpy())
         assert [p.name for p in tmp_path.iterdir()] == ["draws.nc"]
 
