@@ -232,7 +232,7 @@ class TestTls:
         files = ["--tls-cert-file", str(own.cert), "--tls-key-file", str(own.key)]
         with Server(*files, "--credentials-file", str(keys.path)) as server:
             server.until_ready()
-            server.wait_for(lambda line: "TLS, 6 token(s)" in line)
+            server.wait_for(lambda line: "TLS, 7 token(s)" in line)
             with authority.channel(server.address) as channel:
                 assert outcome(channel, keys.tokens["all"])[0] == grpc.StatusCode.OK
                 assert outcome(channel) == (UNAUTHENTICATED, "NO_CREDENTIALS")
