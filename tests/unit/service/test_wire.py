@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bayesrca.api.v1 import answer_pb2, incident_pb2, tensor_pb2
@@ -60,6 +60,8 @@ def every_signal(incident: Incident) -> list[Signal]:
     return [*incident.signals, *(s for run in incident.normal_runs for s in run.signals)]
 
 
+# The first text that is drawn waits for Hypothesis to read the Unicode tables.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(incidents())
 def test_an_incident_comes_back_to_the_last_bit(incident: Incident) -> None:
     raw = encode_incident(incident).SerializeToString()
