@@ -15,8 +15,8 @@ STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600
 """Lengths of an interval that people can think in, seconds."""
 INTERVALS = 12
 """Intervals a window is cut into at least, if it is long enough."""
-MOST_INTERVALS = 100_000
-"""Longest series that is made."""
+MOST_INTERVALS, MOST_COUNTS = 10_000, 1 << 22
+"""Longest series that is made, and most counts of all components together."""
 FAILED = 2
 """OpenTelemetry's status code of a span that failed."""
 
@@ -63,7 +63,8 @@ def series_of_spans(spans: Spans, window: TimeWindow | None) -> tuple[tuple[Sign
     start, duration = (
         (float(end.min()), recorded) if window is None else (window.start, window.duration)
     )
-    step = _step(duration, recorded)
+    most = max(INTERVALS, min(MOST_INTERVALS, MOST_COUNTS // len(spans.components)))
+    step = _step(duration, recorded, most)
     # Intervals begin with the window, so that none lies half in it.
     place = np.floor((end - start) / step).astype(np.int64)
     times, slot = np.unique(place, return_inverse=True)
@@ -97,12 +98,11 @@ def _sum_by(at: NDArray[np.int64], weight: NDArray[np.generic], shape: tuple[int
     return out
 
 
-def _step(duration: float, recorded: float) -> float:
+def _step(duration: float, recorded: float, most: int) -> float:
     """Longest of `STEPS` that cuts the window into enough intervals, unless that were too many."""
-    most = max(duration / INTERVALS, recorded / MOST_INTERVALS)
-    fitting = [step for step in STEPS if step <= most]
-    step = fitting[-1] if fitting else STEPS[0]
-    return step if recorded / step <= MOST_INTERVALS else recorded / MOST_INTERVALS
+    least = recorded / most
+    fitting = [step for step in STEPS if least <= step <= max(duration / INTERVALS, STEPS[0])]
+    return fitting[-1] if fitting else max(least, STEPS[0])
 
 
 def _series(

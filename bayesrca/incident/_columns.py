@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -110,10 +110,50 @@ def require_notes(values: object) -> tuple[str, ...]:
     return require_names(values, "note", "notes")
 
 
-def is_same[T](left: T, right: T) -> bool:
-    """Whether two tables of one class hold the same."""
-    for part in fields(left):  # type: ignore[arg-type]  # both are dataclasses
-        a, b = getattr(left, part.name), getattr(right, part.name)
-        if not (np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b):
-            return False
-    return True
+class ColumnTable:
+    """What `Spans` and `Logs` share: n rows in frozen columns, compared and pickled by content."""
+
+    __slots__ = ()
+
+    component: NDArray[np.int32]
+    notes: tuple[str, ...]
+
+    def freeze(
+        self, names: Mapping[str, tuple[str, ...]], columns: Mapping[str, DTypeLike], what: str
+    ) -> None:
+        """Put checked names and frozen columns in place of what was given.
+
+        Args:
+            names: the tables of names, checked.
+            columns: type of each column.
+            what: what a row is, in the plural.
+
+        Raises:
+            InvalidIncidentError: a column that is no vector of such numbers, or of another length.
+        """
+        frozen = {
+            name: freeze_integers(getattr(self, name), dtype, f"column {name} of the {what}", name)
+            for name, dtype in columns.items()
+        }
+        notes = require_notes(self.notes)
+        for name, value in {**names, **frozen, "notes": notes}.items():
+            object.__setattr__(self, name, value)
+        require_lengths(frozen, what)
+
+    def __len__(self) -> int:
+        return len(self.component)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        for part in fields(self):  # type: ignore[arg-type]  # those who share this are dataclasses
+            a, b = getattr(self, part.name), getattr(other, part.name)
+            if not (np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b):
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have no cheap, stable hash
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        # NumPy forgets the read-only flag when it pickles; building anew restores it.
+        return type(self), tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]

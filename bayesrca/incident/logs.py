@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._columns import (
-    freeze_integers,
-    is_same,
+    ColumnTable,
     reject_rows,
     require_index,
-    require_lengths,
     require_names,
-    require_notes,
 )
 from bayesrca.incident.moment import TimeWindow
 
@@ -32,7 +29,7 @@ LONGEST_TEXT = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Logs:
+class Logs(ColumnTable):
     """n log records of one recording, in any order; texts are interned.
 
     Columns are kept as read-only arrays of the types below; an input that somebody could still
@@ -73,32 +70,13 @@ class Logs:
             "components": require_names(self.components, "component", "components"),
             "texts": require_names(self.texts, "text", "texts", empty=True),
             "codes": require_names(self.codes, "code region", "codes"),
-            "notes": require_notes(self.notes),
         }
-        columns = {
-            name: freeze_integers(getattr(self, name), dtype, f"column {name} of the logs", name)
-            for name, dtype in COLUMNS.items()
-        }
-        for name, value in (names | columns).items():
-            object.__setattr__(self, name, value)
-        require_lengths(columns, "log records")
+        self.freeze(names, COLUMNS, "log records")
         self._check()
-
-    def __len__(self) -> int:
-        return len(self.component)
 
     def within(self, window: TimeWindow) -> NDArray[np.bool_]:
         """Return which records [n] were logged in the window."""
         return window.contains(self.time_ns / 1e9)
-
-    def __eq__(self, other: object) -> bool:
-        return is_same(self, other) if isinstance(other, Logs) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # arrays have no cheap, stable hash
-
-    def __reduce__(self) -> tuple[type[Logs], tuple[object, ...]]:
-        # NumPy forgets the read-only flag when it pickles; building anew restores it.
-        return type(self), tuple(getattr(self, f.name) for f in fields(self))
 
     def _check(self) -> None:
         what = "of a log record"

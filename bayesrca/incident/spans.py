@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._columns import (
-    freeze_integers,
-    is_same,
+    ColumnTable,
     reject_rows,
     require_index,
-    require_lengths,
     require_names,
-    require_notes,
 )
 from bayesrca.incident.moment import TimeWindow
 
@@ -36,7 +33,7 @@ LARGEST_STATUS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spans:
+class Spans(ColumnTable):
     """n spans of one recording, in any order; names are interned.
 
     Columns are kept as read-only arrays of the types below; an input that somebody could still
@@ -89,34 +86,15 @@ class Spans:
             "operations": require_names(self.operations, "operation", "operations", empty=True),
             "codes": require_names(self.codes, "code region", "codes"),
             "trace_ids": require_names(self.trace_ids, "trace", "trace_ids"),
-            "notes": require_notes(self.notes),
         }
-        columns = {
-            name: freeze_integers(getattr(self, name), dtype, f"column {name} of the spans", name)
-            for name, dtype in COLUMNS.items()
-        }
-        for name, value in (names | columns).items():
-            object.__setattr__(self, name, value)
-        require_lengths(columns, "spans")
+        self.freeze(names, COLUMNS, "spans")
         self._check_indices()
         self._check_times()
         self._check_parents()
 
-    def __len__(self) -> int:
-        return len(self.component)
-
     def within(self, window: TimeWindow) -> NDArray[np.bool_]:
         """Return which spans [n] start in the window."""
         return window.contains(self.start_ns / 1e9)
-
-    def __eq__(self, other: object) -> bool:
-        return is_same(self, other) if isinstance(other, Spans) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # arrays have no cheap, stable hash
-
-    def __reduce__(self) -> tuple[type[Spans], tuple[object, ...]]:
-        # NumPy forgets the read-only flag when it pickles; building anew restores it.
-        return type(self), tuple(getattr(self, f.name) for f in fields(self))
 
     def _check_indices(self) -> None:
         components = len(self.components)

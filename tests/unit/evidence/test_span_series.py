@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
-from bayesrca.evidence.span_series import STEPS, series_of_spans
+from bayesrca.evidence.span_series import MOST_INTERVALS, STEPS, series_of_spans
 from bayesrca.incident import (
     Component,
     Edge,
@@ -136,3 +136,11 @@ def test_series_that_are_given_are_not_counted_again() -> None:
     given_ = replace(incident, signals=tuple(s for s in series if s.family is Family.LATENCY))
     answer = analyze(given_, seed=1, settings=Settings(method=Method.SCREEN)).answer
     assert not any("counted from spans" in note for note in answer.notes)
+
+
+def test_a_long_recording_is_counted_more_coarsely() -> None:
+    rows = [(0, -1, float(begun), 0.5, False) for begun in range(0, 2_000_000, 50)]
+    series, step = series_of_spans(make_spans(rows), TimeWindow(START, START + 12.0))
+    assert max(len(signal) for signal in series) <= MOST_INTERVALS + 1
+    assert step == pytest.approx(2_000_000 / MOST_INTERVALS, rel=0.01)
+    assert sum(series[1].values) == len(rows)
