@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from math import isfinite, nan
 from types import NoneType, UnionType
@@ -78,6 +78,8 @@ def _read_object(kind: Any, value: dict[str, Any], path: str) -> Any:
             continue
         at = name if path == "" or kind is RootCausePosterior else f"{path}.{name}"
         if name not in value:
+            if name in _defaults(kind):
+                continue  # added since the document was written
             raise _error(at, "is missing")
         found[name] = _read(inner, value[name], at)
     return kind(**found)
@@ -123,6 +125,12 @@ def _read_plain(kind: type[Any], value: object, path: str) -> Any:
 def _types(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {f.name: hints[f.name] for f in fields(kind)}
+
+
+@cache
+def _defaults(kind: Any) -> frozenset[str]:
+    """Names that versions of this schema have added."""
+    return frozenset(f.name for f in fields(kind) if f.default is not MISSING)
 
 
 def _shorten(value: object) -> str:
