@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from math import isfinite, nan
 from types import NoneType, UnionType
@@ -15,6 +15,8 @@ from bayesrca.posterior.result import Answer, Probability, RootCausePosterior
 
 _POSTERIOR = {"causes", "none", "sets", "ambiguity", "levels"}
 """Keys of the document that the domain keeps one level down."""
+_YOUNGER = {"changes", "regions"}
+"""Keys that the schema gained later: a document without them says nothing of them."""
 _LARGEST_WHOLE = 1 << 1000
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number"}
 
@@ -78,8 +80,8 @@ def _read_object(kind: Any, value: dict[str, Any], path: str) -> Any:
             continue
         at = name if path == "" or kind is RootCausePosterior else f"{path}.{name}"
         if name not in value:
-            if name in _defaults(kind):
-                continue  # added since the document was written
+            if name in _YOUNGER:
+                continue
             raise _error(at, "is missing")
         found[name] = _read(inner, value[name], at)
     return kind(**found)
@@ -125,12 +127,6 @@ def _read_plain(kind: type[Any], value: object, path: str) -> Any:
 def _types(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {f.name: hints[f.name] for f in fields(kind)}
-
-
-@cache
-def _defaults(kind: Any) -> frozenset[str]:
-    """Names that versions of this schema have added."""
-    return frozenset(f.name for f in fields(kind) if f.default is not MISSING)
 
 
 def _shorten(value: object) -> str:
