@@ -37,6 +37,7 @@ from bayesrca.posterior.build import (
     build_posterior,
     most_probable_footprint,
     read_alarm,
+    read_changes,
     read_onsets,
 )
 from bayesrca.posterior.diagnostics import compute_diagnostics, compute_sum_error, note_sums
@@ -275,6 +276,7 @@ class _Conclusion:
             attribution=attribution,
             alarm=read_alarm(evidence),
             onsets=read_onsets(evidence),
+            changes=read_changes(root, evidence, incident.events),
             notes=(*evidence.notes, *run.notes, *note_sums(diagnostics, settings.max_width)),
             seed=run.seed,
             versions=library_versions() | _prior_version(settings),

@@ -7,14 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayesrca.evidence import Evidence
-from bayesrca.incident import Topology
+from bayesrca.incident import Event, Topology
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.draws import Draws
 from bayesrca.posterior.ambiguity import compute_ambiguity
+from bayesrca.posterior.changes import compute_change_posterior
 from bayesrca.posterior.explain import Explainer
 from bayesrca.posterior.levels import compute_levels
 from bayesrca.posterior.onsets import rank_onsets
-from bayesrca.posterior.result import Alarm, Cause, CauseSet, Onset, RootCausePosterior
+from bayesrca.posterior.result import (
+    Alarm,
+    Cause,
+    CauseSet,
+    ChangeProbability,
+    Changes,
+    Onset,
+    RootCausePosterior,
+)
 from bayesrca.posterior.summary import RootProbabilities
 
 LEADING = 10
@@ -73,6 +82,39 @@ def read_alarm(evidence: Evidence) -> Alarm:
         incident_p=test.incident_p,
         anomalous=test.anomalous,
         text=test.text,
+    )
+
+
+def read_changes(
+    root: RootProbabilities, evidence: Evidence, events: Sequence[Event]
+) -> Changes | None:
+    """Which of the changes that the incident tells of brought it about; None without any.
+
+    Args:
+        root: probabilities of the components.
+        evidence: what they were made from.
+        events: the incident's.
+    """
+    traces = evidence.traces
+    if traces is None or not traces.changes:
+        return None
+    found = compute_change_posterior(
+        traces.changes, np.clip(root.values[:-1], 0.0, 1.0), np.exp(evidence.root_log_prior)
+    )
+    by_change = dict(zip(map(id, found.changes), found.probability.tolist(), strict=True))
+    return Changes(
+        none=found.none,
+        ranking=tuple(
+            ChangeProbability(
+                id=next((events[r].id for r in c.rows or (c.event,) if events[r].id), None),
+                kind=events[c.event].kind,
+                component=None if c.component < 0 else evidence.components[c.component],
+                time=events[c.event].time,
+                text="\n".join(dict.fromkeys(events[r].text for r in c.rows or (c.event,))),
+                probability=by_change[id(c)],
+            )
+            for c in found.ranking
+        ),
     )
 
 

@@ -33,6 +33,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "causes": [_cause(c) for c in answer.posterior.causes],
         "sets": [_set(s) for s in answer.posterior.sets],
         "levels": [_level(level) for level in answer.posterior.levels],
+        "changes": None if answer.changes is None else _plain(asdict(answer.changes)),
         "onsets": [asdict(onset) for onset in answer.onsets],
         "attribution": _attribution(answer.attribution),
         "diagnostics": _plain(asdict(answer.diagnostics)),

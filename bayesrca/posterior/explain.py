@@ -18,6 +18,7 @@ from bayesrca.posterior.result import (
     Explanation,
     OwnEvidence,
     PathEdge,
+    Region,
 )
 from bayesrca.posterior.summary import Members
 from bayesrca.posterior.trace_words import tell_traces
@@ -38,6 +39,8 @@ LIKELY = 0.5
 """Probability from which a component counts among those that the fault affected."""
 _MOST_VITALS = 3
 """Most vitals an explanation names."""
+_MOST_REGIONS = 5
+"""Most code regions it lists."""
 _WORTH = 0.1
 """Probability from which a second resource is named."""
 _RESOURCES = {
@@ -130,6 +133,15 @@ class Explainer:
                     self._evidence.traces, self._traced, self._evidence.components, i
                 ),
             ),
+            regions=self._regions(i),
+        )
+
+    def _regions(self, i: int) -> tuple[Region, ...]:
+        traces = self._evidence.traces
+        found = () if traces is None else [r for r in traces.regions if r.component == i]
+        return tuple(
+            Region(region=r.region, change=r.change, probability=r.probability)
+            for r in sorted(found, key=lambda r: -r.probability)[:_MOST_REGIONS]
         )
 
     def _own_evidence(self, f: int, table: FamilyTable, i: int, s: int) -> OwnEvidence:

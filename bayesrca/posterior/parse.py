@@ -15,6 +15,8 @@ from bayesrca.posterior.result import Answer, Probability, RootCausePosterior
 
 _POSTERIOR = {"causes", "none", "sets", "ambiguity", "levels"}
 """Keys of the document that the domain keeps one level down."""
+_YOUNGER = {"changes", "regions"}
+"""Keys that the schema gained later: a document without them says nothing of them."""
 _LARGEST_WHOLE = 1 << 1000
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number"}
 
@@ -78,6 +80,8 @@ def _read_object(kind: Any, value: dict[str, Any], path: str) -> Any:
             continue
         at = name if path == "" or kind is RootCausePosterior else f"{path}.{name}"
         if name not in value:
+            if name in _YOUNGER:
+                continue
             raise _error(at, "is missing")
         found[name] = _read(inner, value[name], at)
     return kind(**found)

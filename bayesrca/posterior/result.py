@@ -118,6 +118,22 @@ class Affected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """One code region of a component, as a place of its fault.
+
+    Attributes:
+        region: e.g. ``OrderController#52``, a function or a database statement.
+        change: what happened there, e.g. ``vanished``, ``new``, ``rarer``, ``slower``.
+        probability: posterior probability, given that the component is the cause and its fault is
+            seen in one of its regions; those of one component, listed or not, sum to one.
+    """
+
+    region: str
+    change: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What speaks for one cause.
 
@@ -138,6 +154,7 @@ class Explanation:
         reaches_target: whether such a path exists; None when the incident names no target.
         footprint: ``(start, end)`` in seconds of the most probable interval of the fault.
         text: the same in one plain sentence.
+        regions: code regions in which spans and logs show a change, most probable first; at most 5.
     """
 
     own: tuple[OwnEvidence, ...]
@@ -149,6 +166,7 @@ class Explanation:
     reaches_target: bool | None
     footprint: tuple[float, float]
     text: str
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,6 +363,40 @@ class Onset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeProbability:
+    """One change of the system (a deployment, a commit, a flag) as what brought the incident about.
+
+    Attributes:
+        id: what its own system knows it by, or None.
+        kind: e.g. ``deploy``.
+        component: name of what was changed, or None where that is not known.
+        time: when it took effect, in seconds on the incident's clock.
+        text: what is known of it.
+        probability: posterior probability, in [0, 1].
+    """
+
+    id: str | None
+    kind: str
+    component: str | None
+    time: float
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Posterior over the changes that were told; all of it and ``none`` sum to one.
+
+    Attributes:
+        none: probability that no change brought the incident about.
+        ranking: every change, most probable first (of equals the one that came last).
+    """
+
+    none: float
+    ranking: tuple[ChangeProbability, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """Whether anything moved more than normal telemetry does, asked before any cause is ranked.
 
@@ -381,6 +433,7 @@ class Answer:
         seed: the seed that reproduces every number.
         versions: library name to version.
         timings: step name to seconds; the only numbers that differ between identical runs.
+        changes: which change brought it about, None where the incident tells of none.
     """
 
     incident: str
@@ -395,6 +448,7 @@ class Answer:
     seed: int
     versions: Mapping[str, str]
     timings: Mapping[str, float] = field(default_factory=dict)
+    changes: Changes | None = None
 
     @property
     def healthy(self) -> bool:

@@ -38,6 +38,7 @@ def render(answer: Answer, *, shown: int = SHOWN) -> RenderableType:
         *_shares(answer, shown),
         _reasons(answer, shown),
         *_order(answer, shown),
+        *_changes(answer, shown),
         Text(),
         _health(answer),
     ]
@@ -189,6 +190,21 @@ def _order(answer: Answer, shown: int) -> list[RenderableType]:
         between = f"{_clock(o.lower)} and {_clock(o.upper)}"
         table.add_row(str(o.rank), o.component, o.signal, _clock(o.time), between)
     return [Text(), Text("Order of onset", style="bold"), Text(f"  {first}"), table]
+
+
+def _changes(answer: Answer, shown: int) -> list[RenderableType]:
+    """Rank the changes of the system that may have brought it about."""
+    if answer.changes is None:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("change", "component", "id", "took effect"):
+        table.add_column(head, overflow="fold")
+    table.add_column("probability", justify="right")
+    for c in answer.changes.ranking[:shown]:
+        p = f"{c.probability:.3f}"
+        table.add_row(c.kind, c.component or "", c.id or "", _clock(c.time), p)
+    table.add_row("none of these", "", "", "", f"{answer.changes.none:.3f}")
+    return [Text(), Text("Which change brought it about", style="bold"), table]
 
 
 def _where(cause: Cause) -> str:

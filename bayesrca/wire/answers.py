@@ -5,7 +5,14 @@ from __future__ import annotations
 from bayesrca.api.v1 import answer_pb2
 from bayesrca.config import Method
 from bayesrca.errors import IncidentFormatError
-from bayesrca.posterior.result import Alarm, Answer, Diagnostics, Onset
+from bayesrca.posterior.result import (
+    Alarm,
+    Answer,
+    ChangeProbability,
+    Changes,
+    Diagnostics,
+    Onset,
+)
 from bayesrca.wire.excess import decode_excess, encode_excess
 from bayesrca.wire.parts import require, unique
 from bayesrca.wire.posteriors import decode_posterior, encode_posterior
@@ -33,6 +40,7 @@ def encode_answer(answer: Answer) -> answer_pb2.Answer:
             answer_pb2.StepTiming(step=step, duration_seconds=seconds)
             for step, seconds in answer.timings.items()
         ],
+        changes=None if answer.changes is None else _encode_changes(answer.changes),
     )
 
 
@@ -65,6 +73,41 @@ def decode_answer(message: answer_pb2.Answer, field: str = "answer") -> Answer:
         seed=message.seed,
         versions=unique(((v.library, v.version) for v in message.versions), f"{field}.versions"),
         timings=unique(((t.step, t.duration_seconds) for t in message.timings), f"{field}.timings"),
+        changes=_decode_changes(message.changes) if message.HasField("changes") else None,
+    )
+
+
+def _encode_changes(changes: Changes) -> answer_pb2.Changes:
+    return answer_pb2.Changes(
+        none=changes.none,
+        ranking=[
+            answer_pb2.ChangeProbability(
+                id=change.id,
+                kind=change.kind,
+                component=change.component,
+                time_seconds=change.time,
+                text=change.text,
+                probability=change.probability,
+            )
+            for change in changes.ranking
+        ],
+    )
+
+
+def _decode_changes(message: answer_pb2.Changes) -> Changes:
+    return Changes(
+        none=message.none,
+        ranking=tuple(
+            ChangeProbability(
+                id=change.id if change.HasField("id") else None,
+                kind=change.kind,
+                component=change.component if change.HasField("component") else None,
+                time=change.time_seconds,
+                text=change.text,
+                probability=change.probability,
+            )
+            for change in message.ranking
+        ),
     )
 
 

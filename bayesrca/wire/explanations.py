@@ -10,6 +10,7 @@ from bayesrca.posterior.result import (
     Explanation,
     OwnEvidence,
     PathEdge,
+    Region,
 )
 from bayesrca.wire.parts import require
 
@@ -55,6 +56,10 @@ def encode_explanation(explanation: Explanation) -> answer_pb2.Explanation:
         reaches_target=explanation.reaches_target,
         footprint=incident_pb2.TimeWindow(start_seconds=start, end_seconds=end),
         text=explanation.text,
+        regions=[
+            answer_pb2.CodeRegion(region=r.region, change=r.change, probability=r.probability)
+            for r in explanation.regions
+        ],
     )
 
 
@@ -101,6 +106,10 @@ def decode_explanation(message: answer_pb2.Explanation, field: str) -> Explanati
         reaches_target=message.reaches_target if message.HasField("reaches_target") else None,
         footprint=(message.footprint.start_seconds, message.footprint.end_seconds),
         text=message.text,
+        regions=tuple(
+            Region(region=r.region, change=r.change, probability=r.probability)
+            for r in message.regions
+        ),
     )
 
 

@@ -314,6 +314,40 @@ class AffectedComponent(_message.Message):
 Global___AffectedComponent: _TypeAlias = AffectedComponent  # noqa: Y015
 
 @_typing.final
+class CodeRegion(_message.Message):
+    """One code region of a component, as a place of its fault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """E.g. `OrderController#52`, a function or a database statement."""
+    change: _builtins.str
+    """What happened there, e.g. `vanished`, `new`, `rarer` or `slower`. A string, because versions
+    may add some.
+    """
+    probability: _builtins.float
+    """Posterior probability, in [0, 1], given that the component is the cause and that its fault is
+    seen in one of its regions; those of one component, listed or not, sum to one.
+    """
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        change: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "probability", b"probability", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CodeRegion: _TypeAlias = CodeRegion  # noqa: Y015
+
+@_typing.final
 class Explanation(_message.Message):
     """What speaks for one cause."""
 
@@ -328,6 +362,7 @@ class Explanation(_message.Message):
     EXPLAINED_SHARE_FIELD_NUMBER: _builtins.int
     EDGES_FIELD_NUMBER: _builtins.int
     AFFECTED_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
     reaches_target: _builtins.bool
     """Whether such a path exists. Absent when the incident names no target."""
     text: _builtins.str
@@ -371,6 +406,12 @@ class Explanation(_message.Message):
         likewise.
         """
 
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodeRegion]:
+        """Code regions in which spans and log lines show a change, most probable first; at most 5, and
+        none where nothing was traced.
+        """
+
     def __init__(
         self,
         *,
@@ -383,10 +424,11 @@ class Explanation(_message.Message):
         explained_share: Global___ExplainedShare | None = ...,
         edges: _abc.Iterable[Global___PathEdge] | None = ...,
         affected: _abc.Iterable[Global___AffectedComponent] | None = ...,
+        regions: _abc.Iterable[Global___CodeRegion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "dose", b"dose", "explained_share", b"explained_share", "footprint", b"footprint", "reaches_target", b"reaches_target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "affected", b"affected", "dose", b"dose", "edges", b"edges", "explained_share", b"explained_share", "footprint", b"footprint", "own", b"own", "path", b"path", "reaches_target", b"reaches_target", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dose", b"_dose", "_explained_share", b"_explained_share", "_reaches_target", b"_reaches_target", "affected", b"affected", "dose", b"dose", "edges", b"edges", "explained_share", b"explained_share", "footprint", b"footprint", "own", b"own", "path", b"path", "reaches_target", b"reaches_target", "regions", b"regions", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dose: _TypeAlias = _typing.Literal["dose"]  # noqa: Y015
     _WhichOneofArgType__dose: _TypeAlias = _typing.Literal["_dose", b"_dose"]  # noqa: Y015
@@ -1036,6 +1078,83 @@ class StepTiming(_message.Message):
 Global___StepTiming: _TypeAlias = StepTiming  # noqa: Y015
 
 @_typing.final
+class ChangeProbability(_message.Message):
+    """One change of the system (a deployment, a commit, a flag) as what brought the incident about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    TIME_SECONDS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """What its own system knows it by. Absent where nothing was told."""
+    kind: _builtins.str
+    """Short word for its sort, e.g. `deploy`."""
+    component: _builtins.str
+    """Name of the component that was changed. Absent where that is not known."""
+    time_seconds: _builtins.float
+    """When it took effect, seconds on the incident's clock."""
+    text: _builtins.str
+    """What is known of it; possibly empty."""
+    probability: _builtins.float
+    """Posterior probability, in [0, 1]."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str | None = ...,
+        kind: _builtins.str = ...,
+        component: _builtins.str | None = ...,
+        time_seconds: _builtins.float = ...,
+        text: _builtins.str = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "_id", b"_id", "component", b"component", "id", b"id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "_id", b"_id", "component", b"component", "id", b"id", "kind", b"kind", "probability", b"probability", "text", b"text", "time_seconds", b"time_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__component: _TypeAlias = _typing.Literal["component"]  # noqa: Y015
+    _WhichOneofArgType__component: _TypeAlias = _typing.Literal["_component", b"_component"]  # noqa: Y015
+    _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
+    _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__component) -> _WhichOneofReturnType__component | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id) -> _WhichOneofReturnType__id | None: ...
+
+Global___ChangeProbability: _TypeAlias = ChangeProbability  # noqa: Y015
+
+@_typing.final
+class Changes(_message.Message):
+    """Posterior over the changes that an incident tells of; it and `none` sum to one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONE_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    none: _builtins.float
+    """Probability that no change brought the incident about."""
+    @_builtins.property
+    def ranking(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangeProbability]:
+        """Every change, most probable first."""
+
+    def __init__(
+        self,
+        *,
+        none: _builtins.float = ...,
+        ranking: _abc.Iterable[Global___ChangeProbability] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["none", b"none", "ranking", b"ranking"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Changes: _TypeAlias = Changes  # noqa: Y015
+
+@_typing.final
 class Answer(_message.Message):
     """One analysis, without its draws. Doubles survive the trip to the last bit."""
 
@@ -1053,6 +1172,7 @@ class Answer(_message.Message):
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
     ALARM_FIELD_NUMBER: _builtins.int
     ONSETS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     incident: _builtins.str
     """Name of the incident."""
     method: Global___Method.ValueType
@@ -1095,6 +1215,10 @@ class Answer(_message.Message):
     def onsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Onset]:
         """When components began to move, earliest first; those whose moment is known."""
 
+    @_builtins.property
+    def changes(self) -> Global___Changes:
+        """Which change brought it about. Absent where the incident tells of none."""
+
     def __init__(
         self,
         *,
@@ -1110,13 +1234,19 @@ class Answer(_message.Message):
         attribution: Global___ExcessAttribution | None = ...,
         alarm: Global___Alarm | None = ...,
         onsets: _abc.Iterable[Global___Onset] | None = ...,
+        changes: Global___Changes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "_changes", b"_changes", "alarm", b"alarm", "attribution", b"attribution", "changes", b"changes", "diagnostics", b"diagnostics", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "alarm", b"alarm", "attribution", b"attribution", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_attribution", b"_attribution", "_changes", b"_changes", "alarm", b"alarm", "attribution", b"attribution", "changes", b"changes", "diagnostics", b"diagnostics", "incident", b"incident", "interval_mass", b"interval_mass", "method", b"method", "notes", b"notes", "onsets", b"onsets", "posterior", b"posterior", "seed", b"seed", "timings", b"timings", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__attribution: _TypeAlias = _typing.Literal["attribution"]  # noqa: Y015
     _WhichOneofArgType__attribution: _TypeAlias = _typing.Literal["_attribution", b"_attribution"]  # noqa: Y015
+    _WhichOneofReturnType__changes: _TypeAlias = _typing.Literal["changes"]  # noqa: Y015
+    _WhichOneofArgType__changes: _TypeAlias = _typing.Literal["_changes", b"_changes"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__attribution) -> _WhichOneofReturnType__attribution | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__changes) -> _WhichOneofReturnType__changes | None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015

@@ -23,7 +23,7 @@ FAST = Settings(method=Method.SCREEN, screen_scrambles=4, screen_points=8)
 KEYS = {
     "": (
         "schema incident method healthy may_act alarm interval_mass ambiguity none causes sets "
-        "levels onsets attribution diagnostics notes seed versions timings"
+        "levels changes onsets attribution diagnostics notes seed versions timings"
     ),
     "none": "probability mcse interval",
     "ambiguity": "entropy effective credible credible_mass word text",
@@ -35,7 +35,9 @@ KEYS = {
     "onsets": "component signal time lower upper rank",
     "levels": "kind nodes",
     "nodes": "component probability mcse interval",
-    "explains": "own dose explained_share path edges affected reaches_target footprint text",
+    "explains": (
+        "own dose explained_share path edges affected reaches_target footprint text regions"
+    ),
     "explained_share": "family value interval ratio",
     "edges": "source target family probability",
     "affected": "component probability",

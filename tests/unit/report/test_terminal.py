@@ -20,6 +20,8 @@ from bayesrca.posterior.result import (
     Answer,
     Cause,
     CauseSet,
+    ChangeProbability,
+    Changes,
     Level,
     NodeProbability,
     PathEdge,
@@ -156,6 +158,17 @@ def test_the_order_of_onsets_is_shown(answer: Answer) -> None:
     assert "b moved first, at 1970-01-01 00:01:40 UTC, 60 s before a." in shown
     assert re.search(r"1 +b +y +1970-01-01 00:01:40 UTC", shown)
     assert re.search(r"2 +a +x +1970-01-01 00:02:40 UTC", shown)
+
+
+def test_changes_are_ranked_with_none_of_these_last(answer: Answer) -> None:
+    assert "Which change" not in text(answer)
+    deploy = ChangeProbability(
+        id="abc", kind="deploy", component="cart", time=60.0, text="v2", probability=0.75
+    )
+    flag = replace(deploy, id=None, kind="flag", component=None, probability=0.05)
+    shown = text(replace(answer, changes=Changes(none=0.2, ranking=(deploy, flag))))
+    assert re.search(r"deploy +cart +abc +1970-01-01 00:01:00 UTC +0\.750", shown)
+    assert re.search(r"flag +1970-01-01 00:01:00 UTC +0\.050\n *none of these +0\.200", shown)
 
 
 def test_the_path_is_shown_with_its_probabilities(answer: Answer) -> None:

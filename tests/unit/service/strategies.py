@@ -31,6 +31,8 @@ from bayesrca.posterior.result import (
     Answer,
     Cause,
     CauseSet,
+    ChangeProbability,
+    Changes,
     Diagnostics,
     Dose,
     ExplainedShare,
@@ -41,6 +43,7 @@ from bayesrca.posterior.result import (
     OwnEvidence,
     PathEdge,
     Probability,
+    Region,
     RootCausePosterior,
 )
 from tests.oracle.tables import recordings
@@ -171,6 +174,9 @@ EXPLANATION = st.builds(
     reaches_target=st.none() | st.booleans(),
     footprint=st.tuples(DOUBLE, DOUBLE),
     text=TEXT,
+    regions=st.lists(
+        st.builds(Region, region=TEXT, change=TEXT, probability=DOUBLE), max_size=2
+    ).map(tuple),
 )
 CAUSE = st.builds(
     Cause,
@@ -252,6 +258,16 @@ ALARM = st.builds(
 ONSET = st.builds(
     Onset, component=TEXT, signal=TEXT, time=DOUBLE, lower=DOUBLE, upper=DOUBLE, rank=COUNT
 )
+CHANGE = st.builds(
+    ChangeProbability,
+    id=st.none() | TEXT,
+    kind=TEXT,
+    component=st.none() | TEXT,
+    time=DOUBLE,
+    text=TEXT,
+    probability=DOUBLE,
+)
+CHANGES = st.builds(Changes, none=DOUBLE, ranking=st.lists(CHANGE, max_size=2).map(tuple))
 ANSWERS = st.builds(
     Answer,
     incident=TEXT,
@@ -266,4 +282,5 @@ ANSWERS = st.builds(
     seed=st.integers(0, LARGEST_SEED),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
     timings=st.dictionaries(TEXT, DOUBLE, max_size=3),
+    changes=st.none() | CHANGES,
 )
