@@ -424,24 +424,30 @@ class _Run:
         s = self.settings
 
         def estimate(points: int) -> Draws:
-            try:
-                with self.step("screen"):
-                    return estimate_by_screen(
-                        likelihood,
-                        seed=seed,
-                        settings=replace(s, screen_points=points),
-                        cancelled=self._is_to_stop,
-                    )
-            except CancelledError:
-                self.stop_if_asked()  # says which of the two it was
-                raise
+            with self.step("screen"):
+                return estimate_by_screen(
+                    likelihood,
+                    seed=seed,
+                    settings=replace(s, screen_points=points),
+                    cancelled=self._is_to_stop,
+                )
 
-        draws = estimate(s.screen_points)
+        try:
+            draws = estimate(s.screen_points)
+        except CancelledError:
+            self.stop_if_asked()  # says which of the two it was
+            raise
         assert draws.pareto_k is not None
         more = _MORE_POINTS * s.screen_points
         if draws.pareto_k < PARETO_K_LIMIT or s.screen_scrambles * more > _MOST_DRAWS_AGAIN:
             return draws, 0
-        return estimate(more), 1
+        try:
+            return estimate(more), 1
+        except CancelledError:
+            if self._is_cancelled():
+                raise
+            self.notes.append("There was no time to screen again with more points.")
+            return draws, 0
 
     def _checked(
         self, draws: Draws, reruns: int, likelihood: PreparedLikelihood
@@ -494,7 +500,10 @@ class _Run:
             )
 
     def _is_to_stop(self) -> bool:
-        return self._is_late() or (self.cancelled is not None and self.cancelled())
+        return self._is_late() or self._is_cancelled()
+
+    def _is_cancelled(self) -> bool:
+        return self.cancelled is not None and self.cancelled()
 
     def _is_late(self) -> bool:
         stop_at = self._stop_at()

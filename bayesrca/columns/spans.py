@@ -50,7 +50,9 @@ def build_batch(
         InvalidEvidenceError: an array that is not contiguous.
     """
     names = np.asarray(components, dtype=np.int32)
-    peer = np.where(spans.peer >= 0, names[np.maximum(spans.peer, 0)], -1)
+    # A component that calls itself waits for nobody else.
+    others = (spans.peer >= 0) & (spans.peer != spans.component)
+    peer = np.where(others, names[np.maximum(spans.peer, 0)], -1)
     return _core.SpanBatch(
         component=names[spans.component],
         operation=np.asarray(operations, dtype=np.int32)[spans.operation],

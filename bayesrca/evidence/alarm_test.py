@@ -27,8 +27,9 @@ TAIL_WEIGHT, TAIL_WIDTH = 0.02, 3.0
 """Weight and width of the wide part of the reference quiet law, at noise scale 1."""
 VITAL_SCALE, VITAL_INDEX = 0.9, 2.5
 """Reference quiet law of vitals."""
-TRACE_WEAK, TRACE_STRONG = 0.05, 0.002
-"""Rates of small and of large changes of spans and logs for no reason, at their priors' centres."""
+TRACE_WEAK, TRACE_STRONG = (0.05, 0.07), 0.002
+"""Rates of small changes of times and of patterns, and of large ones, for no reason, at their
+priors' centres."""
 TRACE_POWERS = (0.5, 1.5, 3.0)
 """Standard deviations by which a comparison may tell a change."""
 SMALLEST_P = 1e-300
@@ -119,7 +120,9 @@ def _vital_cells(vitals: VitalTable, n: int) -> Floats:
 
 
 def compute_trace_p_values(traces: TraceEvidence | None) -> Floats:
-    """P of every cell of spans and logs that tells something, under the quiet law of eq. 21.
+    """P of every cell of spans and logs that tells of a change, under the quiet law of eq. 21.
+
+    All but the order of errors, which tells what a change is due to and not whether there is one.
 
     Where nothing changed a log Bayes factor of L or more has a probability of exp(-L) at most
     (Markov's inequality: the factor's mean is one); after a small change, with the law halfway,
@@ -130,12 +133,14 @@ def compute_trace_p_values(traces: TraceEvidence | None) -> Floats:
     """
     if traces is None:
         return np.empty(0)
-    parts = (traces.own_pattern, traces.own_self_time, traces.edge_gap, traces.edge_terminal)
-    told = np.concatenate(parts)
+    times = np.concatenate([traces.own_self_time, traces.edge_gap])
+    patterns = np.concatenate([traces.own_pattern, traces.edge_terminal])
+    told = np.concatenate([times, patterns])
+    weak = np.repeat(TRACE_WEAK, (len(times), len(patterns)))[np.isfinite(told)]
     told = told[np.isfinite(told)]
     small = np.mean([ndtr(-told / d) for d in TRACE_POWERS], axis=0)
     nothing = np.exp(-np.maximum(told, 0.0))
-    usual = (1.0 - TRACE_WEAK) * nothing + TRACE_WEAK * small
+    usual = (1.0 - weak) * nothing + weak * small
     return np.asarray(np.minimum(1.0, TRACE_STRONG + (1.0 - TRACE_STRONG) * usual))
 
 

@@ -26,6 +26,10 @@ from bayesrca.incident import Incident, TimeWindow
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+LARGEST_LOG_RATIO = 60.0
+"""Largest log Bayes factor, either way, that is handed on; the likelihood accepts no larger one.
+What it is worth has stopped growing long before: e^L / N(L) is 1 / `trace_strong` at most (eq. 21)."""
+
 
 def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidence | None:
     """Reduce an incident's spans and log lines to log Bayes factors; None without any.
@@ -56,19 +60,24 @@ def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidenc
         *edges.rows(columns),
     ]
     return TraceEvidence(
-        own_pattern=patterns.own,
-        own_self_time=fold(tables.self_keys[selves.row, 0], selves.log_ratio, n),
+        own_pattern=_cut(patterns.own),
+        own_self_time=_cut(fold(tables.self_keys[selves.row, 0], selves.log_ratio, n)),
         edge_source=source,
         edge_target=target,
-        edge_gap=factors["gap"],
-        edge_terminal=factors["terminal"],
-        edge_order=factors["order"],
+        edge_gap=_cut(factors["gap"]),
+        edge_terminal=_cut(factors["terminal"]),
+        edge_order=_cut(factors["order"]),
         regions=patterns.regions,
         changes=find_changes(incident, window, tests),
         has_spans=columns.has_spans,
         tests=tuple(sorted(tests, key=lambda t: t.component)),
         notes=tuple(_notes(columns, incident)),
     )
+
+
+def _cut(log_ratio: Floats) -> Floats:
+    """Cut at `LARGEST_LOG_RATIO`: busy services tell more than a quiet law can tell apart."""
+    return np.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
 
 
 class _Edges:

@@ -26,8 +26,8 @@ VANISHED_WEIGHT = 4.0
 its course before a line that is no longer reached, while a new line may be a reaction to it."""
 SUSPICION = 0.05
 """Prior odds of an event's having changed, in telling which of a span's changes came first."""
-VANISHED, NEW = 0.02, 0.98
-"""Shares below and above which an event counts as gone and as always there, in words."""
+VANISHED = 0.02
+"""Share below which an event counts as gone, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,9 @@ def read_patterns(columns: TraceColumns, found: PatternTests, n: int) -> Pattern
     places, place = _number(*keys[:, :3].T)
     joined = fold_contexts(place, at_all, len(places))
     weight = np.array([_weight(columns, int(k), int(s)) for _, k, s in places])
-    first = fold(place[context], np.log(_come_first(found)), len(places))
+    rank = np.full(len(keys), np.inf)
+    np.minimum.at(rank, context, found.rank)
+    first = fold(place, np.log(_come_first(at_all, keys[:, 3], rank)), len(places))
     rows = zip(places[:, 0], _tests(columns, found, places, place[context], joined), strict=True)
     tests = tuple(row for component, row in rows if component < n)
     return Patterns(
@@ -80,22 +82,22 @@ def _weight(columns: TraceColumns, kind: int, subject: int) -> float:
     return GRAVE_WEIGHT if grave else 1.0
 
 
-def _come_first(found: PatternTests) -> Floats:
-    """Probability, [j], that nothing that comes earlier in the same path has changed.
+def _come_first(log_ratio: Floats, context: Ints, rank: Floats) -> Floats:
+    """Probability, [e], that no event that comes earlier in the same path has changed.
 
     After the first change in a span most of what follows changes too: a thrown exception skips all
     the rest. Events stand where they usually do, new ones where they now do.
     """
-    odds = SUSPICION * np.exp(np.minimum(found.tests.log_ratio, 50.0))
+    odds = SUSPICION * np.exp(np.minimum(log_ratio, 50.0))
     log_unchanged = -np.log1p(odds)
     out = np.zeros(len(odds))
-    order = np.lexsort([found.rank, found.context])
-    for rows in np.split(order, np.flatnonzero(np.diff(found.context[order])) + 1):
-        if not len(rows) or found.context[rows[0]] < 0:
+    order = np.lexsort([rank, context])
+    for rows in np.split(order, np.flatnonzero(np.diff(context[order])) + 1):
+        if not len(rows) or context[rows[0]] < 0:
             continue  # minutes have no order
         before = np.concatenate([[0.0], np.cumsum(log_unchanged[rows])])
         # Events at the same place do not come before each other.
-        out[rows] = before[np.searchsorted(found.rank[rows], found.rank[rows] - 1e-9)]
+        out[rows] = before[np.searchsorted(rank[rows], rank[rows] - 1e-9)]
     return np.exp(np.maximum(out, -30.0))
 
 

@@ -52,7 +52,7 @@ EFFECT_INDEX = 1.6
 EFFECT_SIZE = 4.0  # at the reference
 LARGEST_RATIO = 1e30
 
-# Spans and logs (eq. 22 and 23): probability that a group shows a fault, by way of showing, and
+# Spans and logs (eq. 22): probability that a group shows a fault, by way of showing, and
 # that a member of a group does; ways of showing of a fault in code, and around several causes.
 _GROUPS = (
     *("own pattern", "own self", "callers", "ancestors", "callees", "siblings"),

@@ -218,7 +218,7 @@ def test_p_of_spans_bound_how_often_a_quiet_cell_says_as_much() -> None:
         change = rng.choice(
             [-0.5, 0.0, 0.5],
             size=n,
-            p=[usual * (1 - TRACE_WEAK), usual * TRACE_WEAK, TRACE_STRONG],
+            p=[usual * (1 - TRACE_WEAK[0]), usual * TRACE_WEAK[0], TRACE_STRONG],
         )
         told = rng.normal(change * d**2, d)
         p = compute_trace_p_values(traced(told))
@@ -243,7 +243,7 @@ def test_spans_are_a_look_of_their_own() -> None:
 
 
 def test_reference_laws_are_at_the_priors_centres() -> None:
-    assert PRIORS["trace_weak"].centre[0] == TRACE_WEAK
+    assert PRIORS["trace_weak"].centre == TRACE_WEAK
     assert PRIORS["trace_strong"].centre == (TRACE_STRONG, TRACE_STRONG)
     assert PRIORS["tail_weight"].centre == (TAIL_WEIGHT, TAIL_WEIGHT)
     assert PRIORS["vital_scale"].centre == (VITAL_SCALE,)

@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bayesrca.analysis import analyze
+from bayesrca.config import Method, Settings
 from bayesrca.evidence import TraceEvidence, build_evidence
-from bayesrca.evidence.trace_build import build_trace_evidence
+from bayesrca.evidence.trace_build import LARGEST_LOG_RATIO, build_trace_evidence
 from bayesrca.evidence.trace_columns import build_trace_columns
 from bayesrca.incident import Event, Family, Signal, Statistic, TimeWindow
 from tests.unit.evidence.trace_kit import BASELINE, WINDOW, Traces, incident, is_window
@@ -264,3 +266,27 @@ def test_the_table_tells_the_loudest_test_of_each_sort() -> None:
     assert gap.z == pytest.approx(gap.contrast / gap.scale)
     assert evidence.traces is not None
     assert gap.log_ratio == pytest.approx(evidence.traces.edge_gap[0])
+
+
+def test_a_busy_service_tells_no_more_than_can_be_told() -> None:
+    """Many paths multiply; the likelihood takes log factors of 60 at most."""
+    traces = Traces()
+    for second in range(1000, 1161):
+        for path in range(8):
+            for half in (0.0, 0.5):
+                top = traces.span("front", f"get {path}", second + half, 5.0)
+                if second < 1100:
+                    traces.line("front", "done", second + half + 0.001, top, code="Front#9")
+    assert build(traces).own_pattern[FRONT] == LARGEST_LOG_RATIO
+    # ... and takes it.
+    best = analyze(incident(traces), seed=1, settings=Settings(method=Method.SCREEN)).answer
+    assert best.posterior.causes[0].component == "front"
+
+
+def test_a_component_that_names_itself_as_the_called_has_no_edge() -> None:
+    traces = Traces()
+    for second in range(1000, 1161):
+        row = traces.span("front", "poll", second, 5.0, kind=3)
+        traces.peers[row] = "front"
+    evidence = build(traces)
+    assert not (evidence.edge_source == evidence.edge_target).any()

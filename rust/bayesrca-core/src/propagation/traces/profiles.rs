@@ -1,4 +1,4 @@
-//! How a fault of each kind shows in spans and logs: probabilities, hand-set, the same for every system (eq. 23).
+//! How a fault of each kind shows in spans and logs: probabilities, hand-set, the same for every system (eq. 22).
 
 use crate::params::N_KINDS;
 
