@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 
 LARGEST_LOG_RATIO = 60.0
 """Largest log Bayes factor, either way, that is handed on; the likelihood accepts no larger one.
-What it is worth has stopped growing long before: e^L / N(L) is 1 / `trace_strong` at most (eq. 21)."""
+What it is worth has stopped growing long before: e^L / N(L) is at most 1 / `trace_strong`."""
 
 
 def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidence | None:
