@@ -59,7 +59,7 @@ _COMPILE_SECONDS = 40.0
 """Allowance for loading PyMC and compiling the model, which cannot be interrupted."""
 _GRADIENTS_PER_DRAW = 8
 """Leapfrog steps a draw takes on this model; measured 7.0 (benches/python/bench_posterior.py)."""
-_MORE_POINTS = 4
+MORE_POINTS = 4
 """How many times the points a screen is run again with when its weights are too uneven."""
 _MOST_DRAWS_AGAIN = 1 << 16
 """Most draws of such a second screen; who asks for more has chosen their number himself."""
@@ -438,7 +438,7 @@ class _Run:
             self.stop_if_asked()  # says which of the two it was
             raise
         assert draws.pareto_k is not None
-        more = _MORE_POINTS * s.screen_points
+        more = MORE_POINTS * s.screen_points
         if draws.pareto_k < PARETO_K_LIMIT or s.screen_scrambles * more > _MOST_DRAWS_AGAIN:
             return draws, 0
         try:

@@ -83,7 +83,8 @@ class SpanTables:
             number (an operation, a log key, or 0), and 1 for "at least twice".
         present: int64 [e, s] spans in which it happened.
         ranks: [e, s] over these spans, the sum of how many other things had happened before.
-        self_keys: int64 [k, 2] component and operation of spans that call no other component.
+        self_keys: int64 [k, 2] component and operation of all but client spans with a callee's
+            span within.
         self_moments: [k, s, 3] number, mean and sum of squared deviations of the logarithm of self
             time in microseconds + 100.
         gap_keys: int64 [g, 3] caller, its operation, callee.

@@ -30,6 +30,7 @@ from bayesrca.evidence.series import Contrast, Transform, compute_contrast
 from bayesrca.evidence.sources import Sources, is_read, note_unread
 from bayesrca.evidence.span_series import with_series_of_spans
 from bayesrca.evidence.states import build_states
+from bayesrca.evidence.table import SHARES
 from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
@@ -45,8 +46,6 @@ MEASURES = {
 STILL = {"log_quiet": 0.98, "log_wide": 0.25, "log_affected": 0.5}
 """Probability that a series which has stood still goes on doing so, by law: all but certain when
 quiet; even when affected, for half of such series are blind to what fails (concepts.md)."""
-SHARES = "difference of shares"
-"""What the contrast of a count cell is."""
 _RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)
 
 

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 MEANS = "difference of means"
 """What the contrast of a vital is."""
 SHARES = "difference of shares"
-"""What the contrast of a test of presence or order is."""
+"""What the contrast of a count cell, and of a test of presence or order, is."""
 TRACE = "trace"
 """Family of the rows of spans and log lines."""
 TIMED = ("self time", "gap")
@@ -262,7 +262,6 @@ def _trace_rows(evidence: Evidence) -> Iterator[EvidenceRow]:
         loudest = max(tests, key=lambda t: t.log_ratio)
         towards = f" to {evidence.components[callee]}" if callee >= 0 else ""
         subject = f": {loudest.subject}" if loudest.subject else ""
-        scaled = np.isfinite(loudest.scale) and loudest.scale > 0
         yield EvidenceRow(
             component=evidence.components[component],
             family=TRACE,
@@ -270,8 +269,8 @@ def _trace_rows(evidence: Evidence) -> Iterator[EvidenceRow]:
             series=len(tests),
             contrast=loudest.contrast,
             measure="log ratio" if name in TIMED else SHARES,
-            scale=loudest.scale if scaled else None,
-            z=loudest.contrast / loudest.scale if scaled else None,
+            scale=loudest.scale,
+            z=loudest.contrast / loudest.scale,
             season=0.0,
             trend=0.0,
             log_ratio=loudest.log_ratio,

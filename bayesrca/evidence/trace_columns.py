@@ -270,4 +270,4 @@ def _covered(spans: Spans, logs: Logs) -> Bools:
     width = len(names) + 1
     seen = (logs.time_ns // MINUTE_NS - first) * width + logs.component
     asked = (spans.start_ns // MINUTE_NS - first) * width + owner[spans.component]
-    return np.isin(asked, seen) & (owner[spans.component] >= 0)
+    return np.isin(asked, seen)

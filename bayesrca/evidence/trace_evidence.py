@@ -25,9 +25,9 @@ class TraceTest:
         region: code region that the test is about, empty where it is about none.
         change: what happened, e.g. ``vanished``, ``new``, ``rarer``, ``slower``.
         n: instances in the window (>= 1).
-        n0: instances in the reference (>= 1).
+        n0: instances in the reference (>= 0).
         contrast: difference, of shares or of mean logarithms.
-        scale: its standard deviation when nothing is wrong (> 0); NaN where the law has none.
+        scale: its standard deviation when nothing is wrong (> 0).
         log_ratio: log Bayes factor "affected by a fault" against "quiet".
     """
 

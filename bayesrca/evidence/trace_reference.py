@@ -91,7 +91,7 @@ def compare_times(moments: Floats, drift: Floats, trust: Floats, *, least: int =
     safe = np.maximum(n.sum(axis=1), 1.0)
     within = squares.sum(axis=1)
     variance = (within + PRIOR_DEGREES * PRIOR_VARIANCE) / (
-        np.maximum(safe - n.shape[1], 0.0) + PRIOR_DEGREES
+        np.maximum(safe - (n > 0.0).sum(axis=1), 0.0) + PRIOR_DEGREES
     )
     share = n0 / np.maximum(total, 1.0)[:, None]
     level = np.vstack([(share * mean[:, 1:]).sum(axis=1), mean[:, 1:].T])

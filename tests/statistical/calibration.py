@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bayesrca.analysis import MORE_POINTS
 from bayesrca.evaluation.simulate import simulate_evidence
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
 from bayesrca.model.parameters import unconstrained_prior
+from bayesrca.posterior.limits import PARETO_K_LIMIT
 
 Floats = NDArray[np.float64]
 Sets = tuple[tuple[int, ...], ...]
@@ -105,11 +107,11 @@ def _screen(
     mean, sd = unconstrained_prior()
     seed = int(rng.integers(2**63))
     # As an analysis does: once more where a few draws carry the answer.
-    for number in (points, 4 * points):
+    for number in (points, MORE_POINTS * points):
         screen = likelihood.estimate_screen(
             prior_mean=mean, prior_sd=sd, scrambles=scrambles, points=number, seed=seed
         )
-        if screen.pareto_k < 0.7:
+        if screen.pareto_k < PARETO_K_LIMIT:
             break
     true_logp, _ = likelihood.compute_logp_grad(theta)
     weights = np.exp(screen.log_weights - screen.log_weights.max())

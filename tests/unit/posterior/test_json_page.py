@@ -14,7 +14,8 @@ import pytest
 from bayesrca.analysis import analyze
 from bayesrca.cli import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_SERVICE, EXIT_UNHEALTHY, EXIT_USAGE
 from bayesrca.config import Method, Settings
-from bayesrca.evidence.build import MEASURES, SHARES
+from bayesrca.evidence.build import MEASURES
+from bayesrca.evidence.table import SHARES
 from bayesrca.ingest import load_incident
 from bayesrca.kernels.propagation import KINDS
 from tests.integration.kit import ROOT

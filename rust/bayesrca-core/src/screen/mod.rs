@@ -20,7 +20,7 @@ use crate::params::N_PARAMETERS;
 use crate::propagation::{Likelihood, Workspace};
 use crate::rng::{STEP, mix};
 
-/// Degrees of freedom of the proposal. In 30 dimensions a heavier tail spends most draws outside the shell that holds
+/// Degrees of freedom of the proposal. In so many dimensions a heavier tail spends most draws outside the shell that holds
 /// the posterior; what lies beyond is the prior's part of the mixture.
 const DEGREES: usize = 20;
 /// Longest sequence of the Sobol generator.

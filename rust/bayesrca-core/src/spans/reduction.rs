@@ -271,8 +271,8 @@ impl Reduction {
         &self.ranks
     }
 
-    /// Component and operation of the groups of self times: spans that call no other component, under the component they
-    /// call where that one makes no spans.
+    /// Component and operation of the groups of self times: all but client spans with a callee's span within, under the
+    /// component they call where that one makes no spans.
     #[must_use]
     pub fn self_keys(&self) -> &[(i32, i32)] {
         self.self_keys.keys()
