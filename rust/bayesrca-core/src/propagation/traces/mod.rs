@@ -334,20 +334,19 @@ fn group_backward(
     d: f64,
     d_ratio: &mut [f64],
 ) {
-    let total: f64 = members.iter().map(|m| member_log(m, log_ratio).exp()).sum();
+    let log_total = (group == TERMINAL_OUT)
+        .then(|| group_log(group, members, log_ratio) + (members.len() as f64).ln());
     for member in members {
         let log = member_log(member, log_ratio);
-        let share = d * if group == TERMINAL_OUT {
-            log.exp() / total
-        } else {
-            shown(SHARE[group], log).1
-        };
+        let share = d * log_total.map_or_else(|| shown(SHARE[group], log).1, |t| (log - t).exp());
         if let Some(cell) = member.cell {
             d_ratio[cell] += share;
         }
-        let sum: f64 = member.orders.iter().map(|&o| log_ratio[o].exp()).sum();
+        // Of the mean over orders: what the member has beyond its own cell.
+        let own = member.cell.map_or(0.0, |cell| log_ratio[cell]);
         for &o in &member.orders {
-            d_ratio[o] += share * log_ratio[o].exp() / sum;
+            let mean = (log_ratio[o] - (log - own)).exp();
+            d_ratio[o] += share * mean / member.orders.len() as f64;
         }
     }
 }
