@@ -97,8 +97,8 @@ def _by_metric(table: Table, names: Naming) -> dict[tuple[str, str], dict[int, l
             continue
         begin = ends[row - 1] if row else 0
         told = columns["attributes"][begin : ends[row]].tobytes()
-        numbers = (int(columns[name][row]) for name in ("resource", "scope", "metric"))
-        key = (*numbers, told)
+        resource, scope, metric = (int(columns[n][row]) for n in ("resource", "scope", "metric"))
+        key = (resource, scope, metric, told)
         streams.setdefault(key, []).append(row)
     failed = _failures(table)
     made: dict[tuple[str, str], dict[int, list[_Stream]]] = {}
@@ -120,7 +120,8 @@ def _tell_nothing(table: Table) -> NDArray[np.bool_]:
     counting = np.isin(columns["metric_kind"][columns["metric"]], _COUNTING)
     # A histogram that is idle, and has no sum, still has its buckets.
     bare = np.diff(columns["bucket_ends"].astype(np.int64), prepend=0) == 0
-    return counting & (columns["count"] == 0) & np.isnan(columns["sum"]) & bare
+    absent: NDArray[np.bool_] = counting & bare & (columns["count"] == 0) & np.isnan(columns["sum"])
+    return absent
 
 
 def _text(table: Table, number: int) -> str:
