@@ -74,6 +74,8 @@ def build_batch(
 class SpanTables:
     """What a reduction keeps: counts by key (rows) and by side (columns, s of them).
 
+    The batches are kept too: `count_order` goes through them again.
+
     Attributes:
         paths: int64 [p, 6] component and operations of each local path: the span's own, then those
             of up to four ancestors of the same component, -1 beyond.
@@ -142,8 +144,9 @@ class SpanTables:
 def reduce_spans(batches: Sequence[SpanBatch], *, sides: int, limit: int = MOST_KEYS) -> SpanTables:
     """Reduce batches of whole traces, one after the other, to counts and moments by side.
 
-    Time is that of sorting siblings by start; memory grows with the number of distinct keys. A span
-    whose ancestors lead back to itself counts as a root.
+    Time is that of sorting siblings by start. What is counted takes memory by the number of
+    distinct keys; the batches are kept besides, for `SpanTables.count_order`. A span whose
+    ancestors lead back to itself counts as a root.
 
     Args:
         batches: the spans; no trace may be divided among them.

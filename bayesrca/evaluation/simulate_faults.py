@@ -35,9 +35,10 @@ UNCONNECTED = 0.05
 CALLED = 0.1
 """The same of a load fault at a component whose callers would have passed it on."""
 AT_ROOT, WAITS, LOAD_PASSED = 0.8, 0.7, 0.6
-CODE_AT_ROOT = 0.3
 """Probabilities that a fault disturbs its component's vitals, and by step that a caller waits for a
 slow callee and that a load fault is passed on (eq. 12 to 14)."""
+CODE_AT_ROOT = 0.3
+"""`AT_ROOT` of a fault in the code, which need not show in the vitals."""
 SILENT = {"usual": 0.1, "crashed": 0.95}
 """Probability of silence: the likelihood is told the ratio, so any will do."""
 MAX_NOISE = 1e12

@@ -110,6 +110,24 @@ def require_notes(values: object) -> tuple[str, ...]:
     return require_names(values, "note", "notes")
 
 
+def find_cycles(parent: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows are their own ancestors, by the row of each one's parent, -1 for none.
+
+    After as many doublings as a path can have levels, every step that is left ends on a cycle, and
+    every row of a cycle is where the step of another one ends.
+    """
+    step = parent.copy()
+    rows = np.flatnonzero(step >= 0)
+    for _ in range(len(parent).bit_length()):
+        if not rows.size:
+            break
+        step[rows] = step[step[rows]]
+        rows = rows[step[rows] >= 0]
+    found = np.zeros(len(parent), dtype=bool)
+    found[step[rows]] = True
+    return found
+
+
 class ColumnTable:
     """What `Spans` and `Logs` share: n rows in frozen columns, compared and pickled by content."""
 

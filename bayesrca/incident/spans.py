@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._columns import (
     ColumnTable,
+    find_cycles,
     reject_rows,
     require_index,
     require_names,
@@ -121,14 +122,8 @@ class Spans(ColumnTable):
         bad[rows] = self.trace[rows] != self.trace[up]
         what = "the parent of a span belongs to another trace; correct it or give -1: parent is"
         reject_rows(bad, self.parent, what, "parent")
-        # Every round doubles the length of the steps, so a forest is left after log2(depth) rounds.
-        step = self.parent.copy()
-        for _ in range(len(self).bit_length()):
-            if not rows.size:
-                return
-            step[rows] = step[step[rows]]
-            rows = rows[step[rows] >= 0]
-        if rows.size:
-            row = int(rows[0])
+        cycles = np.flatnonzero(find_cycles(self.parent))
+        if cycles.size:
+            row = int(cycles[0])
             msg = f"parents of spans form a cycle at row {row}; give one of them -1"
             raise InvalidIncidentError(msg, field=f"parent[{row}]")

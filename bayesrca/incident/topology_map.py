@@ -17,14 +17,16 @@ class Provenance(StrEnum):
     """How something came to be known.
 
     ``DECLARED`` in a graph, ``SERIES`` by the name of a series, ``SPANS`` and ``LOGS`` by who sent
-    them or, of a database, a queue or an external, by whom a span called; ``RESOURCE`` by what
-    telemetry says its sender runs on, ``CODE`` by the code regions that it names.
+    them or, of a database, a queue or an external, by whom a span called; ``OBSERVED`` by a source
+    that says who calls whom without its spans; ``RESOURCE`` by what telemetry says its sender runs
+    on, ``CODE`` by the code regions that it names.
     """
 
     DECLARED = "declared"
     SERIES = "series"
     SPANS = "spans"
     LOGS = "logs"
+    OBSERVED = "observed"
     RESOURCE = "resource"
     CODE = "code"
 
@@ -93,7 +95,8 @@ class KnownEdge:
     @property
     def error_share(self) -> float:
         """Failed calls among all; NaN without calls, and where rows say only what runs where."""
-        return math.nan if math.isnan(self.latency) else self.errors / self.calls
+        known = self.calls and not math.isnan(self.latency)
+        return self.errors / self.calls if known else math.nan
 
     @property
     def _label(self) -> str:

@@ -1,4 +1,4 @@
-"""Foreign formats in, incidents out: so far the incident folder (docs/incident-folder.md)."""
+"""Foreign formats in, incidents out: folders (docs/incident-folder.md), sources, OTLP."""
 
 from bayesrca.ingest.families import FamilyRules
 from bayesrca.ingest.folder import load_incident, load_topology_map

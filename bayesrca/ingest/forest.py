@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.incident._columns import find_cycles
 from bayesrca.ingest.intern import intern
 from bayesrca.ingest.table_file import Text
 
@@ -71,7 +72,7 @@ def build_forest(trace: Text, span: Text, parent: Text, kept: Bools) -> tuple[Fo
     orphans = (at < 0) & (p >= 0)
     # Few names are missing, and they alone are looked at.
     blank = [code for code in np.unique(p[orphans]).tolist() if _is_no_parent(names[code])]
-    cut = _find_cycles(up)
+    cut = find_cycles(up)
     forest = Forest(
         parent=np.where(cut, -1, up),
         orphans=orphans & ~np.isin(p, blank),
@@ -95,21 +96,3 @@ def _search(keys: Ints, wanted: Ints) -> Ints:
     if not len(keys):
         return np.full(len(wanted), -1)
     return np.where(keys[at] == wanted, at, -1)
-
-
-def _find_cycles(parent: Ints) -> Bools:
-    """Return which rows are their own ancestors.
-
-    After as many doublings as a path can have levels, every step that is left ends on a cycle, and
-    every row of a cycle is where the step of another one ends.
-    """
-    step = parent.copy()
-    rows = np.flatnonzero(step >= 0)
-    for _ in range(len(parent).bit_length()):
-        if not rows.size:
-            break
-        step[rows] = step[step[rows]]
-        rows = rows[step[rows] >= 0]
-    found = np.zeros(len(parent), dtype=bool)
-    found[step[rows]] = True
-    return found

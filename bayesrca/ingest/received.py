@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,9 @@ from numpy.typing import NDArray
 from bayesrca.columns.otlp import Kind, Table
 from bayesrca.errors import InvalidTelemetryError
 from bayesrca.ingest.intern import choose, rename
-from bayesrca.ingest.logs_file import read_log_columns
 from bayesrca.ingest.places import Naming
-from bayesrca.ingest.spans_file import read_span_columns
 from bayesrca.ingest.table_file import TableFile, Text, plain_name
-from bayesrca.ingest.tables import Tables, join_tables
+from bayesrca.ingest.tables import Tables, join_tables, read_usable
 
 # The attributes that docs/incident-folder.md and docs/topology.md speak of, by OpenTelemetry's
 # semantic conventions, the older names of some among them.
@@ -58,7 +57,8 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
     """Return received spans and log records as an incident holds them.
 
     Rows are read, linked and mended as those of a file (docs/incident-folder.md), and what was left
-    out is told in the notes of the tables.
+    out is told in the notes of the tables. A table none of whose records can be used (they name no
+    service, say) is left out, and told in the notes of the whole.
 
     Args:
         spans: a table of spans, or None.
@@ -67,19 +67,18 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
 
     Raises:
         InvalidTelemetryError: a table of another kind.
-        IncidentFormatError: records none of which can be used (a service without a name, say).
     """
     names = names or Naming()
     for table, kind in ((spans, Kind.SPANS), (logs, Kind.LOGS)):
         if table is not None and table.kind is not kind:
             msg = f"a table of {kind} is needed, got one of {table.kind}"
             raise InvalidTelemetryError(msg)
-    traced = logged = None
-    if spans is not None and len(spans):
-        traced = read_span_columns(_span_columns(spans), names)
-    if logs is not None and len(logs):
-        logged = read_log_columns(_log_columns(logs), names, traced)
-    return join_tables((traced, logged), (None, None))
+    traced, logged, notes = read_usable(
+        _span_columns(spans) if spans is not None and len(spans) else None,
+        _log_columns(logs) if logs is not None and len(logs) else None,
+        names,
+    )
+    return replace(join_tables((traced, logged), (None, None)), notes=notes)
 
 
 def _span_columns(table: Table) -> TableFile:
@@ -109,7 +108,13 @@ def _log_columns(table: Table) -> TableFile:
         {
             "traceid": _pairs(columns["trace_high"], columns["trace_low"]),
             "spanid": _ids(columns["span"]),
-            "body": _texts(table, "body", mended=table.invalid_texts),
+            # A record that is an event may say nothing besides its name.
+            "body": choose(
+                [
+                    rename(_texts(table, "body", mended=table.invalid_texts), str),
+                    _texts(table, "event"),
+                ]
+            ),
             "timens": pa.chunked_array([pa.array(columns["time"])]),
             "severity": choose([known, _texts(table, "severity_text")]),
         },

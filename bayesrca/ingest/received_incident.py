@@ -43,7 +43,7 @@ def build_received_incident(
         families: the caller's own rules for what a metric measures.
 
     Raises:
-        NoEvidenceError: neither a series nor a span of that time was received.
+        NoEvidenceError: no series and no usable span of that time was received.
         InvalidIncidentError: the target is no component, or a period holds nothing.
     """
     names = names or Naming()
@@ -59,13 +59,13 @@ def build_received_incident(
         for kind in Kind
     }
     signals = series_of(held[Kind.POINTS], whole, step, names, families)
-    if not signals and not len(held[Kind.SPANS]):
+    found = read_received(held[Kind.SPANS], held[Kind.LOGS], names)
+    if not signals and found.spans is None:
         msg = (
             f"neither a series nor a span from {whole.start} to {whole.end} was received; "
             "check the time, and that the senders name their services (service.name)"
         )
-        raise NoEvidenceError(msg, field="window")
-    found = read_received(held[Kind.SPANS], held[Kind.LOGS], names)
+        raise NoEvidenceError(" ".join([msg, *found.notes]), field="window")
     sources = Sources(
         series=dict.fromkeys(str(signal.component) for signal in signals),
         spans=[] if found.spans is None else [found.spans],
@@ -82,4 +82,5 @@ def build_received_incident(
         target=target,
         spans=found.spans,
         logs=found.logs,
+        notes=found.notes,
     )

@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 
 _QUANTILE = 0.95
 _HISTOGRAMS = (MetricKind.HISTOGRAM, MetricKind.EXPONENTIAL_HISTOGRAM)
+_COUNTING = (*_HISTOGRAMS, MetricKind.SUMMARY)
 _FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 _FAULTS |= {"2", "4", "12", "13", "14", "15"}
 _HTTP = ("http.response.status_code", "http.status_code")
@@ -89,21 +90,38 @@ def _by_metric(table: Table, names: Naming) -> dict[tuple[str, str], dict[int, l
     ]
     ends = columns["attribute_ends"]
     order = np.argsort(columns["time"], kind="stable").tolist()
-    streams: dict[tuple[int, int, bytes], list[int]] = {}
+    streams: dict[tuple[int, int, int, bytes], list[int]] = {}
+    absent = _tell_nothing(table)
     for row in order:
+        if absent[row]:
+            continue
         begin = ends[row - 1] if row else 0
         told = columns["attributes"][begin : ends[row]].tobytes()
-        key = (int(columns["resource"][row]), int(columns["metric"][row]), told)
+        resource, scope, metric = (int(columns[n][row]) for n in ("resource", "scope", "metric"))
+        key = (resource, scope, metric, told)
         streams.setdefault(key, []).append(row)
     failed = _failures(table)
     made: dict[tuple[str, str], dict[int, list[_Stream]]] = {}
-    for (resource, metric, _), rows in streams.items():
+    for (resource, _, metric, _), rows in streams.items():
         name = table.strings[columns["metric_name"][metric]]
         if owners[resource] and name:
             stream = _Stream(np.array(rows), bool(failed[rows[0]]))
             by_metric = made.setdefault((owners[resource], name), {})
             by_metric.setdefault(metric, []).append(stream)
     return made
+
+
+def _tell_nothing(table: Table) -> NDArray[np.bool_]:
+    """Return which points count nothing at all: markers that a sender has gone, no observations.
+
+    Taken for a count of 0 one would make all that the next point holds seem new.
+    """
+    columns = table.columns
+    counting = np.isin(columns["metric_kind"][columns["metric"]], _COUNTING)
+    # A histogram that is idle, and has no sum, still has its buckets.
+    bare = np.diff(columns["bucket_ends"].astype(np.int64), prepend=0) == 0
+    absent: NDArray[np.bool_] = counting & bare & (columns["count"] == 0) & np.isnan(columns["sum"])
+    return absent
 
 
 def _text(table: Table, number: int) -> str:
@@ -154,14 +172,15 @@ def _signals(
         keep = [] if np.isnan(v).all() else [0]
         return [Signal(component, label, family, statistic, times, v, u) for _ in keep]
 
-    cells = np.floor((columns["time"] / 1e9 - window.start) / step).astype(np.int64)
+    cells = [_cells(columns["time"][s.rows], window, step) for s in streams]
+    placed = list(zip(streams, cells, strict=True))
     rises = bool(columns["metric_monotonic"][most])
     if kind is MetricKind.GAUGE or (kind is MetricKind.SUM and not rises):
-        levels = [_level(s, cells, columns["value"], len(times)) for s in streams]
+        levels = [_level(c, columns["value"][s.rows], len(times)) for s, c in placed]
         values = _join_levels(levels, add=kind is MetricKind.SUM)
         yield from made("", reading.family, Statistic.VALUE, unit, values)
         return
-    changes = [_change(table, most, s, cells) for s in streams]
+    changes = [_change(table, most, s, c) for s, c in placed]
     count, total, failed = _add_up(changes, len(times))
     if kind is MetricKind.SUM:
         statistic = Statistic.VALUE if reading.family is Family.CPU else Statistic.RATE
@@ -172,7 +191,7 @@ def _signals(
         mean, ratio = (np.where(count > 0, x / count, np.nan) for x in (total, failed))
     yield from made("_mean", reading.family, Statistic.MEAN, unit, mean)
     if kind in _HISTOGRAMS:
-        quantile = _quantiles(table, most, streams, cells, len(times))
+        quantile = _quantiles(table, most, placed, len(times))
         yield from made("_p95", reading.family, Statistic.QUANTILE, unit, quantile)
     if reading.family is Family.LATENCY:
         yield from made("_error_ratio", Family.ERRORS, Statistic.ERROR_RATIO, "1", ratio)
@@ -185,12 +204,16 @@ def _interval(time: Ints, streams: Sequence[_Stream]) -> float:
     return float(np.ceil(np.median(np.concatenate(gaps)) / 1e9 - 0.05)) if gaps else 0.0
 
 
-def _level(stream: _Stream, cells: Ints, values: Floats, n: int) -> Floats:
+def _cells(time: Ints, window: TimeWindow, step: float) -> Ints:
+    """Return which step of the window each time lies in."""
+    return np.floor((time / 1e9 - window.start) / step).astype(np.int64)
+
+
+def _level(cells: Ints, values: Floats, n: int) -> Floats:
     """Return the mean of a stream's values in each cell."""
-    rows = stream.rows[(cells[stream.rows] >= 0) & (cells[stream.rows] < n)]
-    rows = rows[np.isfinite(values[rows])]
-    counts = np.bincount(cells[rows], minlength=n)
-    totals = np.bincount(cells[rows], weights=values[rows], minlength=n)
+    good = (cells >= 0) & (cells < n) & np.isfinite(values)
+    counts = np.bincount(cells[good], minlength=n)
+    totals = np.bincount(cells[good], weights=values[good], minlength=n)
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
@@ -206,7 +229,7 @@ def _change(table: Table, metric: int, stream: _Stream, cells: Ints) -> _Change:
     """Return what each point of a stream adds to the one before."""
     columns, rows = table.columns, stream.rows
     if columns["metric_kind"][metric] == MetricKind.SUM:
-        count, total = np.zeros(len(rows)), columns["value"][rows]
+        count = total = columns["value"][rows]
     else:
         count, total = columns["count"][rows].astype(np.float64), columns["sum"][rows]
     kept = _continues(table, metric, rows)
@@ -214,8 +237,8 @@ def _change(table: Table, metric: int, stream: _Stream, cells: Ints) -> _Change:
         count, total = (np.where(kept, x - np.roll(x, 1), x) for x in (count, total))
         # Of the first point it is not known when what it counts came.
         first = ~kept & ~_begins_here(table, rows)
-        rows, count, total = rows[~first], count[~first], total[~first]
-    return _Change(cells[rows], count, total, stream.failed)
+        cells, count, total = cells[~first], count[~first], total[~first]
+    return _Change(cells, count, total, stream.failed)
 
 
 def _continues(table: Table, metric: int, rows: Ints) -> NDArray[np.bool_]:
@@ -237,11 +260,14 @@ def _begins_here(table: Table, rows: Ints) -> NDArray[np.bool_]:
 
 
 def _add_up(changes: Sequence[_Change], n: int) -> tuple[Floats, Floats, Floats]:
-    """Return count, total and failed count of each cell, NaN where nothing was told."""
+    """Return count, total and failed count of each cell, NaN where nothing was told.
+
+    A sum is optional: where one is missing the total is NaN, but not what was counted.
+    """
     told = np.zeros(n, dtype=bool)
     sums = np.zeros((3, n))
     for change in changes:
-        good = (change.cell >= 0) & (change.cell < n) & np.isfinite(change.total)
+        good = (change.cell >= 0) & (change.cell < n) & np.isfinite(change.count)
         cell = change.cell[good]
         told[cell] = True
         np.add.at(sums[0], cell, change.count[good])
@@ -251,12 +277,10 @@ def _add_up(changes: Sequence[_Change], n: int) -> tuple[Floats, Floats, Floats]
     return sums[0], sums[1], sums[2]
 
 
-def _quantiles(
-    table: Table, metric: int, streams: Sequence[_Stream], cells: Ints, n: int
-) -> Floats:
+def _quantiles(table: Table, metric: int, placed: Sequence[tuple[_Stream, Ints]], n: int) -> Floats:
     """Return the 95th percentile of each cell, by straight lines within buckets."""
     held: dict[int, list[tuple[Floats, Floats]]] = {}
-    for stream in streams:
+    for stream, cells in placed:
         for cell, edges, counts in _bucket_changes(table, metric, stream, cells):
             if 0 <= cell < n:
                 held.setdefault(cell, []).append((edges, counts))
@@ -281,9 +305,9 @@ def _bucket_changes(
         edges = columns["bucket_upper"][part]
         counts = columns["bucket_count"][part].astype(np.float64)
         if delta or begun[i]:
-            yield int(cells[row]), edges, counts
+            yield int(cells[i]), edges, counts
         elif kept[i] and before is not None and np.array_equal(before[0], edges):
-            yield int(cells[row]), edges, np.maximum(counts - before[1], 0.0)
+            yield int(cells[i]), edges, np.maximum(counts - before[1], 0.0)
         before = edges, counts
 
 

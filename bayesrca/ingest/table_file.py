@@ -228,11 +228,22 @@ def read_numbers(file: TableFile, name: str) -> tuple[NDArray[Any], Bools]:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         column = _cast(file, name, column, pa.large_string())
     whole = pa.types.is_integer(kind) or pa.types.is_timestamp(kind)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _cast_whole(column)
+        whole = pa.types.is_integer(column.type)
     column = _cast(file, name, column, pa.int64() if whole else pa.float64())
     present = ~_is_null(column)
     numbers = np.zeros(len(column), dtype=np.int64 if whole else np.float64)
     numbers[present] = np.from_dlpack(pc.drop_null(column).combine_chunks())
     return numbers, present & np.isfinite(numbers)
+
+
+def _cast_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts as int64, if all are whole numbers; a float would lose nanoseconds of today."""
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowException:
+        return column
 
 
 def _cast(

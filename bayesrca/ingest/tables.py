@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bayesrca.errors import IncidentFormatError
 from bayesrca.incident import ComponentKind, Incident, Logs, Run, Spans
 from bayesrca.ingest._files import reject
-from bayesrca.ingest.logs_file import LogsFile, read_logs, write_logs
+from bayesrca.ingest.logs_file import LogsFile, read_log_columns, read_logs, write_logs
 from bayesrca.ingest.places import Naming, Place
-from bayesrca.ingest.spans_file import SpansFile, read_spans, write_spans
+from bayesrca.ingest.spans_file import SpansFile, read_span_columns, read_spans, write_spans
+from bayesrca.ingest.table_file import TableFile
 
 SPANS = "traces.parquet"
 SPANS_JSON = "traces.json"
@@ -30,6 +32,7 @@ class Tables:
         places: what components were seen to run on.
         peer_kinds: what those components are that make no spans of their own.
         own: whether `save_incident` wrote the spans, if there are any.
+        notes: which tables were left out, and why.
     """
 
     spans: Spans | None
@@ -38,6 +41,7 @@ class Tables:
     places: tuple[Place, ...]
     peer_kinds: dict[str, ComponentKind]
     own: bool
+    notes: tuple[str, ...] = ()
 
 
 def read_tables(folder: Path, names: Naming) -> Tables:
@@ -53,6 +57,27 @@ def read_tables(folder: Path, names: Naming) -> Tables:
         _read(own, folder / LOGS, names),
         _read(folder / NORMAL_SPANS, folder / NORMAL_LOGS, names),
     )
+
+
+def read_usable(
+    spans: TableFile | None, logs: TableFile | None, names: Naming
+) -> tuple[SpansFile | None, LogsFile | None, tuple[str, ...]]:
+    """Make spans and log records of columns, and notes of what cannot be used.
+
+    Nobody can correct what was sent, as one can a file: a table of which no row can be used costs
+    nothing but itself.
+    """
+    traced = logged = None
+    notes: list[str] = []
+    try:
+        traced = None if spans is None else read_span_columns(spans, names)
+    except IncidentFormatError as error:
+        notes.append(f"No span was used: {error}.")
+    try:
+        logged = None if logs is None else read_log_columns(logs, names, traced)
+    except IncidentFormatError as error:
+        notes.append(f"No log record was used: {error}.")
+    return traced, logged, tuple(notes)
 
 
 def join_tables(

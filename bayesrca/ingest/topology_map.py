@@ -43,6 +43,7 @@ class Sources:
         logs: tables of log records.
         places: what runs on what.
         peer_kinds: what those components are that send no spans of their own.
+        observed: callers and callees that a source names without the spans behind them.
     """
 
     declared: Sequence[Component] = ()
@@ -52,13 +53,15 @@ class Sources:
     logs: Sequence[Logs] = ()
     places: Sequence[Place] = ()
     peer_kinds: Mapping[str, ComponentKind] = field(default_factory=dict)
+    observed: Sequence[tuple[str, str]] = ()
 
 
 def build_topology_map(sources: Sources) -> TopologyMap:
     """Merge what is known of a system's structure.
 
-    Components come in this order: declared, with series, sending or named by spans, logging, then
-    what they run on, then code regions. A declared kind or parent is never changed.
+    Components come in this order: declared, with series, sending or named by spans, logging,
+    observed to call or be called, then what they run on, then code regions. A declared kind or
+    parent is never changed.
 
     Raises:
         InvalidIncidentError: no component, or edges that a topology refuses.
@@ -91,6 +94,9 @@ class _Parts:
         for records in sources.logs:
             for name in records.components:
                 self.add(Component(name), Provenance.LOGS)
+        # After the spans, which know what is a queue or a database.
+        for name in (name for pair in sources.observed for name in pair):
+            self.add(Component(name), Provenance.OBSERVED)
 
     def add(self, component: Component, way: Provenance) -> None:
         self.components.setdefault(component.name, component)
@@ -164,7 +170,19 @@ def _merge_edges(sources: Sources, calls: Sequence[Calls]) -> list[KnownEdge]:
         edges.append(_declared_edge(edge, found, sources))
     declared = {(edge.source, edge.target) for edge in sources.edges}
     edges += [_seen_edge(c) for pair, found in seen.items() if pair not in declared for c in found]
+    known = declared | seen.keys()
+    observed = dict.fromkeys(pair for pair in sources.observed if pair not in known)
+    edges += [_observed_edge(caller, callee) for caller, callee in observed]
     return edges
+
+
+def _observed_edge(caller: str, callee: str) -> KnownEdge:
+    """It counts as one trace: how many stand behind it is not told."""
+    return KnownEdge(
+        Edge(caller, callee, EdgeKind.CALLS),
+        (Provenance.OBSERVED,),
+        confidence=_confidence(PRIOR_SEEN, 1),
+    )
 
 
 def _seen_edge(call: Calls) -> KnownEdge:

@@ -61,11 +61,11 @@ def spans(request: bytes) -> Iterator[dict[str, Any]]:
                 start, end = span.start_time_unix_nano, span.end_time_unix_nano
                 good = len(span.trace_id) == 16 and any(span.trace_id)
                 good &= len(span.span_id) == 8 and any(span.span_id)
-                if not good or not 0 < start <= min(end, LATEST):
+                if not good or not 0 < start <= end <= LATEST:
                     continue
                 yield {
                     "time": start,
-                    "duration": min(end, LATEST) - start,
+                    "duration": end - start,
                     "trace": span.trace_id,
                     "id": span.span_id,
                     "parent": span.parent_span_id if len(span.parent_span_id) == 8 else bytes(8),

@@ -188,6 +188,8 @@ def points(draw: st.DrawFn) -> bytes:
                     exponential(draw, metric.exponential_histogram)
                 case "summary":
                     point = metric.summary.data_points.add(time_unix_nano=draw(times), count=2)
+                    if draw(st.booleans()):
+                        point.sum = draw(finite)
                     for quantile in (0.5, 0.9):
                         point.quantile_values.add(quantile=quantile, value=draw(finite))
                     attach(point.attributes, draw(pairs))

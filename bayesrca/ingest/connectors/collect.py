@@ -10,8 +10,6 @@ import numpy as np
 
 from bayesrca.errors import InvalidIncidentError, NoEvidenceError, SourceError
 from bayesrca.incident import (
-    Edge,
-    EdgeKind,
     Event,
     Incident,
     Signal,
@@ -28,9 +26,8 @@ from bayesrca.ingest.connectors.interface import (
 )
 from bayesrca.ingest.connectors.rows import join_rows
 from bayesrca.ingest.graph_file import Graph
-from bayesrca.ingest.logs_file import LogsFile, read_log_columns
 from bayesrca.ingest.places import Naming
-from bayesrca.ingest.spans_file import SpansFile, read_span_columns
+from bayesrca.ingest.tables import read_usable
 from bayesrca.ingest.topology_map import Sources as TopologySources
 from bayesrca.ingest.topology_map import build_topology_map
 
@@ -111,6 +108,7 @@ def collect(
     notes = missing_notes(asked)
     signals = _join([signal for haul in hauls for signal in haul.series])
     tables = _Tables(hauls, signals, wanted)
+    notes += tables.notes
     if not signals and tables.spans is None:
         sources = ", ".join(connector.name for connector in connectors)
         reasons = " ".join(notes) or "Nothing failed: there is nothing of the time asked for."
@@ -151,36 +149,27 @@ class _Tables:
         self._series = [str(signal.component) for signal in signals]
         known = {*self._series, *(component.name for component in self._declared.components)}
         names = Naming(self._declared.aliases, known)
-        self.spans: SpansFile | None = None
-        self.logs: LogsFile | None = None
         spans = join_rows(haul.spans for haul in hauls)
-        if spans is not None:
-            self.spans = read_span_columns(spans.to_table("the spans that came"), names)
         logs = join_rows(haul.logs for haul in hauls)
-        if logs is not None:
-            self.logs = read_log_columns(
-                logs.to_table("the log records that came"), names, self.spans
-            )
+        self.spans, self.logs, self.notes = read_usable(
+            None if spans is None else spans.to_table("the spans that came"),
+            None if logs is None else logs.to_table("the log records that came"),
+            names,
+        )
 
     def topology(self, hauls: Sequence[Haul]) -> Topology:
         """Declared components and edges, and whatever the sources know besides."""
-        edges = dict.fromkeys(self._declared.edges)
-        known = {(edge.source, edge.target) for edge in edges}
-        called: dict[str, None] = {}
-        for caller, callee in (pair for haul in hauls for pair in haul.calls):
-            called |= {caller: None, callee: None}
-            if (caller, callee) not in known:
-                edges[Edge(caller, callee, EdgeKind.CALLS)] = None
         files = [file for file in (self.spans, self.logs) if file is not None]
         return build_topology_map(
             TopologySources(
                 declared=self._declared.components,
-                edges=tuple(edges),
-                series=[*self._series, *called],
+                edges=tuple(dict.fromkeys(self._declared.edges)),
+                series=self._series,
                 spans=[] if self.spans is None else [self.spans.spans],
                 logs=[] if self.logs is None else [self.logs.logs],
                 places=[place for file in files for place in file.places],
                 peer_kinds={} if self.spans is None else self.spans.peer_kinds,
+                observed=[pair for haul in hauls for pair in haul.calls],
             )
         ).topology()
 

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -152,7 +155,9 @@ def test_points_are_what_upb_reads(request: bytes) -> None:
             continue
         assert math.isnan(columns["value"][row])
         assert columns["count"][row] == point.count
-        if told_["kind"] != "summary":
+        if told_["kind"] == "summary":
+            assert columns["sum"][row] == point.sum  # 0 where it was not written
+        else:
             for name in ("sum", "min", "max"):
                 given_ = getattr(point, name) if point.HasField(name) else math.nan
                 assert same(float(columns[name][row]), float(given_))
@@ -280,6 +285,51 @@ def test_what_is_left_out_is_counted_by_why() -> None:
     assert len(table) == 1
     assert sorted(table.rejected.values()) == [1, 2]
     assert table.columns["attributes"].size == table.columns["event_span"].size == 0
+
+
+def test_times_beyond_64_bits_are_refused_by_name() -> None:
+    def starts_late(span: Span) -> None:
+        span.start_time_unix_nano = span.end_time_unix_nano = 1 << 63
+
+    def ends_late(span: Span) -> None:
+        span.end_time_unix_nano = 1 << 63
+
+    table = decode(Kind.SPANS, span_request(starts_late) + span_request(ends_late))
+    assert table.rejected == {
+        "it starts after the year 2262": 1,
+        "it ends after the year 2262": 1,
+    }
+
+
+def test_a_point_that_says_it_has_no_value_has_none() -> None:
+    request = ExportMetricsServiceRequest()
+    metrics = request.resource_metrics.add().scope_metrics.add().metrics
+    told: dict[str, Any] = {"time_unix_nano": 5, "flags": 1}
+    metrics.add(name="g").gauge.data_points.add(as_double=3.0, **told)
+    metrics.add(name="h").histogram.data_points.add(count=2, sum=3.0, min=1.0, max=2.0, **told)
+    metrics.add(name="e").exponential_histogram.data_points.add(sum=3.0, zero_count=1, **told)
+    metrics.add(name="s").summary.data_points.add(count=2, sum=3.0, **told)
+    columns = decode(Kind.POINTS, request.SerializeToString()).columns
+    for name in ("value", "sum", "min", "max"):
+        assert np.isnan(columns[name]).tolist() == [True] * 4
+    assert columns["count"].tolist() == columns["bucket_ends"].tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("quantile", "value", "why"),
+    [
+        (1.1, 2.0, "a summary's quantile is not in [0, 1]"),
+        (math.nan, 2.0, "a summary's quantile is not in [0, 1]"),
+        (0.5, math.inf, "it holds an infinite number"),
+    ],
+)
+def test_quantiles_of_a_summary_are_checked(quantile: float, value: float, why: str) -> None:
+    request = ExportMetricsServiceRequest()
+    summary = request.resource_metrics.add().scope_metrics.add().metrics.add(name="s").summary
+    for q, v in ((quantile, value), (1.0, math.nan)):
+        summary.data_points.add(time_unix_nano=5).quantile_values.add(quantile=q, value=v)
+    table = decode(Kind.POINTS, request.SerializeToString())
+    assert (len(table), table.rejected) == (1, {why: 1})
 
 
 def nest(depth: int) -> Callable[[Span], None]:

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bayesrca.columns.otlp import Kind, Table, decode, merge
-from bayesrca.errors import IncidentFormatError, InvalidTelemetryError
+from bayesrca.errors import InvalidTelemetryError, NoEvidenceError
 from bayesrca.incident import (
     ComponentKind,
     TimeWindow,
@@ -150,7 +150,20 @@ def test_nothing_received_is_nothing() -> None:
     assert read_received(None, empty).logs is None
 
 
-def test_what_cannot_be_used_is_refused() -> None:
+def test_an_event_without_a_body_says_its_name() -> None:
+    request = ExportLogsServiceRequest()
+    group = request.resource_logs.add()
+    group.resource.attributes.append(pair("service.name", "cart"))
+    for i, body in enumerate(("", "said")):
+        group.scope_logs.add().log_records.add(
+            time_unix_nano=S + i, event_name="cart.emptied", body=AnyValue(string_value=body)
+        )
+    found = read_received(None, decode(Kind.LOGS, request.SerializeToString()))
+    assert found.logs is not None
+    assert [found.logs.texts[i] for i in found.logs.text] == ["cart.emptied", "said"]
+
+
+def test_what_cannot_be_used_is_left_out_and_told() -> None:
     nameless = ExportTraceServiceRequest()
     nameless.resource_spans.add().scope_spans.add().spans.add(
         trace_id=bytes(range(16)),
@@ -160,7 +173,18 @@ def test_what_cannot_be_used_is_refused() -> None:
         end_time_unix_nano=2,
     )
     table = decode(Kind.SPANS, nameless.SerializeToString())
-    with pytest.raises(IncidentFormatError, match="received spans: none of its 1 rows is a span"):
-        read_received(table, None)
+    found = read_received(table, log_table(LOGS))
+    assert found.spans is None
+    assert found.logs is not None
+    (note,) = found.notes
+    assert note.startswith("No span was used: received spans: none of its 1 rows is a span")
+    bare = log_table([("", 0, "lost", S, 0, "")])
+    whole = TimeWindow(0.0, 100.0)
+    made = build_received_incident([span_table(SPANS), bare], "x", window=whole)
+    assert made.logs is None
+    (note,) = made.notes
+    assert note.startswith("No log record was used: received logs: none of its 1 rows has")
+    with pytest.raises(NoEvidenceError, match=r"was received.* No log record was used"):
+        build_received_incident([bare], "x", window=whole)
     with pytest.raises(InvalidTelemetryError, match="a table of logs is needed, got one of spans"):
         read_received(None, table)

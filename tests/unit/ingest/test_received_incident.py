@@ -103,6 +103,61 @@ def test_a_counter_that_begins_anew() -> None:
     assert (signal.name, signal.statistic) == ("requests", Statistic.RATE)
 
 
+def test_counters_of_two_scopes_are_two_streams() -> None:
+    request = ExportMetricsServiceRequest()
+    group = request.resource_metrics.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "cart"
+    for scope, first in (("a", 1000), ("b", 0)):
+        held = group.scope_metrics.add()
+        held.scope.name = scope
+        data = held.metrics.add(name="requests").sum
+        data.is_monotonic, data.aggregation_temporality = True, 2  # type: ignore[assignment]
+        for i in range(4):
+            data.data_points.add(
+                start_time_unix_nano=900 * S,
+                time_unix_nano=(1000 + 10 * i) * S,
+                as_int=first + 10 * i,
+            )
+    (signal,) = series(request).values()
+    np.testing.assert_array_equal(signal.values[:4], [np.nan, 2.0, 2.0, 2.0])
+
+
+def test_a_marker_that_a_sender_has_gone_is_no_observation() -> None:
+    request = ExportMetricsServiceRequest()
+    data = metric(request, "cart", "http.server.request.duration", "s").histogram
+    data.aggregation_temporality = 2  # type: ignore[assignment]
+    for i, count in enumerate([500, 510, 0, 520, 530]):
+        data.data_points.add(
+            start_time_unix_nano=900 * S,
+            time_unix_nano=(1000 + 10 * i) * S,
+            count=count,
+            flags=0 if count else 1,
+            **({"sum": 0.1 * count} if count else {}),
+        )
+    rate = series(request)["http.server.request.duration_rate"]
+    np.testing.assert_array_equal(rate.values[:5], [np.nan, 1.0, np.nan, 1.0, 1.0])
+
+
+def test_a_histogram_needs_its_sum_for_the_mean_alone() -> None:
+    request = ExportMetricsServiceRequest()
+    data = metric(request, "cart", "http.server.request.duration", "s").histogram
+    data.aggregation_temporality = 1  # type: ignore[assignment]
+    for i in range(4):
+        for count, code in ((8, 200), (2 * (i % 2), 500)):
+            point = data.data_points.add(
+                time_unix_nano=(1000 + 10 * i) * S,
+                count=count,
+                explicit_bounds=EDGES,
+                bucket_counts=[0, count, 0, 0],
+            )
+            point.attributes.add(key="http.response.status_code").value.int_value = code
+    found = series(request)
+    word = "http.server.request.duration"
+    assert set(found) == {word + end for end in ("_rate", "_p95", "_error_ratio")}
+    np.testing.assert_allclose(found[word + "_rate"].values[:4], [0.8, 1.0, 0.8, 1.0])
+    np.testing.assert_allclose(found[word + "_error_ratio"].values[:4], [0.0, 0.2, 0.0, 0.2])
+
+
 def test_gauges_are_averaged_and_sums_added() -> None:
     request = ExportMetricsServiceRequest()
     gauge = metric(request, "cart", "system.cpu.utilization", "1").gauge

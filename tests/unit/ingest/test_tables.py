@@ -78,6 +78,19 @@ def test_spans_of_an_exporter(make_folder: MakeFolder) -> None:
     )
 
 
+def test_nanoseconds_written_as_texts_stay_exact(make_folder: MakeFolder) -> None:
+    begin = 1_700_000_000_000_000_001
+    times = [str(begin + i) for i in range(4)]
+    ends = [str(begin + i + 100) for i in range(4)]
+    folder = make_folder()
+    spans = load_spans(folder, {"StartTimeUnixNano": times, "EndTimeUnixNano": ends})
+    assert spans.start_ns.tolist() == [begin + i for i in range(4)]
+    assert spans.duration_ns.tolist() == [100] * 4
+    durations = [f"{i}.5" for i in range(4)]  # no whole numbers
+    spans = load_spans(folder, {"DurationMs": durations}, drop="EndTimeUnixNano")
+    assert spans.duration_ns.tolist() == [500_000, 1_500_000, 2_500_000, 3_500_000]
+
+
 def test_spans_alone_make_an_incident(make_folder: MakeFolder, tmp_path: Path) -> None:
     folder = write(write(make_folder(None), "traces.parquet", SPANS), "logs.parquet", LOGS)
     incident = load_incident(folder)

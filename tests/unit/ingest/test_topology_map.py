@@ -22,6 +22,7 @@ from bayesrca.incident import (
     TopologyMap,
 )
 from bayesrca.ingest import load_incident, load_topology_map, save_incident
+from bayesrca.ingest.topology_map import Sources, build_topology_map
 
 MakeFolder = Callable[..., Path]
 MS = 10**6
@@ -231,6 +232,34 @@ def test_edges_that_cannot_be(changes: dict[str, Any], problem: str) -> None:
     fields: dict[str, Any] = {"edge": Edge("a", "b"), "provenance": ("spans",)}
     with pytest.raises(InvalidIncidentError, match=problem):
         KnownEdge(**(fields | changes))
+
+
+def test_the_share_of_errors_of_no_calls() -> None:
+    edge = KnownEdge(Edge("a", "b"), (Provenance.SPANS,), latency=0.5)
+    assert math.isnan(edge.error_share)
+
+
+def test_what_was_observed_yields_to_the_graph_and_to_spans(make_folder: MakeFolder) -> None:
+    incident = load_incident(trace(make_folder(None)))
+    assert incident.spans is not None
+    sources = Sources(
+        declared=[Component("web"), Component("stripe")],
+        edges=[Edge("web", "stripe", EdgeKind.CAUSES)],
+        spans=[incident.spans],
+        peer_kinds={"orders": ComponentKind.QUEUE},
+        observed=[("cart", "orders"), ("web", "stripe"), ("web", "new"), ("web", "new")],
+    )
+    found = build_topology_map(sources)
+    known = edges(found)
+    assert known["cart", "orders"].edge.kind is EdgeKind.PUBLISHES
+    assert known["cart", "orders"].provenance == (Provenance.SPANS,)
+    assert known["web", "stripe"].edge.kind is EdgeKind.CAUSES
+    new = known["web", "new"]
+    assert (new.edge.kind, new.provenance) == (EdgeKind.CALLS, (Provenance.OBSERVED,))
+    assert new.confidence == pytest.approx(0.1 / (0.1 + 0.9 * 0.05))
+    ways = {k.component.name: k.provenance for k in found.components}
+    assert ways["new"] == (Provenance.OBSERVED,)
+    assert found.topology().edges.count(Edge("web", "new")) == 1
 
 
 def test_a_map_is_a_topology_at_least() -> None:

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Limits;
+use super::buckets::Rejected;
 use super::build::{Build, Reader, Rows};
 use super::points::{Buckets, Metric, MetricKind, Points, Quantiles, Temporality};
 use super::spans::nanoseconds;
@@ -11,15 +12,12 @@ use crate::error;
 
 /// A point's flag that says there is no value.
 const NO_VALUE: u64 = 1;
-/// Beyond these an exponential histogram's first edge is infinite, or its edges cannot be told apart.
-const SCALES: std::ops::RangeInclusive<i32> = -10..=48;
-
-type Rejected = std::result::Result<(), &'static str>;
 
 /// Decode an `ExportMetricsServiceRequest`; exemplars are skipped.
 ///
-/// A point is left out when it has no time, when a histogram's edges do not rise or do not fit its counts, or when a
-/// number is infinite. Whole numbers become floats, exact up to 2^53.
+/// A point is left out when it has no time, when a histogram's edges do not rise or do not fit its counts, when a
+/// summary's quantile is not in [0, 1], or when a number is infinite. Of a point that says it has no value only the time
+/// and the attributes are kept. Whole numbers become floats, exact up to 2^53.
 ///
 /// # Errors
 ///
@@ -57,7 +55,7 @@ struct PointReader<'a> {
 }
 
 /// One point of any kind, on the way.
-struct Point {
+pub(super) struct Point {
     start: u64,
     time: u64,
     value: f64,
@@ -66,13 +64,13 @@ struct Point {
     min: f64,
     max: f64,
     flags: u64,
-    counts: Vec<u64>,
-    edges: Vec<f64>,
-    scale: i32,
-    zero_count: u64,
-    zero_threshold: f64,
-    positive: (i32, Vec<u64>),
-    negative: (i32, Vec<u64>),
+    pub(super) counts: Vec<u64>,
+    pub(super) edges: Vec<f64>,
+    pub(super) scale: i32,
+    pub(super) zero_count: u64,
+    pub(super) zero_threshold: f64,
+    pub(super) positive: (i32, Vec<u64>),
+    pub(super) negative: (i32, Vec<u64>),
     quantiles: Vec<(f64, f64)>,
 }
 
@@ -95,6 +93,16 @@ impl Point {
             positive: (0, Vec::new()),
             negative: (0, Vec::new()),
             quantiles: Vec::new(),
+        }
+    }
+
+    /// The point's times alone, whatever came beside the flag that there is no value.
+    fn without_value(self) -> Self {
+        Self {
+            start: self.start,
+            time: self.time,
+            flags: self.flags,
+            ..Self::new()
         }
     }
 }
@@ -204,6 +212,10 @@ impl<'a> PointReader<'a> {
             8
         };
         let mut point = Point::new();
+        if kind == MetricKind::Summary {
+            // The only sum that is not optional: 0 is not written.
+            point.sum = 0.0;
+        }
         while let Some((number, wire)) = message.next()? {
             match (number, wire) {
                 (n, Wire::Bytes(pair)) if n == attributes => {
@@ -220,6 +232,9 @@ impl<'a> PointReader<'a> {
                     MetricKind::Summary => summary_field(&mut point, n, wire)?,
                 },
             }
+        }
+        if point.flags & NO_VALUE != 0 {
+            point = point.without_value();
         }
         if let Err(why) = self.columns.push(&mut self.rows, &point, kind, metric) {
             self.rows.attributes.truncate(row);
@@ -345,16 +360,20 @@ impl Fields {
         if numbers.iter().any(|x| x.is_infinite()) {
             return Err("it holds an infinite number");
         }
-        let held = self.buckets.upper.len();
-        let pushed = match kind {
-            MetricKind::Histogram => self.buckets.push_explicit(point),
-            MetricKind::ExponentialHistogram => self.buckets.push_exponential(point),
-            _ => Ok(()),
-        };
-        if pushed.is_err() {
-            self.buckets.upper.truncate(held);
-            self.buckets.count.truncate(held);
-            return pushed;
+        for &(quantile, value) in &point.quantiles {
+            if !(0.0..=1.0).contains(&quantile) {
+                return Err("a summary's quantile is not in [0, 1]");
+            }
+            if value.is_infinite() {
+                return Err("it holds an infinite number");
+            }
+        }
+        let absent = point.flags & NO_VALUE != 0;
+        match kind {
+            MetricKind::Histogram => self.buckets.push_explicit(point)?,
+            // Even an empty one would have the bucket of zeros.
+            MetricKind::ExponentialHistogram if !absent => self.buckets.push_exponential(point)?,
+            _ => {}
         }
         for &(quantile, value) in &point.quantiles {
             self.quantiles.quantile.push(quantile);
@@ -366,69 +385,11 @@ impl Fields {
         rows.attributes.close();
         self.metric.push(metric);
         self.start.push(nanoseconds(point.start).unwrap_or(0));
-        let absent = point.flags & NO_VALUE != 0;
-        self.value.push(if absent { f64::NAN } else { point.value });
+        self.value.push(point.value);
         self.count.push(point.count);
         self.sum.push(point.sum);
         self.min.push(point.min);
         self.max.push(point.max);
-        Ok(())
-    }
-}
-
-impl Buckets {
-    fn push(&mut self, upper: f64, count: u64) {
-        self.upper.push(upper);
-        self.count.push(count);
-    }
-
-    fn push_explicit(&mut self, point: &Point) -> Rejected {
-        if point.counts.is_empty() && point.edges.is_empty() {
-            return Ok(());
-        }
-        if point.counts.len() != point.edges.len() + 1 {
-            return Err("a histogram's counts are not one more than its edges");
-        }
-        let rising = point.edges.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising || point.edges.iter().any(|edge| !edge.is_finite()) {
-            return Err("a histogram's edges do not rise");
-        }
-        let edges = point.edges.iter().copied().chain([f64::INFINITY]);
-        for (edge, &count) in edges.zip(&point.counts) {
-            self.push(edge, count);
-        }
-        Ok(())
-    }
-
-    /// Values in `(b^i, b^(i+1)]`, and their mirror images, with `b = 2^(2^-scale)`.
-    fn push_exponential(&mut self, point: &Point) -> Rejected {
-        if !SCALES.contains(&point.scale) {
-            return Err("an exponential histogram's scale is out of range");
-        }
-        if !(point.zero_threshold >= 0.0 && point.zero_threshold.is_finite()) {
-            return Err("an exponential histogram's zero threshold is not a width");
-        }
-        let width = (-f64::from(point.scale)).exp2();
-        let edge = |offset: i32, i: usize| ((f64::from(offset) + i as f64) * width).exp2();
-        let (offset, counts) = &point.negative;
-        if !counts.is_empty() {
-            self.push(-edge(*offset, counts.len()), 0);
-            for (i, &count) in counts.iter().enumerate().rev() {
-                self.push(-edge(*offset, i), count);
-            }
-            // Without a width the zeros' bucket covers the gap: nothing else lies in it.
-            if point.zero_threshold > 0.0 {
-                self.push((-edge(*offset, 0)).max(-point.zero_threshold), 0);
-            }
-        }
-        self.push(point.zero_threshold, point.zero_count);
-        let (offset, counts) = &point.positive;
-        if !counts.is_empty() {
-            self.push(edge(*offset, 0).max(point.zero_threshold), 0);
-            for (i, &count) in counts.iter().enumerate() {
-                self.push(edge(*offset, i + 1).max(point.zero_threshold), count);
-            }
-        }
         Ok(())
     }
 }

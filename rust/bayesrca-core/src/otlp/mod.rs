@@ -8,6 +8,7 @@
 //! A request with an error is refused as a whole, with the offset of the byte at fault. What a request takes in memory
 //! is bounded by [`BYTES_PER_BYTE`] times its length and a constant, whatever it holds.
 
+mod buckets;
 mod build;
 mod intern;
 mod logs;

@@ -57,8 +57,8 @@ impl SpanEvents {
 
 /// Decode an `ExportTraceServiceRequest`.
 ///
-/// A span is left out when its trace's or its own id is not 16 or 8 bytes of which one is not 0, or when it has no
-/// begin or ends before it.
+/// A span is left out when its trace's or its own id is not 16 or 8 bytes of which one is not 0, when it has no begin or
+/// ends before it, or when it begins or ends after the year 2262, beyond what 64 bits of nanoseconds can hold.
 ///
 /// # Errors
 ///
@@ -193,8 +193,11 @@ impl<'a> SpanReader<'a> {
         let id = span
             .id
             .ok_or("its span_id is not 8 bytes of which one is not 0")?;
-        let start = nanoseconds(span.start).ok_or("it has no start time")?;
-        let end = i64::try_from(span.end).unwrap_or(i64::MAX);
+        let start = i64::try_from(span.start).map_err(|_| "it starts after the year 2262")?;
+        if start == 0 {
+            return Err("it has no start time");
+        }
+        let end = i64::try_from(span.end).map_err(|_| "it ends after the year 2262")?;
         if end < start {
             return Err("it ends before it starts");
         }

@@ -85,12 +85,6 @@ impl Tally {
             None => self.rejected.push((why, count)),
         }
     }
-
-    /// How many records were left out.
-    #[must_use]
-    pub fn n_rejected(&self) -> u64 {
-        self.rejected.iter().map(|(_, n)| n).sum()
-    }
 }
 
 /// The part of a table that every kind of record has.

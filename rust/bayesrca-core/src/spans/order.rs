@@ -124,10 +124,8 @@ impl Reduction {
             let misses = missed.get(&(path as u32)).is_some_and(|keys| {
                 keys.iter().any(|key| {
                     let asked = key.kind != super::keys::EventKind::Log || batch.covered[s];
-                    asked
-                        && !happened.iter().any(|h| {
-                            (h.kind, h.id) == (key.kind, key.id) && (!key.twice || h.times > 1)
-                        })
+                    let at = happened.binary_search_by_key(&(key.kind, key.id), |h| (h.kind, h.id));
+                    asked && !at.is_ok_and(|at| !key.twice || happened[at].times > 1)
                 })
             });
             if misses {

@@ -30,6 +30,7 @@ from bayesrca.ingest import load_incident, save_incident
 from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.interface import Ask, Asked, Haul, Ledger, What
 from bayesrca.ingest.connectors.prometheus import Prometheus
+from bayesrca.ingest.connectors.rows import Rows
 from bayesrca.ingest.connectors.sources import Sources, make_connectors
 from bayesrca.ingest.connectors.times import parse_duration, parse_periods, parse_time
 from bayesrca.ingest.graph_file import Graph
@@ -153,6 +154,16 @@ def test_declared_components_stay_and_others_join() -> None:
     ).incident.topology
     assert topology.names == ("front", "cart", "db", "db2")
     assert topology.edges == (Edge("front", "cart"), Edge("cart", "db2"))
+
+
+def test_log_records_that_cannot_be_used_cost_only_themselves() -> None:
+    logs = Rows(1, {"body": ("lost",), "timens": (round(START * 1e9),)})
+    source = Fixed(series=(signal("front"),), logs=logs)
+    window = TimeWindow(START, START + 500)
+    incident = collect([source], wanted(baseline=None, window=window)).incident
+    assert incident.logs is None
+    (note,) = incident.notes
+    assert note.startswith("No log record was used: the log records that came")
 
 
 def test_events_of_unknown_components_keep_their_names() -> None:
