@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -14,19 +14,28 @@ from bayesrca.ingest.connectors.grid import make_grid
 from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Ask, Haul, Ledger, Line, What
 from bayesrca.ingest.connectors.mapping import Mapping
-from bayesrca.ingest.connectors.prometheus_queries import Query
+from bayesrca.ingest.connectors.prometheus_queries import Merge, Query
+from bayesrca.ingest.connectors.prometheus_series import Labels, merge_series
 from bayesrca.ingest.connectors.shapes import Shapes
 
 Floats = NDArray[np.float64]
 
 KEYS = {"DD-API-KEY": "DD_API_KEY", "DD-APPLICATION-KEY": "DD_APP_KEY"}
 """Headers, and the variables that hold what they carry."""
+UNUSED_KEYS = frozenset({"rate_window", "labels", "metric", "by"})
+"""What a file of queries may say to Prometheus and means nothing here."""
 MOST_POINTS = 300
 """Points of a series in one answer that do not make Datadog take longer steps."""
 _OPERATIONS = (
     *("http.request", "web.request", "servlet.request", "express.request", "rack.request"),
     *("flask.request", "django.request", "fastapi.request", "aspnet_core.request", "grpc.server"),
 )
+# Where renaming makes one component of several services.
+_MERGED = {
+    Statistic.RATE: Merge.SUM,
+    Statistic.MEAN: Merge.MEAN,
+    Statistic.QUANTILE: Merge.MAX,
+}
 TAGS = ("service", "kube_service", "kube_deployment", "app", "container_name", "host")
 """Tags that name a component, the best first."""
 
@@ -38,6 +47,7 @@ def _defaults() -> tuple[Query, ...]:
             expr="sum:container.cpu.usage{*} by {service}",
             family=Family.CPU,
             statistic=Statistic.VALUE,
+            merge=Merge.SUM,
         ),
         Query(
             name="container_memory_bytes",
@@ -45,6 +55,7 @@ def _defaults() -> tuple[Query, ...]:
             family=Family.MEMORY,
             statistic=Statistic.VALUE,
             unit="B",
+            merge=Merge.SUM,
         ),
     ]
     for operation in _OPERATIONS:
@@ -59,7 +70,12 @@ def _defaults() -> tuple[Query, ...]:
             word = operation.replace(".", "_")
             found.append(
                 Query(
-                    name=f"{word}_{name}", expr=expr, family=family, statistic=statistic, unit=unit
+                    name=f"{word}_{name}",
+                    expr=expr,
+                    family=family,
+                    statistic=statistic,
+                    unit=unit,
+                    merge=_MERGED[statistic],
                 )
             )
     return tuple(found)
@@ -122,17 +138,17 @@ class Datadog:
         with self._http, ledger.until_lost():
             for query in self._queries:
                 with ledger.asking(What.SERIES, f"{query.name}: {query.expr}") as line:
-                    rows: dict[tuple[str, str], list[Points]] = {}
+                    rows: dict[str, dict[Labels, list[Points]]] = {}
                     for start, end in grid.parts(MOST_POINTS):
                         for points in self._ask(query.expr, (start, end), ask.step, line):
-                            key = self._key(query, points, line)
-                            if key is not None:
-                                rows.setdefault(key, []).append(points)
-                    for key, parts in rows.items():
-                        signal = self._signal(query, key, parts)
-                        if signal is not None and key not in found:
-                            found[key] = signal
-                            line.came += 1
+                            component = self._component(query, points, line)
+                            if component:
+                                series = rows.setdefault(component, {})
+                                series.setdefault(_labels(points), []).append(points)
+                    for component, series in rows.items():
+                        for signal in _signals(query, component, series):
+                            if found.setdefault((component, signal.name), signal) is signal:
+                                line.came += 1
         return Haul(series=tuple(found.values()), asked=ledger.asked())
 
     def _ask(self, query: str, times: tuple[float, float], step: float, line: Line) -> list[Points]:
@@ -166,28 +182,36 @@ class Datadog:
             line.lack(f"samples every {step:g} s: it gives them at longer steps")
         return found
 
-    def _key(self, query: Query, points: Points, line: Line) -> tuple[str, str] | None:
-        """Return component and name of a series."""
+    def _component(self, query: Query, points: Points, line: Line) -> str:
+        """Return the component of a series; empty, and told, when its tags name none."""
         component = query.component
         if not component:
-            tags = dict(tag.partition(":")[::2] for tag in points.tags)
+            tags = dict(_labels(points))
             wanted = (query.label,) if query.label else TAGS
             tag = next((name for name in wanted if tags.get(name)), "")
             component = self._mapping.component(tag, tags[tag]) if tag else ""
         if not component:
             line.lack("series whose tags name no component")
-            return None
-        return component, query.name
+        return component
 
-    def _signal(self, query: Query, key: tuple[str, str], parts: Sequence[Points]) -> Signal | None:
-        """Put the parts of a series together; None without a sample."""
-        times = np.concatenate([part.times for part in parts])
-        values = np.concatenate([part.values for part in parts])
-        times, first = np.unique(times, return_index=True)
-        values = values[first]
-        if np.isnan(values).all():
-            return None
-        return Signal(key[0], key[1], query.family, query.statistic, times, values, query.unit)
+
+def _labels(points: Points) -> Labels:
+    pairs = (tag.partition(":") for tag in points.tags)
+    return tuple(sorted((key, value) for key, _, value in pairs))
+
+
+def _signals(query: Query, component: str, series: dict[Labels, list[Points]]) -> Iterator[Signal]:
+    """Put the parts of each series together and merge the series; none without a sample."""
+    times = np.unique([t for parts in series.values() for part in parts for t in part.times])
+    rows = {}
+    for labels, parts in series.items():
+        rows[labels] = np.full(len(times), np.nan)
+        for part in reversed(parts):  # where parts overlap, the first counts
+            rows[labels][np.searchsorted(times, part.times)] = part.values
+    for suffix, values in merge_series(query.merge, rows):
+        name = query.name + suffix
+        if not np.isnan(values).all():
+            yield Signal(component, name, query.family, query.statistic, times, values, query.unit)
 
 
 def own_reason(answer: object) -> str:

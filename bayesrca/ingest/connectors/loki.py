@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bayesrca.incident import TimeWindow
@@ -57,20 +58,11 @@ class Loki:
         """Return log lines, at most so many from each part of the time."""
         ledger = Ledger(self.name)
         collector = Collector()
-        nameless = 0
         with self._http, ledger.until_lost():
             query = self._query or self._selector(ask.window, ledger)
             if query:
                 with ledger.asking(What.LOGS, f"lines: {query}") as line:
-                    for record in self._lines(query, ask.window, line):
-                        row = self._row(record)
-                        if row is None:
-                            nameless += 1
-                        else:
-                            collector.add(row)
-                            line.came += 1
-                    if nameless:
-                        line.lack(f"{nameless} lines whose labels name no component")
+                    self._collect(query, ask.window, line, collector)
         return Haul(logs=collector.rows(), asked=ledger.asked())
 
     def _selector(self, window: TimeWindow, ledger: Ledger) -> str:
@@ -85,15 +77,24 @@ class Loki:
             line.lack(f"none of its labels names a service: {', '.join(sorted(known)[:20])}")
         return ""
 
-    def _lines(self, query: str, window: TimeWindow, line: Line) -> list[Record]:
-        found: list[Record] = []
-        for start, end in cut(window, PARTS):
-            found += self._part(query, _nanoseconds(start), _nanoseconds(end), line)
-        return found
+    def _collect(self, query: str, window: TimeWindow, line: Line, collector: Collector) -> None:
+        """Keep each line as it comes, so that a page that fails costs none of those before it."""
+        nameless = 0
+        try:
+            for start, end in cut(window, PARTS):
+                for record in self._part(query, _nanoseconds(start), _nanoseconds(end), line):
+                    row = self._row(record)
+                    if row is None:
+                        nameless += 1
+                    else:
+                        collector.add(row)
+                        line.came += 1
+        finally:
+            if nameless:
+                line.lack(f"{nameless} lines whose labels name no component")
 
-    def _part(self, query: str, start: int, end: int, line: Line) -> list[Record]:
-        """Return the lines of [start, end), page after page."""
-        found: list[Record] = []
+    def _part(self, query: str, start: int, end: int, line: Line) -> Iterator[Record]:
+        """Give the lines of [start, end), page after page."""
         at_start: set[tuple[str, str]] = set()
         for _ in range(PAGES):
             answer = self._http.ask(
@@ -109,9 +110,9 @@ class Loki:
             )
             page = parse_streams(answer, self._shapes)
             new = [r for r in page if r.time_ns > start or _identity(r) not in at_start]
-            found += new
+            yield from new
             if len(page) < PAGE:
-                return found
+                return
             last = max(record.time_ns for record in page)
             if last == start and not new:  # more lines of one instant than a page holds
                 line.lack(f"lines of the nanosecond {start} beyond {PAGE}")
@@ -119,7 +120,6 @@ class Loki:
             at_start = {_identity(record) for record in page if record.time_ns == last}
             start = last
         line.lack(f"lines of a part of the time beyond {PAGES * PAGE}")
-        return found
 
     def _row(self, record: Record) -> dict[str, Cell] | None:
         labels = record.labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,25 +24,33 @@ _QUERY_KEYS = {
     *("metric", "by", "label", "component", "merge"),
 }
 _RENAME_KEYS = {"pattern", "component"}
+_PLACE = re.compile(r"\$(component|window)")
 
 
-def read_plan(path: Path) -> PrometheusPlan:
+def read_plan(
+    path: Path, *, field: str = "prometheus_queries", unused: Collection[str] = ()
+) -> PrometheusPlan:
     """Read a file of queries.
+
+    Args:
+        path: the file.
+        field: the setting that names it, for messages.
+        unused: keys that mean nothing to the source: refused rather than passed over.
 
     Raises:
         InvalidSettingsError: it cannot be read, is neither TOML nor JSON, or says something that
             cannot be; the message names the file and the place.
     """
-    return _File(path).plan()
+    return _File(path, field, frozenset(unused)).plan()
 
 
 class _File:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, field: str, unused: frozenset[str]) -> None:
+        self._path, self._field, self._unused = path, field, unused
         try:
             text = path.read_text(encoding="utf-8")
             read = json.loads if path.suffix.lower() == ".json" else tomllib.loads
-            self._content = self._table(read(text), "it", _KEYS)
+            self._content = self._table(read(text), "it", _KEYS - unused)
         except OSError as error:
             self._reject(f"cannot be read ({error.strerror})", "")
         except (ValueError, RecursionError) as error:
@@ -88,11 +97,13 @@ class _File:
 
     def _query(self, i: int, value: object) -> Query:
         what = f"query[{i}]"
-        table = self._table(value, what, _QUERY_KEYS)
+        table = self._table(value, what, _QUERY_KEYS - self._unused)
         texts = {key: self._text(entry, f"{what}.{key}") for key, entry in table.items()}
         for key in ("name", "expr", "family"):
             if not texts.get(key):
                 self._reject(f"{what} needs {key}", f"{what}.{key}")
+        if "metric" in self._unused and _PLACE.search(texts["expr"]):
+            self._reject(f"{what}: nothing stands for $component or $window here", f"{what}.expr")
         if "$component" in texts["expr"] and not (texts.get("label") or texts.get("metric")):
             self._reject(
                 f"{what} uses $component: give the label it stands for, or the metric whose "
@@ -144,4 +155,4 @@ class _File:
 
     def _reject(self, problem: str, field: str) -> NoReturn:
         msg = f"{self._path}: {problem}"
-        raise InvalidSettingsError(msg, field=field or "prometheus_queries")
+        raise InvalidSettingsError(msg, field=field or self._field)

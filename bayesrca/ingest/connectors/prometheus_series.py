@@ -87,7 +87,7 @@ class Gathered:
         for component, series in pending.rows.items():
             if component in counted_elsewhere:
                 continue
-            for suffix, values in _merge(query.merge, series):
+            for suffix, values in merge_series(query.merge, series):
                 name = query.name + suffix
                 if np.isnan(values).all() or (component, name) in self._signals:
                     continue
@@ -132,8 +132,16 @@ class Gathered:
             )
 
 
-def _merge(merge: Merge, series: dict[Labels, Floats]) -> list[tuple[str, Floats]]:
-    """Return (what follows the name, values) of each series that is kept."""
+def merge_series(merge: Merge, series: dict[Labels, Floats]) -> list[tuple[str, Floats]]:
+    """Merge the series of one query at one component.
+
+    Args:
+        merge: how.
+        series: [n] values by labels, all at the same instants; NaN where there is none.
+
+    Returns:
+        What follows the name, and the [n] values, of each series that is kept.
+    """
     if len(series) == 1:
         return [("", next(iter(series.values())))]
     if merge is Merge.SPLIT:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.ingest.connectors.change_events import ChangeEvents
 from bayesrca.ingest.connectors.credentials import read_credentials
-from bayesrca.ingest.connectors.datadog import KEYS, Datadog
+from bayesrca.ingest.connectors.datadog import KEYS, UNUSED_KEYS, Datadog
 from bayesrca.ingest.connectors.elasticsearch import LOGS_INDEX, SPANS_INDEX, Elasticsearch
 from bayesrca.ingest.connectors.http import HttpSource, Limits
 from bayesrca.ingest.connectors.interface import Connector
@@ -92,7 +92,7 @@ def make_connectors(
 def _datadog(sources: Sources, environment: Mapping[str, str], limits: Limits | None) -> Datadog:
     own = PrometheusPlan()
     if sources.datadog_queries is not None:
-        own = read_plan(sources.datadog_queries)
+        own = read_plan(sources.datadog_queries, field="datadog_queries", unused=UNUSED_KEYS)
     site = str(sources.datadog)
     url = site if "://" in site else f"https://api.{site}"
     credentials = read_credentials("datadog", environment, keys=KEYS)

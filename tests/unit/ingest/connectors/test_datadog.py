@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from bayesrca.errors import SourceError
+from bayesrca.errors import InvalidSettingsError, SourceError
 from bayesrca.incident import Family, Statistic, TimeWindow
 from bayesrca.ingest.connectors.datadog import DEFAULT_QUERIES, Datadog, parse_v1, parse_v2
 from bayesrca.ingest.connectors.interface import Ask, Haul
-from bayesrca.ingest.connectors.prometheus_queries import Query
+from bayesrca.ingest.connectors.prometheus_queries import Merge, Query
 from bayesrca.ingest.connectors.shapes import Shapes
 from bayesrca.ingest.connectors.sources import Sources, make_connectors
 from tests.unit.ingest.connectors.mutate import JSON, read_or_refused
@@ -164,6 +165,46 @@ def test_nulls_are_missing_samples() -> None:
         assert points.times.tolist() == [1.7e9, 1.7e9 + 60]
         assert points.values[0] == 1.5
         assert np.isnan(points.values[1])
+
+
+def pods(merge: Merge) -> Haul:
+    """Two pods of one service, the second of which has a sample less."""
+    stamps = [1000 * START, 1000 * START + 60_000]
+    both = [
+        {"tag_set": ["service:cart", "pod:a"], "pointlist": [[t, 1.0] for t in stamps]},
+        {"tag_set": ["pod:b", "service:cart"], "pointlist": [[stamps[1], 5.0]]},
+    ]
+    answer = {"status": "ok", "series": both}
+    with Stub(lambda a: of(answer) if "v1" in a.path else of({}, 404)) as stub:
+        source = stub.source("datadog", limits=ROOMY)
+        query = replace(CPU, merge=merge)
+        ask = Ask(window=TimeWindow(START, START + 600), step=60.0)
+        return Datadog(source, queries=(query,), defaults=False).fetch(ask)
+
+
+def test_series_of_one_component_keep_their_tags() -> None:
+    found = {s.name: s.values.tolist() for s in pods(Merge.SPLIT).series}
+    assert set(found) == {"cpu{pod=a}", "cpu{pod=b}"}
+    assert found["cpu{pod=a}"] == [1.0, 1.0]
+    assert np.array_equal(found["cpu{pod=b}"], [np.nan, 5.0], equal_nan=True)
+
+
+@pytest.mark.parametrize(("merge", "last"), [(Merge.SUM, 6.0), (Merge.MEAN, 3.0), (Merge.MAX, 5.0)])
+def test_series_of_one_component_are_merged(merge: Merge, last: float) -> None:
+    (signal,) = pods(merge).series
+    assert (signal.name, signal.values.tolist()) == ("cpu", [1.0, last])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["by='service'", "metric='x'", "expr='x{$component}'", "\n[labels]\nservice=['a']"],
+)
+def test_keys_without_a_meaning_here_are_refused(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "q.toml"
+    expr = "" if "expr" in line else "expr='x'\n"
+    file.write_text(f"[[query]]\nname='a'\nfamily='cpu'\n{expr}{line}\n")
+    with pytest.raises(InvalidSettingsError, match=r"unknown key|nothing stands for"):
+        make_connectors(Sources(datadog="datadoghq.eu", datadog_queries=file), {})
 
 
 def test_series_without_a_component_are_told() -> None:

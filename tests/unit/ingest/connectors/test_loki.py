@@ -128,6 +128,24 @@ def test_one_instant_with_more_lines_than_a_page(monkeypatch: pytest.MonkeyPatch
     assert "beyond 10" in haul.asked[1].missing
 
 
+def test_a_page_that_fails_costs_none_of_those_before_it() -> None:
+    nobody = [(START * 10**9, {"env": "x"}, "lost")]
+    fake = FakeLoki([*nobody, *lines(12, 100 * 10**9)])
+    seen: list[Asked] = []
+
+    def answer(asked: Asked) -> Reply:
+        seen.append(asked)
+        return of({"message": "too many"}, 400) if len(seen) == 4 else fake(asked)
+
+    with Stub(answer) as stub:
+        source = stub.source("loki", limits=stubs.ROOMY)
+        haul = Loki(source, '{env="x"}').fetch(Ask(window=WINDOW, step=60.0))
+    assert haul.logs is not None
+    assert haul.logs.count == haul.asked[0].came == 3
+    assert "1 lines whose labels" in haul.asked[0].missing
+    assert "HTTP 400" in haul.asked[0].missing
+
+
 def test_lines_that_name_nobody_are_told() -> None:
     nobody = [(START * 10**9, {"env": "x"}, "lost")]
     haul, _ = fetch(FakeLoki([*nobody, *lines(2, 1)]), '{env="x"}')
