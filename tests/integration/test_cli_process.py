@@ -85,7 +85,7 @@ class TestAnswers:
         document = json.loads(done.stdout)
         keys = (
             "schema incident method healthy may_act alarm interval_mass ambiguity none causes sets "
-            "levels onsets attribution diagnostics notes seed versions timings"
+            "levels changes onsets attribution diagnostics notes seed versions timings"
         )
         assert " ".join(document) == keys
         assert document["seed"] == 7
