@@ -80,6 +80,12 @@ class SourceFlags:
         sources = (self.prometheus, self.jaeger, self.loki, self.elasticsearch, self.datadog)
         return any((*sources, self.events))
 
+    @property
+    def changed(self) -> str:
+        """The first flag that differs from its default, as it is typed; empty if none does."""
+        names = (flag.name for flag in fields(self) if getattr(self, flag.name) != flag.default)
+        return next((f"--{name.replace('_', '-')}" for name in names), "")
+
 
 def with_sources(command: Callable[..., None]) -> Callable[..., None]:
     """Return a Typer command whose argument `sources` is made of one option for each flag."""

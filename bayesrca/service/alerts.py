@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Settings
-from bayesrca.errors import BayesRcaError, SourceError
+from bayesrca.errors import BayesRcaError, InvalidRequestError, NoEvidenceError, SourceError
 from bayesrca.incident import Event, Target, TimeWindow
 from bayesrca.ingest.connectors.alertmanager import NAME, Notification, parse_notification
 from bayesrca.ingest.connectors.collect import Wanted, collect
@@ -41,6 +41,8 @@ _WAITING = 16
 """Groups that may wait for their telemetry; of further ones Alertmanager is told to come again."""
 _PAUSES = (10.0, 60.0)
 """Seconds before the further attempts to collect where a source was away."""
+_MOST_STEPS = 1440
+"""Steps of the time in question at most: a day of minutes."""
 _ANSWER_SECONDS = 30.0
 _STATUSES = {
     "NO_CREDENTIALS": HTTPStatus.UNAUTHORIZED,
@@ -132,17 +134,24 @@ class Alerts:
 
     async def _enter(self, tenant: str, notification: Notification) -> Page:
         identity = notification.request_id
-        known = await self._keeping.find(tenant, identity)
-        if known is not None:
-            return _page(HTTPStatus.OK, state="known", request_id=identity, analysis=known.id)
+        waiting = _page(HTTPStatus.ACCEPTED, state="waiting", request_id=identity)
         if (tenant, identity) in self._under_way:
-            return _page(HTTPStatus.ACCEPTED, state="waiting", request_id=identity)
+            return waiting
+        # Before anything is awaited: of two equal notifications one goes on.
+        self._under_way.add((tenant, identity))
+        queued = False
         try:
+            known = await self._keeping.find(tenant, identity)
+            if known is not None:
+                return _page(HTTPStatus.OK, state="known", request_id=identity, analysis=known.id)
             self._queue.put_nowait((tenant, notification))
+            queued = True
         except asyncio.QueueFull:
             return _page(HTTPStatus.SERVICE_UNAVAILABLE, error="too many alerts wait; come again")
-        self._under_way.add((tenant, identity))
-        return _page(HTTPStatus.ACCEPTED, state="waiting", request_id=identity)
+        finally:
+            if not queued:
+                self._under_way.discard((tenant, identity))
+        return waiting
 
     async def _work(self) -> None:
         while True:
@@ -161,7 +170,7 @@ class Alerts:
                 record = await self._open(tenant, notification)
             except (BayesRcaError, CallFailedError) as error:
                 _log.error("no analysis of alert group %r: %s", notification.group, error)
-                if pause is None:
+                if pause is None or not _may_pass(error):
                     return
                 await asyncio.sleep(pause)
             else:
@@ -185,7 +194,8 @@ class Alerts:
         assert first is not None
         step = options.alert_step_seconds
         start = first.since - options.alert_lead_seconds
-        window = TimeWindow(start, max(now, start + step))
+        # Of an alert that has been firing for days, its beginning.
+        window = TimeWindow(start, max(min(now, start + _MOST_STEPS * step), start + step))
         length = options.alert_baseline_seconds
         component = first.event(self._plan.mapping).component
         return Wanted(
@@ -212,8 +222,15 @@ class Alerts:
                 f"the telemetry takes {len(content)} bytes, more than max_message_bytes; take a "
                 "longer alert_step_seconds or fewer queries"
             )
-            raise SourceError(msg, source=NAME)
+            raise InvalidRequestError(msg, field="alert_step_seconds")
         return content
+
+
+def _may_pass(error: BayesRcaError | CallFailedError) -> bool:
+    """Whether it may go better in a while: sources come back, and queues get shorter."""
+    if isinstance(error, CallFailedError):
+        return error.failure.retry_after is not None
+    return isinstance(error, NoEvidenceError | SourceError)
 
 
 class _Told:

@@ -94,11 +94,12 @@ class HeldTelemetry:
         self._evicted = evicted
         self._clock = clock
         self._tenants: dict[str, _Tenant] = {}
+        self._n_bytes = 0
 
     @property
     def n_bytes(self) -> int:
-        """What is held of all tenants together."""
-        return sum(tenant.n_bytes for tenant in self._tenants.values())
+        """What is held of all tenants together; may be read in any thread."""
+        return self._n_bytes
 
     def check(self, tenant: str) -> None:
         """Refuse a request before it is read, where there is no room for anything.
@@ -127,6 +128,7 @@ class HeldTelemetry:
         self._make_room(held, size)
         held.tables.append((self._clock(), table))
         held.n_bytes += size
+        self._n_bytes += size
         counts = held.counts[table.kind]
         counts.received += len(table)
         counts.rejected += sum(table.rejected.values())
@@ -134,7 +136,7 @@ class HeldTelemetry:
     def look(self, tenant: str) -> Held:
         """Return what is held of a tenant."""
         held = self._tenant(tenant)
-        self._expire(held)
+        self._expire()
         return Held(
             tables=tuple(table for _, table in held.tables),
             n_bytes=held.n_bytes,
@@ -148,13 +150,15 @@ class HeldTelemetry:
         # Tenants come from credentials, so nobody can invent them.
         return self._tenants.setdefault(name, _Tenant())
 
-    def _expire(self, held: _Tenant) -> None:
+    def _expire(self) -> None:
+        # Of all tenants: one that has gone quiet would else keep what it sent for ever.
         oldest = self._clock() - self._bounds.seconds
-        while held.tables and held.tables[0][0] < oldest:
-            self._evict(held)
+        for held in self._tenants.values():
+            while held.tables and held.tables[0][0] < oldest:
+                self._evict(held)
 
     def _make_room(self, held: _Tenant, size: int) -> None:
-        self._expire(held)
+        self._expire()
         spared = self._clock() - self._bounds.spared_seconds
         while held.n_bytes + size > self._bounds.n_bytes:
             if held.tables[0][0] > spared:
@@ -171,6 +175,8 @@ class HeldTelemetry:
 
     def _evict(self, held: _Tenant) -> None:
         _, table = held.tables.popleft()
-        held.n_bytes -= table.n_bytes + _TABLE_BYTES
+        size = table.n_bytes + _TABLE_BYTES
+        held.n_bytes -= size
+        self._n_bytes -= size
         held.counts[table.kind].evicted += len(table)
         self._evicted(table.kind, len(table))

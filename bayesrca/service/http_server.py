@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -125,6 +127,27 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE_SECONDS
     server_version = "bayesrca"
     sys_version = ""
+
+    def setup(self) -> None:
+        super().setup()
+        # A head that drips is never late by `timeout`, which is for each piece.
+        self._patience = threading.Timer(PATIENCE_SECONDS, self._give_up)
+        self._patience.daemon = True
+        self._patience.start()
+
+    def parse_request(self) -> bool:
+        try:
+            return super().parse_request()
+        finally:
+            self._patience.cancel()
+
+    def finish(self) -> None:
+        self._patience.cancel()
+        super().finish()
+
+    def _give_up(self) -> None:
+        with suppress(OSError):  # it has gone already
+            self.connection.shutdown(socket.SHUT_RD)
 
     def do_GET(self) -> None:
         page = self.served.get.get(self._path)

@@ -176,8 +176,11 @@ class WorkerProcess:
     async def _send(self, message: Job | Cancel) -> None:
         # In a thread, for a large incident can fill the pipe; in one of its own, for a cancellation
         # must not wait until requests of others have been read in the loop's.
-        with contextlib.suppress(RuntimeError):  # the worker has been ended meanwhile
-            await self._loop.run_in_executor(self._sender, self._send_now, message)
+        try:
+            sent = self._loop.run_in_executor(self._sender, self._send_now, message)
+        except RuntimeError:
+            return  # the worker has been ended meanwhile
+        await sent
 
     def _send_now(self, message: Job | Cancel) -> None:
         # That the worker is gone shows in `lost`, whoever notices first.

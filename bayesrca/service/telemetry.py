@@ -56,7 +56,7 @@ class Metrics:
             what: self._counter(f"telemetry_{what}", f"{text}", "kind")
             for what, text in (
                 ("received", "Spans, points and log records taken."),
-                ("rejected", "Of these, left out for what they are."),
+                ("rejected", "Left out for what they are, besides those."),
                 ("evicted", "Of these, no longer held."),
                 ("refused", "Requests with telemetry that were refused."),
             )

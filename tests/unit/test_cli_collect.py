@@ -110,6 +110,18 @@ def test_an_analysis_at_once(call: Call, prometheus: str) -> None:
         (("analyze",), 2, "either an incident folder or sources"),
         (("analyze", "examples/search_delay", "--events", "x"), 2, "one of the two"),
         (("analyze", "--prometheus", "http://x", "--families", "x"), 2, "is for folders"),
+        (("analyze", "examples/search_delay", "--target", "x"), 2, "--target is for sources"),
+        (
+            ("collect", "--events", "x", "--loki-query", "{a='b'}", "--start", "0",
+             "--output", "x"),
+            2,
+            "--loki-query is of use only with a server: give --loki too",
+        ),
+        (
+            ("collect", "--prometheus", "http://x", "--start", "1700000000000", "--output", "x"),
+            2,
+            "give seconds, not milliseconds",
+        ),
     ],
 )  # fmt: skip
 def test_wrong_usage(

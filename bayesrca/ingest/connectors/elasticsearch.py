@@ -141,7 +141,10 @@ class Elasticsearch:
             for lack in hits.lacks:
                 line.lack(lack)
             for document in hits.documents:
-                row = read(document, self._mapping, self._shapes)
+                try:
+                    row = read(document, self._mapping, self._shapes)
+                except SourceError:
+                    row = None  # one that cannot be read costs no other
                 if row is None:
                     left_out += 1
                 else:
@@ -153,7 +156,7 @@ class Elasticsearch:
         else:
             line.lack(f"documents of a part of the time beyond {PAGES * PAGE}")
         if left_out:
-            line.lack("documents that name no component, or have no time or text")
+            line.lack("documents that name no component, or have no time or text that can be read")
         return point
 
     def _close(self, point: str, is_open: bool) -> None:

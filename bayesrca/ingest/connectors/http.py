@@ -230,8 +230,8 @@ class HttpSource:
         try:
             content = self._read(response, ends, _ERROR_BYTES)
             words = told(json.loads(content))
-        except (SourceError, ValueError, RecursionError):
-            return ""
+        except (SourceError, _TryAgainError, httpx.TransportError, ValueError, RecursionError):
+            return ""  # the status says enough
         words = self._credentials.redact(" ".join(words.split()))
         return f" ({words[:_TOLD]})" if words else ""
 
@@ -248,6 +248,9 @@ class HttpSource:
                 content += unpack(piece, most - len(content))
             unpack.finish()
         except _TooLargeError:
+            if most == self._left:
+                total = self._limits.max_total_bytes
+                self._fail(f"has answered with more than {total} bytes in all", lost=True)
             self._fail(
                 f"answers with more than {most} bytes; ask for a shorter time, a longer step or "
                 "fewer series"

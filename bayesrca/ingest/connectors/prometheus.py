@@ -39,6 +39,11 @@ _LOOKS = 10
 _COMPONENT, _WINDOW = "$component", "$window"
 
 
+LEAST_WINDOW = 150.0
+"""Seconds of a rate at least: two samples lie in it where a server scrapes once a minute, as it
+does unless told otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusPlan:
     """What to ask and how to read the labels.
@@ -46,7 +51,8 @@ class PrometheusPlan:
     Attributes:
         queries: the user's own; they are asked first and win over the defaults.
         defaults: whether `DEFAULT_QUERIES` and `CALLS_QUERIES` are asked too.
-        rate_window: seconds that ``$window`` stands for; None for the step, and at least a minute.
+        rate_window: seconds that ``$window`` stands for; None for the step, and at least
+            `LEAST_WINDOW`.
         mapping: from labels to components.
     """
 
@@ -57,7 +63,7 @@ class PrometheusPlan:
 
     def window_text(self, step: float) -> str:
         """Return the range of rates as PromQL writes it."""
-        return f"{round(1000 * (self.rate_window or max(step, 60.0)))}ms"
+        return f"{round(1000 * (self.rate_window or max(step, LEAST_WINDOW)))}ms"
 
 
 class Prometheus:

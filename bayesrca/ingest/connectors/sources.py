@@ -50,6 +50,16 @@ class Sources:
     events: Path | None = None
 
 
+_NEEDS = {
+    "prometheus_queries": "prometheus",
+    "loki_query": "loki",
+    "elasticsearch_spans": "elasticsearch",
+    "elasticsearch_logs": "elasticsearch",
+    "datadog_queries": "datadog",
+}
+"""Options that say something about a server, and the server."""
+
+
 def make_connectors(
     sources: Sources, environment: Mapping[str, str], *, limits: Limits | None = None
 ) -> list[Connector]:
@@ -104,13 +114,16 @@ def make_plan(sources: Sources) -> PrometheusPlan:
     """Return what to ask Prometheus, and how labels name components.
 
     Raises:
-        InvalidSettingsError: a file of queries that will not do, or one without a server.
+        InvalidSettingsError: a file of queries that will not do, or an option about a server that
+            is not named.
     """
+    for option, server in _NEEDS.items():
+        if getattr(sources, option) is not None and getattr(sources, server) is None:
+            said, needed = (f"--{name.replace('_', '-')}" for name in (option, server))
+            msg = f"{said} is of use only with a server: give {needed} too"
+            raise InvalidSettingsError(msg, field=option)
     if sources.prometheus_queries is None:
         return PrometheusPlan()
-    if sources.prometheus is None:
-        msg = "queries for Prometheus need its address: give --prometheus too"
-        raise InvalidSettingsError(msg, field="prometheus_queries")
     return read_plan(sources.prometheus_queries)
 
 

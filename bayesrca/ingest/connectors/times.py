@@ -51,6 +51,11 @@ def parse_time(text: str, field: str, *, now: float) -> float:
     if not math.isfinite(seconds):
         msg = f"{field} must be {_FORMS}; got {text!r}"
         raise InvalidSettingsError(msg, field=field)
+    try:
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        msg = f"{field} {text} lies beyond the year 9999; give seconds, not milliseconds"
+        raise InvalidSettingsError(msg, field=field) from None
     return seconds
 
 

@@ -90,3 +90,19 @@ def test_what_never_fits_is_not_to_be_sent_again() -> None:
     assert caught.value.failure.reason == "TELEMETRY_TOO_LARGE"
     assert not caught.value.failure.retryable
     assert held.n_bytes == 0
+
+
+def test_a_tenant_that_went_quiet_keeps_nothing() -> None:
+    held = make(seconds=10)
+    held.add("quiet", table_of(3))
+    clock.now += 11
+    held.check("busy")
+    assert held.n_bytes == 0
+    assert evicted == [(Kind.SPANS, 3)]
+
+
+def test_the_sum_of_all_tenants_is_kept() -> None:
+    held = make(seconds=10)
+    for tenant, n in (("a", 3), ("b", 5), ("a", 2)):
+        held.add(tenant, table_of(n))
+    assert held.n_bytes == held.look("a").n_bytes + held.look("b").n_bytes

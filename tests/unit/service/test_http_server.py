@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -69,6 +70,26 @@ def test_connections_beyond_the_limit_are_closed_at_once(server: HttpServer) -> 
     for connection in idle:
         connection.close()
     assert eventually(lambda: "200" in ask(server, page), 10)
+
+
+def test_a_head_that_drips_gives_its_place_back(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "PATIENCE_SECONDS", 0.5)
+    begun = time.monotonic()
+    with connect(server) as slow:
+        slow.settimeout(0.05)
+        ended = False
+        while not ended and time.monotonic() - begun < 10:
+            try:
+                slow.sendall(b"G")
+                ended = slow.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+    assert ended
+    assert time.monotonic() - begun < 5
 
 
 def test_a_port_that_is_taken(server: HttpServer) -> None:

@@ -295,5 +295,5 @@ class TestTimes:
 
 
 def test_queries_without_a_server(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettingsError, match="need its address"):
+    with pytest.raises(InvalidSettingsError, match="give --prometheus too"):
         make_connectors(Sources(prometheus_queries=tmp_path / "q.toml"), {})

@@ -238,6 +238,21 @@ def test_records_of_pods_without_a_service() -> None:
     assert log_row(document, Mapping(), SHAPES) is None
 
 
+def test_a_document_that_cannot_be_read_costs_no_other() -> None:
+    fake = FakeElastic({"logs-test": [log(1), log(2), log(3)], "spans-test": []})
+    search = fake.search
+
+    def odd(body: dict[str, Any]) -> Reply:
+        content = search(body).content
+        return Reply(content.replace(stamp(2).encode(), b"yesterday"))
+
+    fake.search = odd  # type: ignore[method-assign]
+    haul, _ = fetch(fake)
+    assert haul.logs is not None
+    assert haul.logs.count == 2
+    assert "time or text that can be read" in haul.asked[-1].missing
+
+
 def test_shards_that_failed_are_told() -> None:
     fake = FakeElastic({"logs-test": [log(1)], "spans-test": []})
     search = fake.search

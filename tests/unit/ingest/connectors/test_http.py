@@ -82,6 +82,15 @@ class TestAgain:
             assert len(stub.asked) == 1
         assert not caught.value.lost
 
+    def test_words_that_cannot_be_unpacked_leave_the_status(self) -> None:
+        with (
+            Stub(in_turn(Reply(b"no gzip", 401, {"Content-Encoding": "gzip"}))) as stub,
+            pytest.raises(SourceError, match="HTTP 401") as caught,
+        ):
+            ask(stub)
+        assert len(stub.asked) == 1
+        assert caught.value.lost
+
     def test_nobody_listens(self) -> None:
         with Stub(in_turn(GOOD)) as stub:
             url = stub.url
@@ -220,8 +229,9 @@ class TestSize:
         with Stub(in_turn(large)) as stub, stub.source() as source:
             source.ask("GET", "x")
             source.ask("GET", "x")
-            with pytest.raises(SourceError, match="more than"):
+            with pytest.raises(SourceError, match="bytes in all") as caught:
                 source.ask("GET", "x")
+            assert caught.value.lost  # no further question is worth asking
 
 
 class TestSecrets:

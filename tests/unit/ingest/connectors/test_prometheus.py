@@ -106,7 +106,7 @@ class TestQueries:
         assert rate.timestamps.tolist() == [START + 60.0 * i for i in range(11)]
         asked = [a.form["query"] for a in stub.asked if a.path.endswith("query_range")]
         assert not any("grpc" in query or "istio" in query for query in asked)
-        assert any(q == f"sum by (service_name) (rate({HTTP}{{}}[60000ms]))" for q in asked), asked
+        assert any(q == f"sum by (service_name) (rate({HTTP}{{}}[150000ms]))" for q in asked), asked
 
     def test_every_default_is_asked_where_all_metrics_exist(self) -> None:
         names = {query.metric for query in DEFAULT_QUERIES}
@@ -156,7 +156,7 @@ class TestQueries:
         starts = [
             float(a.form["start"]) - START
             for a in stub.asked
-            if a.form.get("query") == f"sum by (service_name) (rate({HTTP}{{}}[60000ms]))"
+            if a.form.get("query") == f"sum by (service_name) (rate({HTTP}{{}}[150000ms]))"
         ]
         assert starts == [0.0, 11_000.0, 22_000.0]
 
