@@ -17,6 +17,8 @@ _POSTERIOR = {"causes", "none", "sets", "ambiguity", "levels"}
 """Keys of the document that the domain keeps one level down."""
 _YOUNGER = {"changes", "regions"}
 """Keys that the schema gained later: a document without them says nothing of them."""
+_DEFINED = ("onsets", "interval_mass")
+"""Parts of the document in which no number is ever undefined."""
 _LARGEST_WHOLE = 1 << 1000
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number"}
 
@@ -123,7 +125,7 @@ def _read_plain(kind: type[Any], value: object, path: str) -> Any:
     # A bool is an int in Python, but not in JSON; a whole number is a float there.
     if kind is float and type(value) is int and abs(value) <= _LARGEST_WHOLE:
         return float(value)
-    if kind is float and value is None:
+    if kind is float and value is None and not path.startswith(_DEFINED):
         return nan
     if type(value) is not kind or (isinstance(value, float) and not isfinite(value)):
         raise _error(path, f"must be {_WORDS[kind]}, got {_shorten(value)}")
