@@ -17,7 +17,7 @@ from bayesrca.client.decisions import AsyncDecisions
 from bayesrca.client.download import Download
 from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
 from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES, Settings
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -104,7 +104,7 @@ class AsyncClient:
 
     async def analyze(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -115,7 +115,7 @@ class AsyncClient:
 
     async def create_analysis(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,

@@ -13,7 +13,7 @@ from bayesrca.api.v1 import attribution_service_pb2 as attribution_pb
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.client.channel import ATTRIBUTION, SERVICE
 from bayesrca.config import Settings
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -60,7 +60,9 @@ class Call[A]:
     read: Callable[[Any], A]
 
 
-def analyze(incident: Incident, seed: int, settings: Settings | None) -> Call[Answer]:
+def analyze(
+    incident: Incident | IncidentSource, seed: int, settings: Settings | None
+) -> Call[Answer]:
     """Return an `Analyze`."""
     call = AnalyzeCall(incident=incident, seed=seed, settings=settings or Settings())
     return Call(
@@ -72,7 +74,10 @@ def analyze(incident: Incident, seed: int, settings: Settings | None) -> Call[An
 
 
 def create_analysis(
-    incident: Incident, seed: int, settings: Settings | None, request_id: str | None
+    incident: Incident | IncidentSource,
+    seed: int,
+    settings: Settings | None,
+    request_id: str | None,
 ) -> Call[StoredAnalysis]:
     """Return a `CreateAnalysis`, with a new id where there is none."""
     call = AnalyzeCall(incident=incident, seed=seed, settings=settings or Settings())

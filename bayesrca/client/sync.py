@@ -11,7 +11,7 @@ from bayesrca.client.connection import Connection
 from bayesrca.client.decisions import Decisions
 from bayesrca.client.download import Download
 from bayesrca.config import Settings
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -55,7 +55,7 @@ class Client(Connection):
 
     def analyze(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -64,11 +64,12 @@ class Client(Connection):
         """Have the server compute the posterior over root causes of an incident.
 
         With the same versions, seed, settings, an explicit method and no deadline, every number but
-        the timings equals the local run's to the last bit. A call that fails because the server is
+        the timings equals the local run's to the last bit; of an `IncidentSource`, that of the
+        incident which the server made at that moment. A call that fails because the server is
         not there, loses its worker or has a full queue is tried up to five times, within `timeout`.
 
         Args:
-            incident: what happened.
+            incident: what happened, or where the server is to take it from.
             seed: seed of every random number, 0 to 2^63 - 1.
             settings: None for the defaults. ``cores`` is the server's to choose.
             timeout: seconds to wait (> 0); None takes the client's own. With `Method.AUTO` the
@@ -82,7 +83,7 @@ class Client(Connection):
 
     def create_analysis(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -95,7 +96,7 @@ class Client(Connection):
         answer stays until it is deleted or its time is over.
 
         Args:
-            incident: what happened.
+            incident: what happened, or where the server is to take it from.
             seed: as `analyze` takes it, like `settings`.
             settings: None for the defaults.
             request_id: a UUID. A second call with the same id and the same request returns the

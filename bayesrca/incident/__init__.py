@@ -11,6 +11,7 @@ from bayesrca.incident.moment import Event, Target, TimeWindow
 from bayesrca.incident.run import Run
 from bayesrca.incident.selection import select_tables
 from bayesrca.incident.signal import Signal
+from bayesrca.incident.source import IncidentSource, Origin
 from bayesrca.incident.spans import Spans
 from bayesrca.incident.topology import Edge, EdgeKind, Topology
 from bayesrca.incident.topology_map import KnownComponent, KnownEdge, Provenance, TopologyMap
@@ -23,9 +24,11 @@ __all__ = [
     "Event",
     "Family",
     "Incident",
+    "IncidentSource",
     "KnownComponent",
     "KnownEdge",
     "Logs",
+    "Origin",
     "Provenance",
     "Run",
     "Signal",

@@ -32,6 +32,7 @@ from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.reflection import add_reflection
+from bayesrca.service.sourcing import Sourcing
 from bayesrca.service.succession import Succession
 from bayesrca.service.telemetry import Metrics
 from bayesrca.service.telemetry_calls import TelemetryInterceptor
@@ -45,6 +46,7 @@ from bayesrca.service.watched import Watched
 
 if TYPE_CHECKING:
     from bayesrca.service.alerts import Alerts
+    from bayesrca.service.configured import Configured
     from bayesrca.service.receiver import Receiver
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
@@ -70,6 +72,7 @@ class _Server:
         self._configuration = configuration
         self._options = options = configuration.options
         self._prior = _read_prior(options.prior)
+        self._configured = _configured(options)
         self._tls = server_credentials(options)
         known = options.credentials_file
         self._credentials = (
@@ -109,11 +112,12 @@ class _Server:
             ),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        calls = Handlers(self._pool, options.cores, self._prior)
-        self._keeping = Keeping(options, self._pool, self._prior, lock)
         receiver = _receiver(options, self._metrics) if options.receive_telemetry else None
+        sourcing = Sourcing(receiver, self._configured, options.max_message_bytes)
+        calls = Handlers(self._pool, sourcing, options.cores, self._prior)
+        self._keeping = Keeping(options, self._pool, self._prior, lock)
         for service, rpcs in (
-            (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
+            (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs(sourcing)),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
             (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
             (TELEMETRY, WindowHandlers(receiver).rpcs()),
@@ -143,7 +147,8 @@ class _Server:
             # Late, for it loads what reads telemetry, which a server without alerts can do without.
             from bayesrca.service.alerts import Alerts  # noqa: PLC0415
 
-            self._alerts = Alerts(options, guard, self._keeping)
+            assert self._configured is not None
+            self._alerts = Alerts(options, guard, self._keeping, self._configured)
         await server.start()
         self._report(port, kept)
         self._pool.start()
@@ -297,6 +302,15 @@ def _read_prior(path: Path | None) -> LearnedPrior | None:
     from bayesrca.model.prior_file import load_prior  # noqa: PLC0415
 
     return load_prior(path)
+
+
+def _configured(options: ServiceOptions) -> Configured | None:
+    if not options.has_sources:
+        return None
+    # Late, for it loads what reads telemetry, which a server without back ends can do without.
+    from bayesrca.service.configured import Configured  # noqa: PLC0415
+
+    return Configured(options)
 
 
 def _receiver(options: ServiceOptions, metrics: Metrics) -> Receiver:

@@ -17,6 +17,7 @@ from bayesrca.service.messages import CallFailedError
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.records import Limits, NewAnalysis, Record
+from bayesrca.service.sourcing import Sourcing
 from bayesrca.service.store import Store
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.service.store_decisions import DecisionTable
@@ -63,9 +64,13 @@ class Keeping:
         self._decisions = DecisionTable(self.store)
         self._jobs = Jobs(self.store, self._table, pool, cores=options.cores, prior=prior)
 
-    def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
-        """Return the handlers of the rpcs about stored analyses, by name."""
-        stored = AnalysisHandlers(self._table, self._jobs, self._pool)
+    def rpcs(self, sourcing: Sourcing) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Return the handlers of the rpcs about stored analyses, by name.
+
+        Args:
+            sourcing: makes the incidents of requests that name a source.
+        """
+        stored = AnalysisHandlers(self._table, self._jobs, self._pool, sourcing)
         draws = InspectionHandlers(self.store, self._table, self._pool)
         return stored.rpcs() | draws.rpcs()
 

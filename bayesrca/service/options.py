@@ -107,20 +107,20 @@ class ServiceOptions:
     alert_step_seconds: float = _option(60.0, "Seconds between the samples asked for.", 0.001)
     alert_method: Method = _option(Method.AUTO, "How alerts are analysed.")
     prometheus: str | None = _option(
-        None, "Prometheus server that alerts are analysed from (docs/connectors.md)."
+        None, "Prometheus server for alerts and for sources in requests (docs/connectors.md)."
     )
     prometheus_queries: Path | None = _option(None, "Queries and label names for it.")
-    jaeger: str | None = _option(None, "Jaeger query service that alerts are analysed from.")
-    loki: str | None = _option(None, "Loki server that alerts are analysed from.")
+    jaeger: str | None = _option(None, "Jaeger query service for them.")
+    loki: str | None = _option(None, "Loki server for them.")
     loki_query: str | None = _option(None, "LogQL selector of its lines; none: all of services.")
     elasticsearch: str | None = _option(None, "Elasticsearch or OpenSearch cluster for them.")
     elasticsearch_spans: str | None = _option(None, "Its indices of spans; none: traces-*.")
     elasticsearch_logs: str | None = _option(
         None, "Its indices of log records; none: logs-*,filebeat-*."
     )
-    datadog: str | None = _option(None, "Datadog site that alerts are analysed from.")
+    datadog: str | None = _option(None, "Datadog site for them.")
     datadog_queries: Path | None = _option(None, "Queries for it.")
-    events: Path | None = _option(None, "JSON file of changes, read at every alert.")
+    events: Path | None = _option(None, "JSON file of changes, read whenever they are asked for.")
     graph: Path | None = _option(None, "Components and edges that are known already (graph.json).")
     receive_telemetry: bool = _option(
         False, "Take traces, metrics and logs by OTLP over gRPC, and hold them in memory."
@@ -197,8 +197,7 @@ class ServiceOptions:
         if self.data_dir is None:
             msg = "alert_port is set but data_dir is not: analyses of alerts must be stored"
             raise InvalidSettingsError(msg, field="data_dir")
-        sources = (self.prometheus, self.jaeger, self.elasticsearch, self.datadog)
-        if not any(sources):
+        if not self.has_sources:
             msg = "alert_port is set but no source is: name one to analyse alerts from"
             raise InvalidSettingsError(msg, field="prometheus")
         if not (self.insecure or is_loopback(self.alert_host)):
@@ -208,6 +207,11 @@ class ServiceOptions:
                 "the network in front of it is trusted"
             )
             raise InvalidSettingsError(msg, field="alert_host")
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether a back end is named that has series or spans: nothing else can be analysed."""
+        return any((self.prometheus, self.jaeger, self.elasticsearch, self.datadog))
 
     @property
     def cores(self) -> int:

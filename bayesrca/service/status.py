@@ -39,6 +39,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
     # About stored analyses.
     "NO_TELEMETRY": grpc.StatusCode.FAILED_PRECONDITION,
+    "NO_SOURCES": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_STORE": grpc.StatusCode.FAILED_PRECONDITION,
     "RUN_WITHDRAWN": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_ANSWER": grpc.StatusCode.FAILED_PRECONDITION,
