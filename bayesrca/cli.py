@@ -120,8 +120,9 @@ def analyze(  # noqa: PLR0913  one parameter per option
         list[str] | None,
         typer.Option(
             "--from",
-            metavar="received|configured",
-            help="Let that server take the incident from what it received, or from its back ends.",
+            metavar="received|configured|NAME",
+            help="Let that server make the incident: of what it received, of its back ends, or of "
+            "saved telemetry by its NAME.",
         ),
     ] = None,
     token_file: Annotated[
@@ -268,11 +269,13 @@ def _held(
         if value is not None:
             msg = f"{name} is of no use with --from: the server makes the incident"
             raise typer.BadParameter(msg, param_hint=name)
+    saved = [word for word in origins if word.startswith("savedTelemetry/")]
     for word in origins:
-        if word not in set(Origin):
-            msg = f"{word!r} must be one of {', '.join(Origin)}"
+        if word not in {*Origin, *saved[:1]}:
+            msg = f"{word!r} must be one of {', '.join(Origin)}, or one savedTelemetry/ID"
             raise typer.BadParameter(msg, param_hint="--from")
-    return server_source(sources, [Origin(word) for word in origins])
+    own = [Origin(word) for word in origins if word not in saved]
+    return server_source(sources, own, saved[0] if saved else "")
 
 
 def _load(

@@ -113,12 +113,13 @@ def with_sources(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def server_source(flags: SourceFlags, origins: Sequence[Origin]) -> IncidentSource:
+def server_source(flags: SourceFlags, origins: Sequence[Origin], saved: str) -> IncidentSource:
     """Return what a server is to make an incident of.
 
     Args:
         flags: for what time, and what is known.
         origins: whose telemetry.
+        saved: name of saved telemetry; empty for none.
 
     Raises:
         InvalidSettingsError: options that cannot be, or about sources that this machine would ask.
@@ -140,6 +141,7 @@ def server_source(flags: SourceFlags, origins: Sequence[Origin]) -> IncidentSour
     graph = _graph(flags)
     return IncidentSource(
         origins=tuple(origins),
+        saved=saved,
         window=window,
         baseline=baseline,
         step=step,

@@ -11,7 +11,7 @@ from bayesrca.client.connection import Connection
 from bayesrca.client.decisions import Decisions
 from bayesrca.client.download import Download
 from bayesrca.config import Settings
-from bayesrca.incident import Incident, IncidentSource
+from bayesrca.incident import Incident, IncidentSource, TimeWindow
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -19,6 +19,7 @@ from bayesrca.wire import (
     AnalysisUpdate,
     StoredAnalysis,
 )
+from bayesrca.wire.saved import SavedTelemetry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -259,6 +260,46 @@ class Client(Connection):
             for message in self.follow(lambda: calls.stream_draws(name, download.offset), timeout):
                 download.take(message)
             download.finish()
+
+    def save_telemetry(
+        self, window: TimeWindow, *, request_id: str | None = None, timeout: float | None = None
+    ) -> SavedTelemetry:
+        """Have the server write what it received of a time to files, which it then keeps.
+
+        An `IncidentSource` that names them (``saved``) is analysed from them.
+
+        Args:
+            window: the time, in seconds since the epoch.
+            request_id: a UUID. A second call with the same id and the same time returns what there
+                is; None takes a new one.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: nothing of the time is held (``NO_EVIDENCE``), the tenant has saved too
+                much (``STORAGE_QUOTA``), or the server refused, failed or was not reached.
+            InvalidRequestError: a `request_id` that is no UUID.
+        """
+        return self.call(calls.save_telemetry(window, request_id), timeout)
+
+    def list_saved_telemetry(self, *, timeout: float | None = None) -> list[SavedTelemetry]:
+        """Return what is saved of the caller's tenant, newest first.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+        """
+        return self.call(calls.list_saved_telemetry(), timeout)
+
+    def delete_saved_telemetry(self, name: str, *, timeout: float | None = None) -> None:
+        """Remove saved telemetry for good.
+
+        Args:
+            name: its name, as `save_telemetry` returned it.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: there is none of that name (``NOT_FOUND``), or as above.
+        """
+        self.call(calls.delete_saved_telemetry(name), timeout)
 
     def attribute_anomaly(
         self,

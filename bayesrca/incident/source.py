@@ -43,7 +43,7 @@ class IncidentSource:
     """What a server is to make an incident of.
 
     Attributes:
-        origins: whose telemetry, at least one.
+        origins: whose telemetry; at least one, unless `saved` names some.
         window: the time in question, in seconds since the epoch.
         baseline: the normal period, or the seconds before the window that are one, or None.
         step: seconds between the samples of a series, > 0.
@@ -53,6 +53,8 @@ class IncidentSource:
         edges: those that are known already; telemetry may name their ends.
         aliases: components for the names that spans and log records use for them.
         events: what is known to have happened.
+        saved: name of saved telemetry, ``savedTelemetry/{id}``, which stands for what was received;
+            empty for none.
 
     Raises:
         InvalidIncidentError: no origin, a time that is none, a step that is none or so short that a
@@ -69,6 +71,7 @@ class IncidentSource:
     edges: tuple[Edge, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     events: tuple[Event, ...] = ()
+    saved: str = ""
 
     def __post_init__(self) -> None:
         origins = [
@@ -107,9 +110,16 @@ class IncidentSource:
         return self.baseline
 
     def _check_origins(self) -> None:
-        if not self.origins:
+        require_unicode(self.saved, "the name of saved telemetry", "saved")
+        if not self.origins and not self.saved:
             msg = f"the source names no origin; name one of {', '.join(Origin)}, or several"
             raise InvalidIncidentError(msg, field="origins")
+        if self.saved and Origin.RECEIVED in self.origins:
+            msg = (
+                "saved telemetry was received, and would count twice where it is still held: name "
+                "it without the origin received"
+            )
+            raise InvalidIncidentError(msg, field="saved")
 
     def _check_times(self) -> None:
         step = require_finite(self.step, "the step", "step")

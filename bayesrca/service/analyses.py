@@ -17,11 +17,11 @@ from bayesrca.service.caller import current_caller
 from bayesrca.service.handlers import check_limits
 from bayesrca.service.interceptors import Context
 from bayesrca.service.jobs import Jobs, Snapshot
-from bayesrca.service.messages import CallFailedError, Failure
+from bayesrca.service.messages import CallFailedError
 from bayesrca.service.pool import DRAINING, WorkerPool
 from bayesrca.service.records import NewAnalysis, Record
 from bayesrca.service.rpc import stream, unary
-from bayesrca.service.sourcing import Sourcing
+from bayesrca.service.sourcing import NO_STORE, Sourcing
 from bayesrca.service.status import shorten
 from bayesrca.service.store_analyses import REUSED, AnalysisTable
 from bayesrca.wire import (
@@ -276,10 +276,3 @@ def _message(record: Record) -> analysis_pb2.Analysis:
         message.inference_data.sha256 = record.draws
         message.inference_data.size_bytes = record.draws_bytes
     return message
-
-
-NO_STORE = Failure(
-    reason="NO_STORE",
-    message="this server keeps nothing: it was started without a data directory (--data-dir); "
-    "Analyze needs none",
-)

@@ -39,6 +39,7 @@ from bayesrca.service.telemetry_calls import TelemetryInterceptor
 from bayesrca.service.telemetry_http import telemetry_server
 from bayesrca.service.telemetry_jobs import JobTelemetry
 from bayesrca.service.telemetry_logs import set_up_logging
+from bayesrca.service.telemetry_saved import SavedHandlers
 from bayesrca.service.telemetry_traces import Traces
 from bayesrca.service.telemetry_window import TELEMETRY, WindowHandlers
 from bayesrca.service.tls import server_credentials
@@ -113,14 +114,16 @@ class _Server:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         receiver = _receiver(options, self._metrics) if options.receive_telemetry else None
-        sourcing = Sourcing(receiver, self._configured, options.max_message_bytes)
-        calls = Handlers(self._pool, sourcing, options.cores, self._prior)
         self._keeping = Keeping(options, self._pool, self._prior, lock)
+        files = self._keeping.saved_files(options)
+        self._saved = SavedHandlers(receiver, files)
+        sourcing = Sourcing(receiver, files, self._configured, options.max_message_bytes)
+        calls = Handlers(self._pool, sourcing, options.cores, self._prior)
         for service, rpcs in (
             (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs(sourcing)),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
             (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
-            (TELEMETRY, WindowHandlers(receiver).rpcs()),
+            (TELEMETRY, WindowHandlers(receiver).rpcs() | self._saved.rpcs()),
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
@@ -143,6 +146,7 @@ class _Server:
                 shared=options.takeover,
             )
         kept = await self._keeping.start()
+        self._saved.start()
         if options.alert_port is not None:
             # Late, for it loads what reads telemetry, which a server without alerts can do without.
             from bayesrca.service.alerts import Alerts  # noqa: PLC0415
@@ -268,6 +272,7 @@ class _Server:
             task.cancel()
         await self._pool.stop()
         await self._keeping.stop()
+        await self._saved.close()
         # Again, with less patience: time for the last statuses to leave.
         await server.stop(_STOP_GRACE_SECONDS)
         await stopping
@@ -284,6 +289,7 @@ class _Server:
         """
         self._say("handing over to the server that waits")
         await self._keeping.stop()
+        await self._saved.close()
         await self._keeping.close()
         if not await succession.handed_over():
             self._say("the server that waits does not get to listen; stopping all the same")

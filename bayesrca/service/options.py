@@ -132,6 +132,9 @@ class ServiceOptions:
     telemetry_spared_seconds: float = _option(
         60.0, "Telemetry this recent is not evicted to make room: its senders must wait.", 0
     )
+    telemetry_saved_bytes: int = _option(
+        4 << 30, "What a tenant's saved telemetry may take on the disk.", 1
+    )
     otlp_endpoint: str | None = _option(
         None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
     )

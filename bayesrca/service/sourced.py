@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.columns.otlp import Kind, Table
@@ -12,6 +13,7 @@ from bayesrca.incident import Incident, IncidentSource, Origin
 from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.interface import Connector
 from bayesrca.ingest.connectors.received import Received
+from bayesrca.ingest.connectors.saved import Saved
 from bayesrca.ingest.connectors.told import Told
 from bayesrca.ingest.graph_file import Graph
 from bayesrca.ingest.places import Naming
@@ -30,11 +32,13 @@ class Stock:
     Attributes:
         tables: what was received for its tenant, in the order of its arrival.
         evicted: records by kind that were received too and are no longer held.
+        saved: folder of the saved telemetry that the source names, or None.
         configured: the back ends; None where the server has none.
     """
 
     tables: Sequence[Table] = field(default=(), repr=False)
     evicted: Mapping[Kind, int] = field(default_factory=dict)
+    saved: Path | None = None
     configured: Configured | None = None
 
 
@@ -76,11 +80,12 @@ def build_incident(source: IncidentSource, stock: Stock) -> Incident:
     asks_back_ends = Origin.CONFIGURED in source.origins and stock.configured is not None
     configured = stock.configured if asks_back_ends else None
     declared = _declared(source, None if configured is None else configured.declared)
+    names = Naming(declared.aliases, frozenset(c.name for c in declared.components))
     connectors: list[Connector] = []
     if Origin.RECEIVED in source.origins:
-        known = [component.name for component in declared.components]
-        names = Naming(declared.aliases, frozenset(known))
         connectors.append(Received(stock.tables, stock.evicted, names))
+    if stock.saved is not None:
+        connectors.append(Saved(stock.saved, names))
     if configured is not None:
         connectors += configured.connectors()
     if source.events:

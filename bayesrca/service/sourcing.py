@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from bayesrca.incident import IncidentSource, Origin
 from bayesrca.service.daemon import in_daemon
 from bayesrca.service.messages import CallFailedError, Failure
+from bayesrca.wire.saved import saved_id
 
 if TYPE_CHECKING:
     from bayesrca.service.configured import Configured
     from bayesrca.service.receiver import Receiver
+    from bayesrca.service.saved_files import SavedFiles
     from bayesrca.service.sourced import Stock
 
 _AT_ONCE = 2
@@ -24,6 +26,11 @@ NO_TELEMETRY = Failure(
     reason="NO_TELEMETRY",
     message="this server receives no telemetry; start it with receive_telemetry",
     retryable=False,
+)
+NO_STORE = Failure(
+    reason="NO_STORE",
+    message="this server keeps nothing: it was started without a data directory (--data-dir); "
+    "Analyze needs none",
 )
 NO_SOURCES = Failure(
     reason="NO_SOURCES",
@@ -39,14 +46,20 @@ class Sourcing:
 
     Args:
         receiver: holds what was received; None where the server receives nothing.
+        files: holds what was saved of it; None where the server keeps nothing.
         configured: the back ends; None where it has none.
         max_bytes: what a request may take once it holds its incident.
     """
 
     def __init__(
-        self, receiver: Receiver | None, configured: Configured | None, max_bytes: int
+        self,
+        receiver: Receiver | None,
+        files: SavedFiles | None,
+        configured: Configured | None,
+        max_bytes: int,
     ) -> None:
         self._receiver = receiver
+        self._files = files
         self._configured = configured
         self._max_bytes = max_bytes
         self._free = asyncio.Semaphore(_AT_ONCE)
@@ -56,7 +69,8 @@ class Sourcing:
         """Return an `AnalyzeRequest` with the incident that its source makes.
 
         Raises:
-            CallFailedError: the server has no such telemetry (``NO_TELEMETRY``, ``NO_SOURCES``), or
+            CallFailedError: the server has no such telemetry (``NO_TELEMETRY``, ``NO_SOURCES``,
+                ``NO_STORE``), the tenant saved none of that name (``NOT_FOUND``), or the server
                 makes as many incidents already as it may (``QUEUE_FULL``).
             BayesRcaError: as `bayesrca.service.sourced.fill`.
         """
@@ -66,7 +80,7 @@ class Sourcing:
         try:
             await self._free.acquire()
             begun = True
-            stock = self._stock(tenant, source)
+            stock = await self._stock(tenant, source)
         except BaseException:
             self._leave(tenant, free=begun)
             raise
@@ -90,15 +104,22 @@ class Sourcing:
             raise CallFailedError(NO_TELEMETRY)
         if Origin.CONFIGURED in source.origins and self._configured is None:
             raise CallFailedError(NO_SOURCES)
+        if source.saved and self._files is None:
+            raise CallFailedError(NO_STORE)
         own, total = self._places[tenant], self._places.total()
         # One tenant's requests that take all places leave another its first.
         if own >= _TENANT_PLACES or (total >= _PLACES and own):
             message = f"{total} incidents are being made of telemetry already; try again later"
             raise CallFailedError(Failure(reason="QUEUE_FULL", message=message, retry_after=1.0))
 
-    def _stock(self, tenant: str, source: IncidentSource) -> Stock:
+    async def _stock(self, tenant: str, source: IncidentSource) -> Stock:
         from bayesrca.service.sourced import Stock  # noqa: PLC0415  as above
 
+        if source.saved and self._files is not None:
+            field = "source.saved_telemetry"
+            identity = saved_id(source.saved, field)
+            path = await asyncio.to_thread(self._files.find, tenant, identity, field)
+            return Stock(saved=path, configured=self._configured)
         if Origin.RECEIVED not in source.origins or self._receiver is None:
             return Stock(configured=self._configured)
         held = self._receiver.held.look(tenant)

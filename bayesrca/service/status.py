@@ -49,6 +49,7 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "OUT_OF_MEMORY": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STORAGE_QUOTA": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STORAGE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "STORAGE_FAILED": grpc.StatusCode.INTERNAL,
     "ARTEFACT_LOST": grpc.StatusCode.DATA_LOSS,
     "TELEMETRY_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "TELEMETRY_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -23,7 +23,7 @@ from bayesrca.wire.paths import join, located
 from bayesrca.wire.vocabulary import Vocabulary
 
 ORIGINS = Vocabulary(Origin, incident_source_pb2.TelemetryOrigin, "TELEMETRY_ORIGIN")
-_RENAMED = {"step": "step_seconds", "baseline": "baseline_seconds"}
+_RENAMED = {"step": "step_seconds", "baseline": "baseline_seconds", "saved": "saved_telemetry"}
 
 
 def encode_source(source: IncidentSource) -> incident_source_pb2.IncidentSource:
@@ -37,6 +37,7 @@ def encode_source(source: IncidentSource) -> incident_source_pb2.IncidentSource:
         edges=[encode_edge(edge) for edge in source.edges],
         aliases=source.aliases,
         events=[encode_event(event) for event in source.events],
+        saved_telemetry=source.saved,
     )
     if isinstance(source.baseline, TimeWindow):
         message.baseline.CopyFrom(encode_window(source.baseline))
@@ -87,5 +88,9 @@ def decode_source(
 
     with located(field, rename):
         return IncidentSource(
-            origins=tuple(origins), name=message.name, aliases=dict(message.aliases), **parts
+            origins=tuple(origins),
+            name=message.name,
+            aliases=dict(message.aliases),
+            saved=message.saved_telemetry,
+            **parts,
         )

@@ -147,7 +147,7 @@ def test_the_command_line_asks_for_it(server: Server, shop: Shop, tmp_path: Path
     assert "warehouse" in causes
     for wrong, hint in (
         (["--from", "received", "--start", "-5m"], "--server"),
-        ([*asked, "--from", "elsewhere"], "received, configured"),
+        ([*asked, "--from", "elsewhere"], "received, configured, or one savedTelemetry/ID"),
         ([*asked, "--families", "x.toml"], "--families"),
         ([*asked, "examples/search_delay"], "PATH"),
     ):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bayesrca.api.v1 import incident_pb2 as bayesrca_dot_api_dot_v1_dot_incident__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%bayesrca/api/v1/incident_source.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"\xae\x04\n\x0eIncidentSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x07origins\x18\x02 \x03(\x0e\x32 .bayesrca.api.v1.TelemetryOrigin\x12+\n\x06window\x18\x03 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindow\x12\x1a\n\x10\x62\x61seline_seconds\x18\x04 \x01(\x01H\x00\x12/\n\x08\x62\x61seline\x18\x05 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindowH\x00\x12\x19\n\x0cstep_seconds\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12,\n\x06target\x18\x07 \x01(\x0b\x32\x17.bayesrca.api.v1.TargetH\x02\x88\x01\x01\x12.\n\ncomponents\x18\x08 \x03(\x0b\x32\x1a.bayesrca.api.v1.Component\x12$\n\x05\x65\x64ges\x18\t \x03(\x0b\x32\x15.bayesrca.api.v1.Edge\x12=\n\x07\x61liases\x18\n \x03(\x0b\x32,.bayesrca.api.v1.IncidentSource.AliasesEntry\x12&\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x16.bayesrca.api.v1.Event\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\rnormal_periodB\x0f\n\r_step_secondsB\t\n\x07_target*s\n\x0fTelemetryOrigin\x12 \n\x1cTELEMETRY_ORIGIN_UNSPECIFIED\x10\x00\x12\x1d\n\x19TELEMETRY_ORIGIN_RECEIVED\x10\x01\x12\x1f\n\x1bTELEMETRY_ORIGIN_CONFIGURED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%bayesrca/api/v1/incident_source.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"\xc7\x04\n\x0eIncidentSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x07origins\x18\x02 \x03(\x0e\x32 .bayesrca.api.v1.TelemetryOrigin\x12+\n\x06window\x18\x03 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindow\x12\x1a\n\x10\x62\x61seline_seconds\x18\x04 \x01(\x01H\x00\x12/\n\x08\x62\x61seline\x18\x05 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindowH\x00\x12\x19\n\x0cstep_seconds\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12,\n\x06target\x18\x07 \x01(\x0b\x32\x17.bayesrca.api.v1.TargetH\x02\x88\x01\x01\x12.\n\ncomponents\x18\x08 \x03(\x0b\x32\x1a.bayesrca.api.v1.Component\x12$\n\x05\x65\x64ges\x18\t \x03(\x0b\x32\x15.bayesrca.api.v1.Edge\x12=\n\x07\x61liases\x18\n \x03(\x0b\x32,.bayesrca.api.v1.IncidentSource.AliasesEntry\x12&\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x16.bayesrca.api.v1.Event\x12\x17\n\x0fsaved_telemetry\x18\x0c \x01(\t\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\rnormal_periodB\x0f\n\r_step_secondsB\t\n\x07_target*s\n\x0fTelemetryOrigin\x12 \n\x1cTELEMETRY_ORIGIN_UNSPECIFIED\x10\x00\x12\x1d\n\x19TELEMETRY_ORIGIN_RECEIVED\x10\x01\x12\x1f\n\x1bTELEMETRY_ORIGIN_CONFIGURED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INCIDENTSOURCE_ALIASESENTRY']._loaded_options = None
   _globals['_INCIDENTSOURCE_ALIASESENTRY']._serialized_options = b'8\001'
-  _globals['_TELEMETRYORIGIN']._serialized_start=651
-  _globals['_TELEMETRYORIGIN']._serialized_end=766
+  _globals['_TELEMETRYORIGIN']._serialized_start=676
+  _globals['_TELEMETRYORIGIN']._serialized_end=791
   _globals['_INCIDENTSOURCE']._serialized_start=91
-  _globals['_INCIDENTSOURCE']._serialized_end=649
-  _globals['_INCIDENTSOURCE_ALIASESENTRY']._serialized_start=558
-  _globals['_INCIDENTSOURCE_ALIASESENTRY']._serialized_end=604
+  _globals['_INCIDENTSOURCE']._serialized_end=674
+  _globals['_INCIDENTSOURCE_ALIASESENTRY']._serialized_start=583
+  _globals['_INCIDENTSOURCE_ALIASESENTRY']._serialized_end=629
 # @@protoc_insertion_point(module_scope)

@@ -92,15 +92,20 @@ class IncidentSource(_message.Message):
     EDGES_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    SAVED_TELEMETRY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call the incident in the answer. Empty: made of the target and the start."""
     baseline_seconds: _builtins.float
     """It is so many seconds before the window, > 0."""
     step_seconds: _builtins.float
     """Seconds between the samples of a series, >= 0.001; a period may hold 10 000. [60]"""
+    saved_telemetry: _builtins.str
+    """Name of telemetry that `TelemetryService.SaveTelemetryWindow` saved, `savedTelemetry/{id}`. It
+    stands for what was received and cannot be named together with it. Empty: none.
+    """
     @_builtins.property
     def origins(self) -> _containers.RepeatedScalarFieldContainer[Global___TelemetryOrigin.ValueType]:
-        """Whose telemetry; at least one. Of a series that several have the first one's counts, received
+        """Whose telemetry; at least one, unless `saved_telemetry` names some. Of a series that several have the first one's counts, received
         telemetry before what is collected.
         """
 
@@ -146,10 +151,11 @@ class IncidentSource(_message.Message):
         edges: _abc.Iterable[_incident_pb2.Edge] | None = ...,
         aliases: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         events: _abc.Iterable[_incident_pb2.Event] | None = ...,
+        saved_telemetry: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_step_seconds", b"_step_seconds", "_target", b"_target", "baseline", b"baseline", "baseline_seconds", b"baseline_seconds", "normal_period", b"normal_period", "step_seconds", b"step_seconds", "target", b"target", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step_seconds", b"_step_seconds", "_target", b"_target", "aliases", b"aliases", "baseline", b"baseline", "baseline_seconds", b"baseline_seconds", "components", b"components", "edges", b"edges", "events", b"events", "name", b"name", "normal_period", b"normal_period", "origins", b"origins", "step_seconds", b"step_seconds", "target", b"target", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step_seconds", b"_step_seconds", "_target", b"_target", "aliases", b"aliases", "baseline", b"baseline", "baseline_seconds", b"baseline_seconds", "components", b"components", "edges", b"edges", "events", b"events", "name", b"name", "normal_period", b"normal_period", "origins", b"origins", "saved_telemetry", b"saved_telemetry", "step_seconds", b"step_seconds", "target", b"target", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__step_seconds: _TypeAlias = _typing.Literal["step_seconds"]  # noqa: Y015
     _WhichOneofArgType__step_seconds: _TypeAlias = _typing.Literal["_step_seconds", b"_step_seconds"]  # noqa: Y015
