@@ -48,6 +48,7 @@ from bayesrca.service.watched import Watched
 if TYPE_CHECKING:
     from bayesrca.service.alerts import Alerts
     from bayesrca.service.configured import Configured
+    from bayesrca.service.otlp_http import OtlpHttp
     from bayesrca.service.receiver import Receiver
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
@@ -83,6 +84,7 @@ class _Server:
         self._traces = Traces(options, _version())
         self._pages: HttpServer | None = None
         self._alerts: Alerts | None = None
+        self._otlp_http: OtlpHttp | None = None
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
         self._succession: Succession | None = None
@@ -153,6 +155,10 @@ class _Server:
 
             assert self._configured is not None
             self._alerts = Alerts(options, guard, self._keeping, self._configured)
+        if receiver is not None and options.otlp_http_port is not None:
+            from bayesrca.service.otlp_http import OtlpHttp  # noqa: PLC0415  as above
+
+            self._otlp_http = OtlpHttp(options, guard, receiver)
         await server.start()
         self._report(port, kept)
         self._pool.start()
@@ -200,6 +206,8 @@ class _Server:
             lines.append(f"metrics and probes on http://{self._pages.address}")
         if self._alerts is not None:
             lines.append(f"alerts are taken on {self._alerts.address}")
+        if self._otlp_http is not None:
+            lines.append(f"OpenTelemetry is taken on {self._otlp_http.address} too")
         if options.receive_telemetry:
             lines.append(
                 f"receives OpenTelemetry; holds {options.telemetry_bytes} bytes and "
@@ -258,6 +266,8 @@ class _Server:
         self._say("draining: no further calls are accepted")
         if self._alerts is not None:
             await self._alerts.stop()
+        if self._otlp_http is not None:
+            await self._otlp_http.stop()
         await self._health.enter_graceful_shutdown()
         # Closes the port and asks clients to connect elsewhere, before any call is refused: with
         # another server on the port there is then nothing to refuse.

@@ -125,6 +125,10 @@ class ServiceOptions:
     receive_telemetry: bool = _option(
         False, "Take traces, metrics and logs by OTLP over gRPC, and hold them in memory."
     )
+    otlp_http_host: str = _option("127.0.0.1", "Address of OTLP over HTTP.")
+    otlp_http_port: int | None = _option(
+        None, "TCP port that takes OTLP over HTTP too, usually 4318; none: off.", 0, 65535
+    )
     telemetry_seconds: float = _option(3600.0, "How long received telemetry is held.", 1)
     telemetry_bytes: int = _option(
         256 << 20, "What is held of a tenant at most; the oldest is evicted first.", 1 << 20
@@ -158,6 +162,7 @@ class ServiceOptions:
         self._check_files()
         self._check_exposure()
         self._check_alerts()
+        self._check_otlp_http()
 
     def _check_files(self) -> None:
         """Refuse options of which one needs another that is missing."""
@@ -210,6 +215,21 @@ class ServiceOptions:
                 "the network in front of it is trusted"
             )
             raise InvalidSettingsError(msg, field="alert_host")
+
+    def _check_otlp_http(self) -> None:
+        """Refuse a port for telemetry that is not held, or that the network could reach."""
+        if self.otlp_http_port is None:
+            return
+        if not self.receive_telemetry:
+            msg = "otlp_http_port is set but receive_telemetry is not: it would hold nothing"
+            raise InvalidSettingsError(msg, field="receive_telemetry")
+        if not (self.insecure or is_loopback(self.otlp_http_host)):
+            msg = (
+                f"refusing to take telemetry on {self.otlp_http_host} without TLS, which this port "
+                "does not speak: listen on 127.0.0.1 behind a proxy that does, or pass --insecure "
+                "if the network in front of it is trusted"
+            )
+            raise InvalidSettingsError(msg, field="otlp_http_host")
 
     @property
     def has_sources(self) -> bool:
