@@ -128,6 +128,9 @@ def test_an_alert_is_evidence_and_an_alarm() -> None:
     answer = analyze(incident(Alert("db", "cpu")), seed=0, settings=SCREEN).answer
     assert answer.alarm.anomalous
     assert answer.posterior.causes[0].component == "db"
+    assert "1 alert on it (log Bayes factor of all alerts +0.7)" in (
+        answer.posterior.causes[0].explains.text
+    )
     assert answer.healthy
     # By hand: equal prior weights, single causes and pairs and triples by their mean factors.
     without = analyze(incident(), seed=0, settings=replace(SCREEN, max_causes=1)).answer
