@@ -225,7 +225,8 @@ def analyze(
     run = _Run(seed=_checked_seed(seed), settings=settings, progress=progress, cancelled=cancelled)
     run.note_prior()
     with run.step("evidence"):
-        evidence = build_evidence(incident, max_bins=settings.max_bins)
+        law = None if settings.prior is None else settings.prior.alerts
+        evidence = build_evidence(incident, max_bins=settings.max_bins, alert_law=law)
     run.stop_if_asked()
     likelihood = prepare_likelihood(evidence, settings, seed=run.sum_seed)
     conclude = _Conclusion(incident, evidence, likelihood, run)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bayesrca.alert_law import AlertLaw
 from bayesrca.errors import InvalidSettingsError
 
 LARGEST_SEED = 2**63 - 1
@@ -53,6 +54,7 @@ class LearnedPrior:
         gamma: exponent of the hypotheses' posterior, in (0, 1]; 1 leaves it as it is.
         incidents: labelled incidents it was learned from.
         groups: distinct (data set, root causes, fault) among them.
+        alerts: what they taught of alerts, or None.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LearnedPrior:
     gamma: float
     incidents: int
     groups: int
+    alerts: AlertLaw | None = None
 
     @property
     def label(self) -> str:

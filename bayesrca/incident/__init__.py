@@ -3,6 +3,7 @@
 Frozen values that are checked when they are built, so every later step may rely on them. No I/O.
 """
 
+from bayesrca.incident.alerts import Alert, AlertKind
 from bayesrca.incident.component import Component, ComponentKind
 from bayesrca.incident.family import Family, Statistic
 from bayesrca.incident.incident import Incident
@@ -17,6 +18,8 @@ from bayesrca.incident.topology import Edge, EdgeKind, Topology
 from bayesrca.incident.topology_map import KnownComponent, KnownEdge, Provenance, TopologyMap
 
 __all__ = [
+    "Alert",
+    "AlertKind",
     "Component",
     "ComponentKind",
     "Edge",

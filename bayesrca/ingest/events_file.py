@@ -19,6 +19,7 @@ from bayesrca.ingest._files import (
     reject,
     shorten,
 )
+from bayesrca.ingest.alerts_file import is_alerts
 
 _LOG = logging.getLogger(__name__)
 _TIME_KEYS = ("time", "timestamp", "fired_at")
@@ -72,6 +73,8 @@ def _own_event(path: Path, i: int, value: object) -> Event:
 def _change_log(path: Path, log: dict[str, Any], components: Container[str]) -> tuple[Event, ...]:
     events: list[Event] = []
     for section, content in log.items():
+        if is_alerts(section, content):
+            continue  # see alerts_file
         entries = [content] if isinstance(content, dict) else content
         times = [_time_of(entry) for entry in entries] if isinstance(entries, list) else [None]
         if not section or None in times:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesrca.api.v1 import incident_pb2
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident import (
+    Alert,
     Component,
     Edge,
     Event,
@@ -23,7 +24,7 @@ from bayesrca.incident import (
 from bayesrca.wire.paths import join, located
 from bayesrca.wire.tables import decode_tables, encode_tables
 from bayesrca.wire.tensors import decode_vector, encode_tensor
-from bayesrca.wire.vocabulary import COMPONENT_KINDS, EDGE_KINDS, FAMILIES, STATISTICS
+from bayesrca.wire.vocabulary import ALERT_KINDS, COMPONENT_KINDS, EDGE_KINDS, FAMILIES, STATISTICS
 
 
 def encode_incident(incident: Incident) -> incident_pb2.Incident:
@@ -58,6 +59,9 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
             getattr(message, name).CopyFrom(encode_window(window))
     if incident.target is not None:
         message.target.CopyFrom(encode_target(incident.target))
+    if incident.alerts is not None:
+        alerts = incident_pb2.Alerts(alerts=[_encode_alert(a) for a in incident.alerts])
+        message.alerts.CopyFrom(alerts)
     return message
 
 
@@ -98,8 +102,18 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
         window = decode_window(message.window, f"{field}.window")
     if message.HasField("target"):
         target = decode_target(message.target, f"{field}.target")
+    alerts = None
+    if message.HasField("alerts"):
+        alerts = tuple(
+            _decode_alert(a, f"{field}.alerts.alerts[{i}]")
+            for i, a in enumerate(message.alerts.alerts)
+        )
+
+    def rename(part: str) -> str:
+        return join(field, part.replace("alerts[", "alerts.alerts[", 1))
+
     spans, logs = decode_tables(message, field)
-    with located(field):
+    with located(field, rename):
         return Incident(
             name=message.name,
             topology=Topology(components, edges),
@@ -112,6 +126,7 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
             spans=spans,
             logs=logs,
             notes=tuple(message.notes),
+            alerts=alerts,
         )
 
 
@@ -211,6 +226,30 @@ def _decode_run(
     spans, logs = decode_tables(message, field)
     with located(field):
         return Run(message.name, signals, spans, logs)
+
+
+def _encode_alert(alert: Alert) -> incident_pb2.Alert:
+    return incident_pb2.Alert(
+        component=alert.component,
+        name=alert.name,
+        kind=ALERT_KINDS.number(alert.kind),
+        change=alert.change,
+        caller=alert.caller,
+        time_seconds=alert.time,
+    )
+
+
+def _decode_alert(message: incident_pb2.Alert, field: str) -> Alert:
+    kind = ALERT_KINDS.word(message.kind, f"{field}.kind")
+    with located(field):
+        return Alert(
+            component=message.component,
+            name=message.name,
+            kind=kind,
+            change=message.change,
+            caller=message.caller if message.HasField("caller") else None,
+            time=message.time_seconds if message.HasField("time_seconds") else None,
+        )
 
 
 def encode_event(event: Event) -> incident_pb2.Event:
