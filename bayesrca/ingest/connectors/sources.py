@@ -11,10 +11,11 @@ from bayesrca.ingest.connectors.change_events import ChangeEvents
 from bayesrca.ingest.connectors.credentials import read_credentials
 from bayesrca.ingest.connectors.datadog import KEYS, UNUSED_KEYS, Datadog
 from bayesrca.ingest.connectors.elasticsearch import LOGS_INDEX, SPANS_INDEX, Elasticsearch
-from bayesrca.ingest.connectors.http import HttpSource, Limits
+from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Connector
 from bayesrca.ingest.connectors.jaeger import Jaeger
 from bayesrca.ingest.connectors.loki import Loki
+from bayesrca.ingest.connectors.patience import Limits
 from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
 from bayesrca.ingest.connectors.prometheus_file import read_plan
 
