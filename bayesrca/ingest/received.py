@@ -74,14 +74,18 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
             msg = f"a table of {kind} is needed, got one of {table.kind}"
             raise InvalidTelemetryError(msg)
     traced, logged, notes = read_usable(
-        _span_columns(spans) if spans is not None and len(spans) else None,
+        span_columns(spans) if spans is not None and len(spans) else None,
         _log_columns(logs) if logs is not None and len(logs) else None,
         names,
     )
     return replace(join_tables((traced, logged), (None, None)), notes=notes)
 
 
-def _span_columns(table: Table) -> TableFile:
+def span_columns(table: Table) -> TableFile:
+    """Return received spans as the table that `read_span_columns` takes.
+
+    Ids are hexadecimal, times ``startns`` and ``durationns``; attributes are those that it reads.
+    """
     columns = table.columns
     trace, ids = table.traces()
     return _file(
