@@ -82,10 +82,7 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
 
 
 def span_columns(table: Table) -> TableFile:
-    """Return received spans as the table that `read_span_columns` takes.
-
-    Ids are hexadecimal, times ``startns`` and ``durationns``; attributes are those that it reads.
-    """
+    """Return received spans as the columns that the readers of files take."""
     columns = table.columns
     trace, ids = table.traces()
     return _file(
@@ -95,10 +92,11 @@ def span_columns(table: Table) -> TableFile:
             "spanid": _ids(columns["id"]),
             "parentspanid": _ids(columns["parent"]),
             "operation": _texts(table, "name", mended=table.invalid_texts),
-            "startns": pa.chunked_array([pa.array(columns["time"])]),
-            "durationns": pa.chunked_array([pa.array(columns["duration"])]),
+            # By the names that spans of other sources have: all of them may be put together.
+            "starttimeunixnano": pa.chunked_array([pa.array(columns["time"])]),
+            "endtimeunixnano": pa.chunked_array([pa.array(columns["time"] + columns["duration"])]),
             "kind": _numbers(columns["kind"]),
-            "status": _numbers(columns["status"]),
+            "statuscode": _numbers(columns["status"]),
         },
     )
 

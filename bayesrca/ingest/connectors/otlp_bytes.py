@@ -16,8 +16,6 @@ from bayesrca.ingest.received import span_columns
 from bayesrca.ingest.table_file import Text
 
 _LATEST = (1 << 63) - 1
-_NAMES = {"status": "statuscode"}
-"""What rows call columns that are called otherwise where telemetry is received."""
 
 
 class SpanDecoder:
@@ -69,13 +67,11 @@ class SpanDecoder:
         return np.array(new, dtype=np.intp)
 
     def _add(self, table: Table, rows: NDArray[np.intp]) -> None:
-        start = table.columns["time"][rows]
-        columns: dict[str, list[Cell]] = {
-            "starttimeunixnano": start.tolist(),
-            "endtimeunixnano": (start + table.columns["duration"][rows]).tolist(),
-        }
+        columns: dict[str, list[Cell]] = {}
         for name, column in span_columns(table).columns.items():
             if isinstance(column, Text):
-                values = np.array([*column.values, None], dtype=object)
-                columns[_NAMES.get(name, name)] = values[column.codes[rows]].tolist()
+                cells = np.array([*column.values, None], dtype=object)[column.codes]
+            else:
+                cells = column.to_numpy()
+            columns[name] = cells[rows].tolist()
         self.collector.add_many(len(rows), columns)
