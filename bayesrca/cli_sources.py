@@ -41,7 +41,9 @@ class SourceFlags:
     prometheus_queries: Path | None = _field(
         None, "Your own queries and label names (TOML or JSON).", dir_okay=False
     )
-    jaeger: str | None = _field(None, "Jaeger query service: spans.", metavar="URL")
+    jaeger: str | None = _field(
+        None, "Jaeger query service, http:// or grpc://: spans.", metavar="URL"
+    )
     loki: str | None = _field(None, "Loki server: log records.", metavar="URL")
     loki_query: str | None = _field(
         None, "LogQL selector of the lines; none: all that name a service.", metavar="LOGQL"

@@ -61,7 +61,7 @@ def load_incident(
     # What we wrote has all of its edges in the graph file.
     found = replace(parts.sources, spans=()) if parts.tables.own else parts.sources
     with naming(folder / GRAPH):
-        topology = build_topology_map(found).topology()
+        topology = build_topology_map(found, resources=False, code=False).topology()
     tables, table = parts.tables, parts.table
     signals: tuple[Signal, ...] = ()
     if table is not None:

@@ -170,7 +170,9 @@ class _Tables:
                 places=[place for file in files for place in file.places],
                 peer_kinds={} if self.spans is None else self.spans.peer_kinds,
                 observed=[pair for haul in hauls for pair in haul.calls],
-            )
+            ),
+            resources=False,
+            code=False,
         ).topology()
 
 
