@@ -84,7 +84,8 @@ class Settings:
         draws: kept draws per chain (>= 1).
         tune: warm-up draws per chain (>= 1).
         target_accept: NUTS' target acceptance probability, in (0, 1).
-        retry_target_accept: the one rerun's target when the health gates fail, in (0, 1).
+        retry_target_accept: the same for the one rerun when the health gates fail, with longer
+            trajectories, in (0, 1).
         screen_scrambles: independent Sobol scrambles of the screen (>= 4), whose spread is its
             error.
         screen_points: points per scramble (8 to 2^16; powers of two balance best).
@@ -109,7 +110,7 @@ class Settings:
     chains: int = 4
     draws: int = 1000
     tune: int = 1000
-    target_accept: float = 0.8
+    target_accept: float = 0.7
     retry_target_accept: float = 0.98
     screen_scrambles: int = 16
     screen_points: int = 32

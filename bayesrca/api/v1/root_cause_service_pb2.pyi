@@ -58,9 +58,11 @@ class AnalysisSettings(_message.Message):
     tune: _builtins.int
     """Warm-up draws in each chain, >= 1. [1000]"""
     target_accept: _builtins.float
-    """Target acceptance probability of NUTS, in (0, 1). [0.8]"""
+    """Target acceptance probability of NUTS, in (0, 1). [0.7]"""
     retry_target_accept: _builtins.float
-    """The same for the one rerun after a failed health gate, in (0, 1). [0.98]"""
+    """The same for the one rerun after a failed health gate, which also makes longer trajectories,
+    in (0, 1). [0.98]
+    """
     screen_scrambles: _builtins.int
     """Independent Sobol scrambles of the screen, 4 to 1024; their spread is its error. [16]"""
     screen_points: _builtins.int
