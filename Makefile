@@ -98,6 +98,7 @@ lock: setup ## rewrite requirements/*.lock from pyproject.toml (UPGRADE=--upgrad
 	cp requirements/dev.lock requirements/runtime.lock
 	$(BIN)/$(COMPILE) pyproject.toml --output-file requirements/runtime.lock
 	$(BIN)/$(COMPILE) $(UPGRADE) $(PEERS) --output-file requirements/bench.lock
+	$(BIN)/$(COMPILE) $(UPGRADE) requirements/fuzz.in --output-file requirements/fuzz.lock
 
 .PHONY: bench
 bench: setup ## every benchmark: criterion, then pytest-benchmark
@@ -128,6 +129,13 @@ bench-smoke: setup ## build and run each benchmark once, without timing
 .PHONY: wheel-smoke
 wheel-smoke: setup ## build the wheel, install it in a new virtualenv, use it from an empty folder
 	scripts/wheel_smoke.sh
+
+# With coverage as the guide; needs a nightly compiler of Rust, and fetches cargo-fuzz and atheris
+# into target/fuzz/tools. `make test` replays what was found without any of them.
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: setup ## fuzz every parser for SECONDS=60 each (TARGETS="loki otlp_logs" for some)
+	scripts/fuzz.sh $(SECONDS) $(TARGETS)
 
 .PHONY: clean
 clean: ## remove .venv, every build product and every cache

@@ -78,7 +78,7 @@ def addresses(files: list[str]) -> Iterator[str]:
             continue
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
             # Cargo.lock holds cargo's fixed identifier of its default registry, not an address.
-            if HOST.search(line) and name != "Cargo.lock":
+            if HOST.search(line) and Path(name).name != "Cargo.lock":
                 yield f"{name}:{number}: names a package registry's host"
             if MACHINE_PATH.search(line) or here.search(line):
                 yield f"{name}:{number}: names a path of one machine"

@@ -46,7 +46,7 @@ class FamilyRules:
         except OSError as error:
             msg = f"{path}: cannot be read ({error.strerror}); check the file and its permissions"
             raise InvalidSettingsError(msg) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"{path}: is not TOML ({error})"
             raise InvalidSettingsError(msg) from None
         tables = content.get("rule", [])

@@ -53,8 +53,8 @@ class Rule:
     def __post_init__(self) -> None:
         try:
             compiled = re.compile(self.pattern, re.IGNORECASE)
-        except (re.error, TypeError) as error:
-            msg = f"pattern {self.pattern!r} is not a regular expression: {error}"
+        except (re.error, TypeError, OverflowError, RecursionError) as error:
+            msg = f"pattern {self.pattern!r:.80} is not a regular expression: {error}"
             raise InvalidSettingsError(msg, field="pattern") from None
         _check_unit(self.unit, self.pattern)
         kinds = tuple(_member(ComponentKind, kind, "kinds") for kind in self.kinds)

@@ -26,6 +26,7 @@ _SAME = "same"
 _SECOND = timedelta(seconds=1)
 LATEST = 1 << 62
 """Nanoseconds; times and durations beyond (the year 2116) are none, so that no sum overflows."""
+_DIGITS = len(str(LATEST // 10**9))
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -308,7 +309,9 @@ def _parse_stamp(file: TableFile, name: str, value: str) -> int:
     except InvalidOperation:
         pass  # no number
     else:
-        known = number.is_finite() and abs(number) < LATEST // 10**9
+        # By the exponent first: arithmetic with a huge one is an error.
+        known = number.is_finite() and number.adjusted() < _DIGITS
+        known = known and abs(number) < LATEST // 10**9
         return int(number.scaleb(9).quantize(1)) if known else LATEST
     head, dot, rest = value.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))] if dot else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def load_prior(path: Path) -> LearnedPrior:
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise _error(path, f"cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _error(path, f"is not JSON; give a file that {_LEARN} wrote") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _error(path, f"is not a prior file; give one that {_LEARN} wrote")
@@ -104,8 +105,8 @@ def load_prior(path: Path) -> LearnedPrior:
             mean=mean,
             sd=sd,
             gamma=_number(document["gamma"]["value"], "gamma", low=0.0, high=1.0),
-            incidents=int(document["provenance"]["incidents"]),
-            groups=int(document["provenance"]["groups"]),
+            incidents=_count(document["provenance"]["incidents"], "provenance.incidents"),
+            groups=_count(document["provenance"]["groups"], "provenance.groups"),
             alerts=_alerts(document["alerts"]) if "alerts" in document else None,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -177,11 +178,19 @@ def _number(value: object, name: str, *, low: float = -math.inf, high: float = m
     """Return a finite number in (low, high]."""
     number = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
+        with suppress(OverflowError):
+            number = float(value)
     if not (math.isfinite(number) and low < number <= high):
-        msg = f"{name} is {value!r}"
+        msg = f"{name} is {value!r:.40}"
         raise ValueError(msg)
     return number
+
+
+def _count(value: object, name: str) -> int:
+    if type(value) is not int or value < 0:
+        msg = f"{name} is {value!r:.40}"
+        raise ValueError(msg)
+    return value
 
 
 def _hash(document: Mapping[str, Any]) -> str:

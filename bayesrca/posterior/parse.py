@@ -57,13 +57,20 @@ def _read(kind: Any, value: object, path: str) -> Any:
     if get_origin(kind) is tuple:
         return _read_tuple(get_args(kind), value, path)
     if get_origin(kind) is Mapping:
-        inner = get_args(kind)[1]
-        return {k: _read(inner, v, f"{path}.{k}") for k, v in _object(value, path).items()}
+        return _read_mapping(get_args(kind)[1], _object(value, path), path)
     if kind is Probability:
         return _read_probability(value, path)
     if is_dataclass(kind):
         return _read_object(kind, _object(value, path), path)
     return _read_plain(kind, value, path)
+
+
+def _read_mapping(kind: Any, value: dict[str, Any], path: str) -> dict[str, Any]:
+    """Read entries by name; only a diagnostic may be undefined, and none stands in a mapping."""
+    for name, entry in value.items():
+        if entry is None:
+            raise _error(f"{path}.{name}", f"must be {_WORDS[kind]}, got null")
+    return {name: _read(kind, entry, f"{path}.{name}") for name, entry in value.items()}
 
 
 def _object(value: object, path: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 )
 
 Attributes = list[tuple[str, object]]
-LATEST = (1 << 63) - 1
+LATEST = (1 << 63) - 2
 
 
 def value_of(value: AnyValue) -> object:
@@ -77,7 +77,7 @@ def spans(request: bytes) -> Iterator[dict[str, Any]]:
                     "resource": attributes(resource.resource.attributes),
                     "scope": scope_of(scope.scope),
                     "events": [
-                        (min(e.time_unix_nano, LATEST), e.name, attributes(e.attributes))
+                        (min(e.time_unix_nano, LATEST + 1), e.name, attributes(e.attributes))
                         for e in span.events
                     ],
                 }

@@ -63,7 +63,10 @@ class _File:
         window = None
         if "rate_window" in self._content:
             text = self._text(self._content["rate_window"], "rate_window")
-            window = parse_duration(text, "rate_window")
+            try:
+                window = parse_duration(text, "rate_window")
+            except InvalidSettingsError as error:
+                self._reject(str(error), "rate_window")
         return PrometheusPlan(
             queries=tuple(self._query(i, q) for i, q in enumerate(self._tables("query"))),
             defaults=defaults,
@@ -90,7 +93,7 @@ class _File:
                 compiled = re.compile(pattern)
                 # Refused now rather than at the first value that matches.
                 re.sub(f"(?:{pattern})|", component, "")
-            except (re.error, IndexError) as error:
+            except (re.error, IndexError, OverflowError, RecursionError) as error:
                 self._reject(f"{what} is no regular expression and replacement ({error})", what)
             renames.append(Rename(compiled, component))
         return Mapping(renames=tuple(renames), **chosen)
@@ -151,6 +154,10 @@ class _File:
     def _text(self, value: object, what: str) -> str:
         if not isinstance(value, str):
             self._reject(f"{what} must be text", what)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self._reject(f"{what} is not valid Unicode", what)
         return value
 
     def _reject(self, problem: str, field: str) -> NoReturn:

@@ -193,11 +193,11 @@ impl<'a> SpanReader<'a> {
         let id = span
             .id
             .ok_or("its span_id is not 8 bytes of which one is not 0")?;
-        let start = i64::try_from(span.start).map_err(|_| "it starts after the year 2262")?;
+        let start = instant(span.start).ok_or("it starts after the year 2262")?;
         if start == 0 {
             return Err("it has no start time");
         }
-        let end = i64::try_from(span.end).map_err(|_| "it ends after the year 2262")?;
+        let end = instant(span.end).ok_or("it ends after the year 2262")?;
         if end < start {
             return Err("it ends before it starts");
         }
@@ -250,9 +250,14 @@ pub(super) fn small(value: u64, most: i8) -> i8 {
     i8::try_from(value).ok().filter(|v| *v <= most).unwrap_or(0)
 }
 
+/// A time before the year 2262; the last nanosecond is none, so that a half-open window can hold any.
+fn instant(value: u64) -> Option<i64> {
+    i64::try_from(value).ok().filter(|&v| v < i64::MAX)
+}
+
 /// A time that was told, before the year 2262.
 pub(super) fn nanoseconds(value: u64) -> Option<i64> {
-    i64::try_from(value).ok().filter(|&v| v > 0)
+    instant(value).filter(|&v| v > 0)
 }
 
 impl Spans {

@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../../bayesrca-core/tests/laws/mod.rs"]
+mod laws;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::otlp_traces(data));
