@@ -93,7 +93,8 @@ def series_of(
     histogram or summary makes a rate, a mean and, where its buckets can be compared, a 95th
     percentile; one of requests also the share that failed, by ``error.type`` and status codes. A
     sum that never falls makes a rate. Other sums are added up, gauges averaged. A value stands for
-    the time from its instant on; what begins anew counts from its begin.
+    the time from its instant on; what begins anew counts from its begin. What no
+    float holds once points are put together is missing.
 
     Args:
         points: a table of points.
@@ -105,8 +106,10 @@ def series_of(
     families = families or FamilyRules()
     found: dict[tuple[str, str], Signal] = {}
     for (component, name), metrics in _by_metric(points, names).items():
-        for signal in _signals(points, component, name, metrics, (window, step, families)):
-            found.setdefault((component, signal.name), signal)
+        # Two finite numbers may have an infinite sum, which is left out below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for signal in _signals(points, component, name, metrics, (window, step, families)):
+                found.setdefault((component, signal.name), signal)
     return tuple(found.values())
 
 
@@ -201,6 +204,7 @@ def _signals(
 
     def made(word: str, family: Family, statistic: Statistic, u: str, v: Floats) -> list[Signal]:
         label = f"{name}{word}"
+        v = np.where(np.isinf(v), np.nan, v)
         keep = [] if np.isnan(v).all() else [0]
         return [Signal(component, label, family, statistic, times, v, u) for _ in keep]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -61,7 +61,7 @@ class TableFile:
 
     path: Path
     rows: int
-    columns: dict[str, pa.ChunkedArray | Text]
+    columns: Mapping[str, pa.ChunkedArray | Text]
     own: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
@@ -148,7 +148,7 @@ def open_json(path: Path) -> TableFile | None:
     if not rows:
         _LOG.warning("%s: has no row and was passed over", path)
         return None
-    columns: dict[str, list[str | None]] = {}
+    columns: dict[str, dict[int, str]] = {}
     trace = None
     for i, entry in enumerate(rows):
         fields = expect_object(path, entry, f"[{i}]")
@@ -156,18 +156,37 @@ def open_json(path: Path) -> TableFile | None:
         flat = fields | (attributes if isinstance(attributes, dict) else {})
         for key, value in flat.items():
             if value is not None and not isinstance(value, dict | list):
-                column = columns.setdefault(plain_name(key), [None] * len(rows))
+                column = columns.setdefault(plain_name(key), {})
                 column[i] = value if isinstance(value, str) else json.dumps(value)
-        ids = columns.get("traceid")
-        if ids is not None:
-            trace = ids[i] = trace if ids[i] == _SAME and trace else ids[i]
-    arrays = {name: pa.chunked_array([_to_array(column)]) for name, column in columns.items()}
-    return TableFile(path, len(rows), arrays)
+        ids = columns.get("traceid", {})
+        if ids.get(i) == _SAME and trace:
+            ids[i] = trace
+        trace = ids.get(i)
+    return TableFile(path, len(rows), _Sparse(len(rows), columns))
 
 
-def _to_array(column: list[str | None]) -> pa.Array:
-    # Lone surrogates are legal in JSON and in nothing else.
-    return pa.array([None if v is None else v.encode(errors="replace") for v in column])
+class _Sparse(Mapping[str, pa.ChunkedArray]):
+    """Columns of which most may be empty, made when they are asked for: every row may have its own.
+
+    Args:
+        rows: number of rows.
+        cells: texts by column and row.
+    """
+
+    def __init__(self, rows: int, cells: dict[str, dict[int, str]]) -> None:
+        self._rows, self._cells = rows, cells
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        cells = self._cells[name]
+        # Lone surrogates are legal in JSON and in nothing else.
+        texts = {i: text.encode(errors="replace") for i, text in cells.items()}
+        return pa.chunked_array([pa.array([texts.get(i) for i in range(self._rows)])])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
 
 
 def encode_text(path: Path, name: str, column: pa.ChunkedArray) -> Text:

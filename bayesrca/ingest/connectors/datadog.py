@@ -146,7 +146,7 @@ class Datadog:
                                 series = rows.setdefault(component, {})
                                 series.setdefault(_labels(points), []).append(points)
                     for component, series in rows.items():
-                        for signal in _signals(query, component, series):
+                        for signal in _signals(query, component, series, line):
                             if found.setdefault((component, signal.name), signal) is signal:
                                 line.came += 1
         return Haul(series=tuple(found.values()), asked=ledger.asked())
@@ -200,7 +200,9 @@ def _labels(points: Points) -> Labels:
     return tuple(sorted((key, value) for key, _, value in pairs))
 
 
-def _signals(query: Query, component: str, series: dict[Labels, list[Points]]) -> Iterator[Signal]:
+def _signals(
+    query: Query, component: str, series: dict[Labels, list[Points]], line: Line
+) -> Iterator[Signal]:
     """Put the parts of each series together and merge the series; none without a sample."""
     times = np.unique([t for parts in series.values() for part in parts for t in part.times])
     rows = {}
@@ -208,7 +210,7 @@ def _signals(query: Query, component: str, series: dict[Labels, list[Points]]) -
         rows[labels] = np.full(len(times), np.nan)
         for part in reversed(parts):  # where parts overlap, the first counts
             rows[labels][np.searchsorted(times, part.times)] = part.values
-    for suffix, values in merge_series(query.merge, rows):
+    for suffix, values in merge_series(query.merge, rows, line):
         name = query.name + suffix
         if not np.isnan(values).all():
             yield Signal(component, name, query.family, query.statistic, times, values, query.unit)
@@ -218,7 +220,8 @@ def own_reason(answer: object) -> str:
     """Return the reasons in an answer that reports errors; empty when it holds none."""
     content = answer if isinstance(answer, dict) else {}
     errors = content.get("errors") or content.get("error") or ""
-    return "; ".join(map(str, errors)) if isinstance(errors, list) else str(errors)
+    reason = "; ".join(map(str, errors)) if isinstance(errors, list) else str(errors)
+    return reason.encode(errors="replace").decode()
 
 
 def parse_v1(answer: object, shapes: Shapes) -> list[Points]:

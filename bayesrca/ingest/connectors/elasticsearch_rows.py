@@ -24,6 +24,8 @@ _BODIES = ("message", "body.text", "body", "event.original", "log.original")
 _LEVELS = ("severity_number", "log.level", "severity_text", "level")
 _KEPT_FIELDS = 2_000
 """Fields of one document, which may nest as it likes."""
+_LONGEST_NAME = 256
+"""Characters of a dotted name; none that is read is so long, and each field holds its own."""
 
 
 def flatten(document: Fields[str, Any]) -> dict[str, Any]:
@@ -35,7 +37,11 @@ def flatten(document: Fields[str, Any]) -> dict[str, Any]:
         if isinstance(value, list):
             value = value[0] if value else None
         if isinstance(value, dict):
-            stack += [(f"{name}.{key}" if name else key, inner) for key, inner in value.items()]
+            stack += [
+                (f"{name}.{key}" if name else key, inner)
+                for key, inner in value.items()
+                if len(name) + len(key) < _LONGEST_NAME
+            ]
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
             found.setdefault(name, value)
     return found

@@ -175,6 +175,7 @@ class HttpSource:
         except (SourceError, TryAgainError, httpx.TransportError, ValueError, RecursionError):
             return ""  # the status says enough
         words = self._credentials.redact(" ".join(words.split()))
+        words = words.encode(errors="replace").decode()  # JSON may hold lone surrogates
         return f" ({words[:TOLD]})" if words else ""
 
     def _read(self, response: httpx.Response, ends: float, most: int) -> bytes:

@@ -91,7 +91,7 @@ class Gathered:
         for component, series in pending.rows.items():
             if component in counted_elsewhere:
                 continue
-            for suffix, values in merge_series(query.merge, series):
+            for suffix, values in merge_series(query.merge, series, line):
                 name = query.name + suffix
                 if np.isnan(values).all() or (component, name) in self._signals:
                     continue
@@ -137,12 +137,15 @@ class Gathered:
             )
 
 
-def merge_series(merge: Merge, series: dict[Labels, Floats]) -> list[tuple[str, Floats]]:
+def merge_series(
+    merge: Merge, series: dict[Labels, Floats], line: Line
+) -> list[tuple[str, Floats]]:
     """Merge the series of one query at one component.
 
     Args:
         merge: how.
         series: [n] values by labels, all at the same instants; NaN where there is none.
+        line: told of samples that no number can hold once they are merged; they become NaN.
 
     Returns:
         What follows the name, and the [n] values, of each series that is kept.
@@ -158,7 +161,11 @@ def merge_series(merge: Merge, series: dict[Labels, Floats]) -> list[tuple[str, 
     stacked = np.stack(list(series.values()))
     seen = ~np.isnan(stacked).all(axis=0)
     merged = np.full(stacked.shape[1], np.nan)
-    merged[seen] = _OVER[merge](stacked[:, seen], axis=0)
+    with np.errstate(over="ignore"):
+        merged[seen] = _OVER[merge](stacked[:, seen], axis=0)
+    if np.isinf(merged).any():
+        line.lack("samples that are infinite once they are merged")
+        merged[np.isinf(merged)] = np.nan
     return [("", merged)]
 
 

@@ -1,6 +1,7 @@
 """Spans and log records of any origin, as a folder holds them."""
 
 import json
+import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -452,3 +453,19 @@ def test_windows_must_hold_something(make_folder: MakeFolder) -> None:
     folder = write(make_folder(None, truth=truth), "traces.parquet", SPANS)
     with pytest.raises(InvalidIncidentError, match="holds no sample of any series, span or log"):
         load_incident(folder)
+
+
+def test_rows_with_columns_of_their_own_take_no_room(tmp_path: Path) -> None:
+    """As many columns as rows would be a table of their product."""
+    row = {"trace_id": "t", "service": "a", "name": "x", "start": "1", "duration_ms": 1}
+    rows = [row | {"span_id": str(i), f"own{i}": 1} for i in range(3000)]
+    (tmp_path / "traces.json").write_text(json.dumps(rows))
+    tracemalloc.start()
+    try:
+        spans = load_incident(tmp_path).spans
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert spans is not None
+    assert len(spans) == 3000
+    assert peak < 30 << 20

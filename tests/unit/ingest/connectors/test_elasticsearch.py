@@ -303,6 +303,8 @@ def test_deep_and_wide_documents_are_bounded() -> None:
         inner = inner["a"]
     assert flatten(deep) == {}
     assert len(flatten({str(i): 1 for i in range(10_000)})) == 2000
+    # Each field holds its own name, so one long name above many fields would be as long as all.
+    assert flatten({"k" * 300: {str(i): 1 for i in range(9)}, "ok": 2}) == {"ok": 2}
 
 
 HITS = {
