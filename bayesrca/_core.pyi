@@ -730,7 +730,7 @@ def path_probabilities(handle: int, theta: Incomplete, component: int, family: i
         InvalidEvidenceError: an index is out of range.
     """
 
-def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, traces: TraceEvidence | None, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
+def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int | None, alarm_family: int | None, alarm_in_vitals: bool, root_log_factor: Incomplete, root_log_prior: Incomplete, crash_log_ratio: Incomplete, families: Sequence[FamilyEvidence], vitals: VitalEvidence, traces: TraceEvidence | None, alert_log_ratio: Incomplete, none_prior: float, max_width: int, estimate_seed: int | None, max_causes: int, set_candidates: int, centre: Incomplete) -> int:
     """
     Prepare an incident's likelihood and return its handle.
 
@@ -744,6 +744,7 @@ def prepare(*, n_components: int, footprint_log_prior: Incomplete, target: int |
         families: evidence of latency and errors, in this order.
         vitals: evidence of the components' own resource telemetry.
         traces: what spans and logs say, or None where nothing was traced.
+        alert_log_ratio: float64 [n], log Bayes factor of the alerts for each component against "none of these".
         root_log_prior: float64 [n], log prior weight of each component as a root.
         crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
         none_prior: prior probability of "none of these", in (0, 1).

@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 _LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
 _COMPILE_SECONDS = 40.0
 """Allowance for loading PyMC and compiling the model, which cannot be interrupted."""
-_GRADIENTS_PER_DRAW = 8
-"""Leapfrog steps a draw takes on this model; measured 7.0 (benches/python/bench_posterior.py)."""
+_GRADIENTS_PER_DRAW = 4
+"""Leapfrog steps of a draw's trajectory, 3, and the sampler's own work in gradients."""
 MORE_POINTS = 4
 """How many times the points a screen is run again with when its weights are too uneven."""
 _MOST_DRAWS_AGAIN = 1 << 16
@@ -225,7 +225,8 @@ def analyze(
     run = _Run(seed=_checked_seed(seed), settings=settings, progress=progress, cancelled=cancelled)
     run.note_prior()
     with run.step("evidence"):
-        evidence = build_evidence(incident, max_bins=settings.max_bins)
+        law = None if settings.prior is None else settings.prior.alerts
+        evidence = build_evidence(incident, max_bins=settings.max_bins, alert_law=law)
     run.stop_if_asked()
     likelihood = prepare_likelihood(evidence, settings, seed=run.sum_seed)
     conclude = _Conclusion(incident, evidence, likelihood, run)
@@ -469,31 +470,32 @@ class _Run:
     def _nuts(
         self, likelihood: PreparedLikelihood, seeds: list[int]
     ) -> tuple[Draws, RootProbabilities, Diagnostics] | None:
-        """Sample; once more at a higher acceptance when a gate fails. None past the deadline."""
+        """Sample; once more and longer when a gate fails. None past the deadline."""
         if not is_warm():
             with self.step("compile"):
                 warm()
         self.stop_if_cancelled()
-        first = self._sample(likelihood, seeds[0], self.settings.target_accept)
+        first = self._sample(likelihood, seeds[0], again=False)
         if first is None:
             return None
         checked = self._checked(first, 0, likelihood)
         if checked[2].healthy:
             return checked
-        again = self._sample(likelihood, seeds[1], self.settings.retry_target_accept)
+        again = self._sample(likelihood, seeds[1], again=True)
         return checked if again is None else self._checked(again, 1, likelihood)
 
-    def _sample(
-        self, likelihood: PreparedLikelihood, seed: int, target_accept: float
-    ) -> Draws | None:
+    def _sample(self, likelihood: PreparedLikelihood, seed: int, *, again: bool) -> Draws | None:
         from bayesrca.model.sampling import estimate_by_nuts  # noqa: PLC0415  loads PyMC
+
+        s = self.settings
 
         with self.step("nuts"):
             return estimate_by_nuts(
                 likelihood,
                 seed=seed,
-                settings=self.settings,
-                target_accept=target_accept,
+                settings=s,
+                target_accept=s.retry_target_accept if again else s.target_accept,
+                full_trajectories=again,
                 cancelled=self.cancelled,
                 tell=lambda done, divergences: self.tell("nuts", done, divergences),
                 stop_at=self._stop_at(),

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from bayesrca.cli_learn import Prior, learn, read_prior
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
 from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
-from bayesrca.cli_sources import SourceFlags, collect_incident, with_sources
+from bayesrca.cli_sources import SourceFlags, collect_incident, server_source, with_sources
 from bayesrca.cli_topology import topology
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
@@ -37,7 +37,7 @@ from bayesrca.errors import BayesRcaError, InvalidSettingsError, ServiceError
 if TYPE_CHECKING:
     from bayesrca.analysis import Analysis
     from bayesrca.client import Client
-    from bayesrca.incident import Incident
+    from bayesrca.incident import Incident, IncidentSource
     from bayesrca.posterior.result import Answer
     from bayesrca.wire import StoredAnalysis
 
@@ -116,6 +116,15 @@ def analyze(  # noqa: PLR0913  one parameter per option
         str | None,
         typer.Option(help="Let the server at HOST:PORT compute; the same numbers come back."),
     ] = None,
+    held: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="received|configured|NAME",
+            help="Let that server make the incident: of what it received, of its back ends, or of "
+            "saved telemetry by its NAME.",
+        ),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="File that holds the token to show to the server.")
     ] = None,
@@ -149,6 +158,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
     """Rank the root causes of one incident, with their posterior probabilities.
 
     The incident is a folder, or what the telemetry sources hold of the time from --start to --end.
+    With --from it is what a server holds of that time.
     """
     if output is not None:
         check_file(output, "output")
@@ -164,7 +174,12 @@ def analyze(  # noqa: PLR0913  one parameter per option
         cores=cores or os.cpu_count() or 1,
         prior=read_prior(prior),
     )
-    incident = _load(path, sources, families, normal_runs)
+    incident: Incident | IncidentSource
+    if held:
+        extra = {"PATH": path, "--families": families, "--normal-runs": normal_runs}
+        incident = _held(held, server, sources, extra)
+    else:
+        incident = local = _load(path, sources, families, normal_runs)
     if server is not None:
         with _client(server, token_file, ca_file, tls=tls) as client:
             if output is None:
@@ -176,7 +191,7 @@ def analyze(  # noqa: PLR0913  one parameter per option
                     _show(answer, as_json=as_json, top=top)
                     _download(client, stored.name, output)
     else:
-        analysis = _analyze(incident, seed, settings)
+        analysis = _analyze(local, seed, settings)
         answer = analysis.answer
         # First, so that a full disk costs the draws but not the answer.
         _show(answer, as_json=as_json, top=top)
@@ -240,6 +255,27 @@ def _code_of(error: BayesRcaError) -> int:
     if isinstance(error, ServiceError):
         return EXIT_SERVICE
     return EXIT_USAGE if isinstance(error, InvalidSettingsError) else EXIT_INPUT
+
+
+def _held(
+    origins: Sequence[str], server: str | None, sources: SourceFlags, extra: Mapping[str, object]
+) -> IncidentSource:
+    from bayesrca.incident import Origin  # noqa: PLC0415  keeps --help fast
+
+    if server is None:
+        msg = "only a server has telemetry of its own: name it with --server"
+        raise typer.BadParameter(msg, param_hint="--from")
+    for name, value in extra.items():
+        if value is not None:
+            msg = f"{name} is of no use with --from: the server makes the incident"
+            raise typer.BadParameter(msg, param_hint=name)
+    saved = [word for word in origins if word.startswith("savedTelemetry/")]
+    for word in origins:
+        if word not in {*Origin, *saved[:1]}:
+            msg = f"{word!r} must be one of {', '.join(Origin)}, or one savedTelemetry/ID"
+            raise typer.BadParameter(msg, param_hint="--from")
+    own = [Origin(word) for word in origins if word not in saved]
+    return server_source(sources, own, saved[0] if saved else "")
 
 
 def _load(
@@ -319,7 +355,7 @@ def _client(server: str, token_file: Path | None, ca_file: Path | None, *, tls: 
 
 @contextmanager
 def _stored(
-    client: Client, incident: Incident, seed: int, settings: Settings
+    client: Client, incident: Incident | IncidentSource, seed: int, settings: Settings
 ) -> Iterator[StoredAnalysis]:
     """Have an analysis stored by the server until it has ended and been used, and no longer."""
     made = client.create_analysis(incident, seed=seed, settings=settings)

@@ -55,6 +55,13 @@ def backtest(
         list[str] | None,
         typer.Option(help="Only cases whose name matches this shell pattern; may be repeated."),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only cases whose truth.json has this field so, e.g. split=test; may be repeated.",
+        ),
+    ] = None,
     families: Annotated[
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
@@ -75,7 +82,7 @@ def backtest(
 
     if plot is not None:
         check_plot_file(plot)
-    data_sets = choose_cases(find_data_sets(paths), case or (), limit)
+    data_sets = choose_cases(find_data_sets(paths), case or (), limit, where or ())
     plan = Plan(
         settings=Settings(
             method=Method(method),

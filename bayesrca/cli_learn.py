@@ -51,6 +51,13 @@ def learn(
     limit: Annotated[
         int | None, typer.Option(help="Only the first so many cases of each data set.", min=1)
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only cases whose truth.json has this field so, e.g. split=test; may be repeated.",
+        ),
+    ] = None,
     families: Annotated[
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
@@ -69,7 +76,7 @@ def learn(
     from bayesrca.ingest import FamilyRules  # noqa: PLC0415
     from bayesrca.model.prior_file import encode_prior  # noqa: PLC0415
 
-    data_sets = choose_cases(find_data_sets(paths), case or (), limit)
+    data_sets = choose_cases(find_data_sets(paths), case or (), limit, where or ())
     rules = None if families is None else FamilyRules.from_toml(families)
     settings = Settings(cores=cores or os.cpu_count() or 1)
     with progress("reading") as tell:

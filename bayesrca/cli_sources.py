@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
@@ -17,9 +17,12 @@ from bayesrca.cli_output import progress
 from bayesrca.errors import InvalidSettingsError
 
 if TYPE_CHECKING:
-    from bayesrca.incident import Target
+    from bayesrca.incident import Event, IncidentSource, Origin, Target, TimeWindow
     from bayesrca.ingest.connectors.collect import Collected
+    from bayesrca.ingest.graph_file import Graph
 
+_FOR_SERVERS = frozenset({"events", "graph", "start", "end", "baseline", "step", "target"})
+"""The flags that say something about an incident which a server makes."""
 _PANEL = "Telemetry sources (docs/connectors.md)"
 
 
@@ -38,7 +41,9 @@ class SourceFlags:
     prometheus_queries: Path | None = _field(
         None, "Your own queries and label names (TOML or JSON).", dir_okay=False
     )
-    jaeger: str | None = _field(None, "Jaeger query service: spans.", metavar="URL")
+    jaeger: str | None = _field(
+        None, "Jaeger query service, http:// or grpc://: spans.", metavar="URL"
+    )
     loki: str | None = _field(None, "Loki server: log records.", metavar="URL")
     loki_query: str | None = _field(
         None, "LogQL selector of the lines; none: all that name a service.", metavar="LOGQL"
@@ -110,6 +115,78 @@ def with_sources(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def server_source(flags: SourceFlags, origins: Sequence[Origin], saved: str) -> IncidentSource:
+    """Return what a server is to make an incident of.
+
+    Args:
+        flags: for what time, and what is known.
+        origins: whose telemetry.
+        saved: name of saved telemetry; empty for none.
+
+    Raises:
+        InvalidSettingsError: options that cannot be, or about sources that this machine would ask.
+        BayesRcaError: a file that cannot be read.
+    """
+    # Late, for they load NumPy and pandas, which --help does not need.
+    from bayesrca.incident import IncidentSource  # noqa: PLC0415
+    from bayesrca.ingest.connectors.times import parse_duration  # noqa: PLC0415
+
+    for flag in fields(flags):
+        if flag.name not in _FOR_SERVERS and getattr(flags, flag.name) != flag.default:
+            msg = (
+                f"--{flag.name.replace('_', '-')} is for sources that this machine asks; with "
+                "--from the server asks what its own configuration names"
+            )
+            raise InvalidSettingsError(msg, field=flag.name)
+    window, baseline = _periods(flags)
+    step = parse_duration(flags.step, "step")
+    graph = _graph(flags)
+    return IncidentSource(
+        origins=tuple(origins),
+        saved=saved,
+        window=window,
+        baseline=baseline,
+        step=step,
+        target=_target(flags.target),
+        components=() if graph is None else graph.components,
+        edges=() if graph is None else graph.edges,
+        aliases={} if graph is None else graph.aliases,
+        events=_events(flags, window if baseline is None else baseline, step),
+    )
+
+
+def _events(flags: SourceFlags, since: TimeWindow, step: float) -> tuple[Event, ...]:
+    if flags.events is None:
+        return ()
+    from bayesrca.errors import SourceError  # noqa: PLC0415
+    from bayesrca.incident import TimeWindow  # noqa: PLC0415
+    from bayesrca.ingest.connectors.change_events import ChangeEvents  # noqa: PLC0415
+    from bayesrca.ingest.connectors.interface import Ask  # noqa: PLC0415
+
+    window, _ = _periods(flags)
+    whole = TimeWindow(min(since.start, window.start), window.end)
+    haul = ChangeEvents(flags.events).fetch(Ask(window=whole, step=step))
+    for line in haul.asked:
+        if line.missing:
+            raise SourceError(line.missing, source="events")
+    return haul.events
+
+
+def _periods(flags: SourceFlags) -> tuple[TimeWindow, TimeWindow | None]:
+    from bayesrca.ingest.connectors.times import parse_periods  # noqa: PLC0415
+
+    if flags.start is None:
+        msg = "the sources must be told for what time: give --start (and --end, default now)"
+        raise InvalidSettingsError(msg, field="start")
+    return parse_periods(flags.start, flags.end, flags.baseline, now=time.time())
+
+
+def _graph(flags: SourceFlags) -> Graph | None:
+    from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
+
+    return None if flags.graph is None else read_declared(flags.graph)
+
+
 def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
     """Ask the sources and bring together what comes.
 
@@ -124,17 +201,9 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
     # Late, for they load NumPy and httpx, which --help does not need.
     from bayesrca.ingest.connectors.collect import Wanted, collect  # noqa: PLC0415
     from bayesrca.ingest.connectors.sources import Sources, make_connectors  # noqa: PLC0415
-    from bayesrca.ingest.connectors.times import (  # noqa: PLC0415
-        format_time,
-        parse_duration,
-        parse_periods,
-    )
-    from bayesrca.ingest.graph_file import read_declared  # noqa: PLC0415
+    from bayesrca.ingest.connectors.times import format_time, parse_duration  # noqa: PLC0415
 
-    if flags.start is None:
-        msg = "the sources must be told for what time: give --start (and --end, default now)"
-        raise InvalidSettingsError(msg, field="start")
-    window, baseline = parse_periods(flags.start, flags.end, flags.baseline, now=time.time())
+    window, baseline = _periods(flags)
     target = _target(flags.target)
     sources = Sources(**{part.name: getattr(flags, part.name) for part in fields(Sources)})
     where = target.component if target else "incident"
@@ -144,7 +213,7 @@ def collect_incident(flags: SourceFlags, name: str | None) -> Collected:
         baseline=baseline,
         step=parse_duration(flags.step, "step"),
         target=target,
-        declared=None if flags.graph is None else read_declared(flags.graph),
+        declared=_graph(flags),
     )
     connectors = make_connectors(sources, os.environ)
     with progress("asking the sources") as tell:

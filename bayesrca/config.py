@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bayesrca.alert_law import AlertLaw
 from bayesrca.errors import InvalidSettingsError
 
 LARGEST_SEED = 2**63 - 1
@@ -53,6 +54,7 @@ class LearnedPrior:
         gamma: exponent of the hypotheses' posterior, in (0, 1]; 1 leaves it as it is.
         incidents: labelled incidents it was learned from.
         groups: distinct (data set, root causes, fault) among them.
+        alerts: what they taught of alerts, or None.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LearnedPrior:
     gamma: float
     incidents: int
     groups: int
+    alerts: AlertLaw | None = None
 
     @property
     def label(self) -> str:
@@ -81,7 +84,8 @@ class Settings:
         draws: kept draws per chain (>= 1).
         tune: warm-up draws per chain (>= 1).
         target_accept: NUTS' target acceptance probability, in (0, 1).
-        retry_target_accept: the one rerun's target when the health gates fail, in (0, 1).
+        retry_target_accept: the same for the one rerun when the health gates fail, with longer
+            trajectories, in (0, 1).
         screen_scrambles: independent Sobol scrambles of the screen (>= 4), whose spread is its
             error.
         screen_points: points per scramble (8 to 2^16; powers of two balance best).
@@ -106,7 +110,7 @@ class Settings:
     chains: int = 4
     draws: int = 1000
     tune: int = 1000
-    target_accept: float = 0.8
+    target_accept: float = 0.7
     retry_target_accept: float = 0.98
     screen_scrambles: int = 16
     screen_points: int = 32

@@ -2,8 +2,9 @@
 # Put Prometheus and Alertmanager where the tests look for them, without root and without installing
 # anything: target/servers, from the packages of the system's own apt sources (30 MB).
 #
-# The Alertmanager is to be started in that folder. BAYESRCA_SERVERS, which the tests honour too, names another folder. Exit code 3: this machine
-# cannot fetch them, the reason is in the last line; the tests that need them are then skipped.
+# The Alertmanager is to be started in that folder. BAYESRCA_SERVERS, which the tests honour too,
+# names another folder. Exit code 3: this machine cannot fetch them, the reason is in the last line;
+# the tests that need them are then skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=${BAYESRCA_SERVERS:-target/servers}

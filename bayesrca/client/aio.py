@@ -17,7 +17,7 @@ from bayesrca.client.decisions import AsyncDecisions
 from bayesrca.client.download import Download
 from bayesrca.client.failures import closed_error, is_unavailable, read_response, service_error
 from bayesrca.config import DEFAULT_MAX_MESSAGE_BYTES, Settings
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource, TimeWindow
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -25,6 +25,7 @@ from bayesrca.wire import (
     AnalysisUpdate,
     StoredAnalysis,
 )
+from bayesrca.wire.saved import SavedTelemetry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,7 @@ class AsyncClient:
 
     async def analyze(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -115,7 +116,7 @@ class AsyncClient:
 
     async def create_analysis(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -193,6 +194,20 @@ class AsyncClient:
             ):
                 await asyncio.to_thread(download.take, message)
             await asyncio.to_thread(download.finish)
+
+    async def save_telemetry(
+        self, window: TimeWindow, *, request_id: str | None = None, timeout: float | None = None
+    ) -> SavedTelemetry:
+        """Have the server write what it received of a time; as `Client.save_telemetry`."""
+        return await self._call(calls.save_telemetry(window, request_id), timeout)
+
+    async def list_saved_telemetry(self, *, timeout: float | None = None) -> list[SavedTelemetry]:
+        """Return what is saved of the caller's tenant; as `Client.list_saved_telemetry`."""
+        return await self._call(calls.list_saved_telemetry(), timeout)
+
+    async def delete_saved_telemetry(self, name: str, *, timeout: float | None = None) -> None:
+        """Remove saved telemetry; as `Client.delete_saved_telemetry`."""
+        await self._call(calls.delete_saved_telemetry(name), timeout)
 
     async def attribute_anomaly(
         self,

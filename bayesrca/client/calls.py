@@ -11,9 +11,10 @@ from google.protobuf.message import Message
 
 from bayesrca.api.v1 import attribution_service_pb2 as attribution_pb
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
-from bayesrca.client.channel import ATTRIBUTION, SERVICE
+from bayesrca.api.v1 import telemetry_service_pb2 as telemetry_pb
+from bayesrca.client.channel import ATTRIBUTION, SERVICE, TELEMETRY
 from bayesrca.config import Settings
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource, TimeWindow
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -35,6 +36,7 @@ from bayesrca.wire import (
     word_of,
 )
 from bayesrca.wire.inspections import decode_diagnostics_response, encode_plot_request
+from bayesrca.wire.saved import SavedTelemetry, decode_saved, encode_save_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +62,9 @@ class Call[A]:
     read: Callable[[Any], A]
 
 
-def analyze(incident: Incident, seed: int, settings: Settings | None) -> Call[Answer]:
+def analyze(
+    incident: Incident | IncidentSource, seed: int, settings: Settings | None
+) -> Call[Answer]:
     """Return an `Analyze`."""
     call = AnalyzeCall(incident=incident, seed=seed, settings=settings or Settings())
     return Call(
@@ -72,7 +76,10 @@ def analyze(incident: Incident, seed: int, settings: Settings | None) -> Call[An
 
 
 def create_analysis(
-    incident: Incident, seed: int, settings: Settings | None, request_id: str | None
+    incident: Incident | IncidentSource,
+    seed: int,
+    settings: Settings | None,
+    request_id: str | None,
 ) -> Call[StoredAnalysis]:
     """Return a `CreateAnalysis`, with a new id where there is none."""
     call = AnalyzeCall(incident=incident, seed=seed, settings=settings or Settings())
@@ -152,6 +159,36 @@ def stream_draws(name: str, offset: int) -> Call[pb.StreamInferenceDataResponse]
         request=pb.StreamInferenceDataRequest(name=name, offset_bytes=offset),
         response=pb.StreamInferenceDataResponse,
         read=lambda response: response,
+    )
+
+
+def save_telemetry(window: TimeWindow, request_id: str | None) -> Call[SavedTelemetry]:
+    """Return a `SaveTelemetryWindow`, with a new id where there is none."""
+    return Call(
+        path=f"/{TELEMETRY}/SaveTelemetryWindow",
+        request=encode_save_request(window, request_id or str(uuid.uuid4())),
+        response=telemetry_pb.SaveTelemetryWindowResponse,
+        read=lambda response: decode_saved(response.saved),
+    )
+
+
+def list_saved_telemetry() -> Call[list[SavedTelemetry]]:
+    """Return a `ListSavedTelemetry`."""
+    return Call(
+        path=f"/{TELEMETRY}/ListSavedTelemetry",
+        request=telemetry_pb.ListSavedTelemetryRequest(),
+        response=telemetry_pb.ListSavedTelemetryResponse,
+        read=lambda response: [decode_saved(saved) for saved in response.saved],
+    )
+
+
+def delete_saved_telemetry(name: str) -> Call[None]:
+    """Return a `DeleteSavedTelemetry`."""
+    return Call(
+        path=f"/{TELEMETRY}/DeleteSavedTelemetry",
+        request=telemetry_pb.DeleteSavedTelemetryRequest(name=name),
+        response=telemetry_pb.DeleteSavedTelemetryResponse,
+        read=lambda _: None,
     )
 
 

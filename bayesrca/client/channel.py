@@ -14,12 +14,14 @@ from bayesrca.api.v1 import (
     attribution_service_pb2,
     decision_service_pb2,
     root_cause_service_pb2,
+    telemetry_service_pb2,
 )
 from bayesrca.errors import ServiceError
 
 SERVICE = root_cause_service_pb2.DESCRIPTOR.services_by_name["RootCauseService"].full_name
 ATTRIBUTION = attribution_service_pb2.DESCRIPTOR.services_by_name["AttributionService"].full_name
 DECISION = decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name
+TELEMETRY = telemetry_service_pb2.DESCRIPTOR.services_by_name["TelemetryService"].full_name
 HEALTH = "grpc.health.v1.Health"
 READY_SECONDS = 5.0
 """How long `ready` waits where nothing else says."""
@@ -35,7 +37,12 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": SERVICE}, {"service": ATTRIBUTION}, {"service": DECISION}],
+            "name": [
+                {"service": SERVICE},
+                {"service": ATTRIBUTION},
+                {"service": DECISION},
+                {"service": TELEMETRY},
+            ],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",

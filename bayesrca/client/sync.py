@@ -11,7 +11,7 @@ from bayesrca.client.connection import Connection
 from bayesrca.client.decisions import Decisions
 from bayesrca.client.download import Download
 from bayesrca.config import Settings
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource, TimeWindow
 from bayesrca.posterior.result import Answer, Diagnostics
 from bayesrca.posterior.summaries import ParameterSummary
 from bayesrca.wire import (
@@ -19,6 +19,7 @@ from bayesrca.wire import (
     AnalysisUpdate,
     StoredAnalysis,
 )
+from bayesrca.wire.saved import SavedTelemetry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ class Client(Connection):
 
     def analyze(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -64,11 +65,12 @@ class Client(Connection):
         """Have the server compute the posterior over root causes of an incident.
 
         With the same versions, seed, settings, an explicit method and no deadline, every number but
-        the timings equals the local run's to the last bit. A call that fails because the server is
+        the timings equals the local run's to the last bit; of an `IncidentSource`, that of the
+        incident which the server made at that moment. A call that fails because the server is
         not there, loses its worker or has a full queue is tried up to five times, within `timeout`.
 
         Args:
-            incident: what happened.
+            incident: what happened, or where the server is to take it from.
             seed: seed of every random number, 0 to 2^63 - 1.
             settings: None for the defaults. ``cores`` is the server's to choose.
             timeout: seconds to wait (> 0); None takes the client's own. With `Method.AUTO` the
@@ -82,7 +84,7 @@ class Client(Connection):
 
     def create_analysis(
         self,
-        incident: Incident,
+        incident: Incident | IncidentSource,
         *,
         seed: int,
         settings: Settings | None = None,
@@ -95,7 +97,7 @@ class Client(Connection):
         answer stays until it is deleted or its time is over.
 
         Args:
-            incident: what happened.
+            incident: what happened, or where the server is to take it from.
             seed: as `analyze` takes it, like `settings`.
             settings: None for the defaults.
             request_id: a UUID. A second call with the same id and the same request returns the
@@ -258,6 +260,46 @@ class Client(Connection):
             for message in self.follow(lambda: calls.stream_draws(name, download.offset), timeout):
                 download.take(message)
             download.finish()
+
+    def save_telemetry(
+        self, window: TimeWindow, *, request_id: str | None = None, timeout: float | None = None
+    ) -> SavedTelemetry:
+        """Have the server write what it received of a time to files, which it then keeps.
+
+        An `IncidentSource` that names them (``saved``) is analysed from them.
+
+        Args:
+            window: the time, in seconds since the epoch.
+            request_id: a UUID. A second call with the same id and the same time returns what there
+                is; None takes a new one.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: nothing of the time is held (``NO_EVIDENCE``), the tenant has saved too
+                much (``STORAGE_QUOTA``), or the server refused, failed or was not reached.
+            InvalidRequestError: a `request_id` that is no UUID.
+        """
+        return self.call(calls.save_telemetry(window, request_id), timeout)
+
+    def list_saved_telemetry(self, *, timeout: float | None = None) -> list[SavedTelemetry]:
+        """Return what is saved of the caller's tenant, newest first.
+
+        Raises:
+            ServiceError: the server refused, failed or was not reached; ``reason`` says which.
+        """
+        return self.call(calls.list_saved_telemetry(), timeout)
+
+    def delete_saved_telemetry(self, name: str, *, timeout: float | None = None) -> None:
+        """Remove saved telemetry for good.
+
+        Args:
+            name: its name, as `save_telemetry` returned it.
+            timeout: seconds to wait; None takes the client's own.
+
+        Raises:
+            ServiceError: there is none of that name (``NOT_FOUND``), or as above.
+        """
+        self.call(calls.delete_saved_telemetry(name), timeout)
 
     def attribute_anomaly(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bayesrca.errors import IncidentFormatError, InvalidSettingsError
 from bayesrca.ingest import load_truth
+from bayesrca.ingest.truth import has_label
 
 _MARKS = ("truth.json", "metrics.parquet")
 """A folder that holds one of these is a case."""
@@ -57,17 +58,23 @@ def find_data_sets(paths: Sequence[Path]) -> tuple[DataSet, ...]:
 
 
 def choose_cases(
-    data_sets: Sequence[DataSet], patterns: Sequence[str] = (), limit: int | None = None
+    data_sets: Sequence[DataSet],
+    patterns: Sequence[str] = (),
+    limit: int | None = None,
+    where: Sequence[str] = (),
 ) -> tuple[DataSet, ...]:
     """Keep the cases whose names match a pattern, and of each data set the first few.
 
     Args:
         data_sets: what was found.
         patterns: shell patterns, for the name of a case or for ``dataset/case``; none keeps all.
+        where: ``KEY=VALUE``, of which all must hold: a field of a case's truth.json and its value,
+            as JSON writes it or, of text, without quotes.
         limit: most cases of each data set (>= 1), in the order of their names; None keeps all.
 
     Raises:
-        InvalidSettingsError: a pattern that no case matches.
+        InvalidSettingsError: a pattern that no case matches, or a field that none has so.
+        IncidentFormatError: a truth.json that is not a JSON object.
     """
     chosen = list(data_sets)
     if patterns:
@@ -78,6 +85,17 @@ def choose_cases(
         for i, d in enumerate(chosen):
             kept = tuple(c for c in d.cases if any(_matches(c, p) for p in patterns))
             chosen[i] = replace(d, cases=kept)
+    for condition in where:
+        key, equals, value = condition.partition("=")
+        if not (key and equals):
+            msg = f"--where takes KEY=VALUE, such as split=test, got {condition!r}"
+            raise InvalidSettingsError(msg, field="where")
+        chosen = [
+            replace(d, cases=tuple(c for c in d.cases if has_label(c, key, value))) for d in chosen
+        ]
+        if not any(d.cases for d in chosen):
+            msg = f"no case has {key!r} with the value {value!r} in its truth.json"
+            raise InvalidSettingsError(msg, field="where")
     return tuple(replace(d, cases=d.cases[:limit]) for d in chosen if d.cases)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from bayesrca.config import Settings
 from bayesrca.errors import InvalidSettingsError, NoEvidenceError
 from bayesrca.evaluation.cases import DataSet
+from bayesrca.evaluation.learn_alert_cases import learn_alerts_of
+from bayesrca.evaluation.learn_alerts import LearnedAlerts
 from bayesrca.evaluation.learn_fit import (
     LARGEST_STEP,
     Fleet,
@@ -88,8 +90,10 @@ class Learned:
         held_out: each group scored by what the others taught.
         gamma: the tempering exponent.
         steps: largest coordinate of every Newton step, in prior standard deviations.
-        largest_pareto_k: of the incidents' weights in the last round.
+        largest_pareto_k: of the incidents' weights in the last round; 0 where none was drawn.
         data_sha256: hash over the files of the incidents learned from.
+        alerts: what was learned of alerts, whether or not it is used; None where too few incidents
+            have any.
     """
 
     fleet: Fleet
@@ -101,6 +105,7 @@ class Learned:
     steps: tuple[float, ...]
     largest_pareto_k: float
     data_sha256: str
+    alerts: LearnedAlerts | None = None
 
     @property
     def converged(self) -> bool:
@@ -139,11 +144,19 @@ def learn_prior(
     if settings.prior is not None:
         msg = "learning starts from the built-in prior; leave the learned one out"
         raise InvalidSettingsError(msg, field="prior")
+    tell("reading alerts", 0.0)
+    alerts, laws = learn_alerts_of(data_sets, fewest_groups=FEWEST_GROUPS, seed=seed)
     with ExitStack() as stack:
         incidents, left_out = prepare_incidents(
-            data_sets, settings, stack, families=families, tell=lambda x: tell("reading", x)
+            data_sets,
+            settings,
+            stack,
+            families=families,
+            alert_laws=laws,
+            tell=lambda x: tell("reading", x),
         )
-        return learn_from(incidents, left_out, seed=seed, settings=settings, tell=tell)
+        learned = learn_from(incidents, left_out, seed=seed, settings=settings, tell=tell)
+        return replace(learned, alerts=alerts)
 
 
 def learn_from(
@@ -223,7 +236,7 @@ class _Learning:
             held_out=held_out,
             gamma=choose_gamma(np.stack([h.tempered for h in held_out])),
             steps=tuple(steps),
-            largest_pareto_k=self.worst,
+            largest_pareto_k=self.worst if np.isfinite(self.worst) else 0.0,
             data_sha256=hash_incidents(i for i, _ in self.incidents),
         )
 
@@ -238,6 +251,10 @@ class _Learning:
         self.worst = -np.inf
         for done, (incident, seed) in enumerate(self.incidents):
             self.tell(what, done / len(self.incidents))
+            if not incident.of_theta:
+                kept.append((incident, seed))
+                slopes.append(Slopes.flat(len(fleet.mu)))
+                continue
             draws, k = self._draw_truth(incident, seed, fleet, points)
             if k >= PARETO_K_LIMIT:
                 reason = f"a few draws carry its weights (Pareto k-hat {k:.2f})"

@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesrca.evaluation.learn import Learned
+from bayesrca.evaluation.learn_alert_cases import is_used
+from bayesrca.evaluation.learn_alerts import LearnedAlerts
 from bayesrca.evaluation.learn_gamma import FEWEST_ERRORS, mean_and_error
 from bayesrca.evaluation.learn_incidents import Group
 from bayesrca.model.parameters import natural_values, parameter_names, unconstrained_prior
-from bayesrca.model.prior_file import describe_parameters
+from bayesrca.model.prior_file import describe_alerts, describe_parameters
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +44,11 @@ def prior_content(
         parameters[name]["mu_sd"] = entry["sd"]
     gamma = learned.gamma
     gain, error = learned.gain()
+    alerts = learned.alerts
     return {
+        **(
+            {} if alerts is None or not is_used(alerts) else {"alerts": describe_alerts(alerts.law)}
+        ),
         "parameters": parameters,
         "gamma": {
             "value": gamma.value,
@@ -69,6 +75,7 @@ def prior_content(
                 "after": float(np.mean([h.after for h in learned.held_out])),
                 "gain": gain,
                 "gain_std_err": error,
+                "alerts": None if alerts is None else _alert_scores(alerts),
                 "groups": [
                     {
                         "group": group_name(h.group),
@@ -100,6 +107,8 @@ def render(learned: Learned) -> RenderableType:
     )
     parts: list[RenderableType] = [Text(head), Text(), _parameters(learned), Text()]
     parts += [_scores(learned), Text(), Text(_gamma(learned))]
+    if learned.alerts is not None:
+        parts.append(Text(_alerts(learned.alerts)))
     parts += [Text(line) for line in _left_out(learned)]
     return Lines(*parts)
 
@@ -157,6 +166,30 @@ def _gamma(learned: Learned) -> str:
     return (
         f"Tempering: none, gamma 1 ({found}; another value needs a gain of {FEWEST_ERRORS:g} "
         "standard errors)."
+    )
+
+
+def _alert_scores(alerts: LearnedAlerts) -> dict[str, float]:
+    return {
+        "groups": alerts.groups,
+        "before": alerts.before,
+        "after": alerts.after,
+        "gain": alerts.gain,
+        "gain_std_err": alerts.gain_std_err,
+    }
+
+
+def _alerts(alerts: LearnedAlerts) -> str:
+    scores = (
+        f"log score of groups left out {alerts.before:.3f} before, {alerts.after:.3f} after, gain "
+        f"{alerts.gain:+.3f} +- {alerts.gain_std_err:.3f}"
+    )
+    law = alerts.law
+    if not is_used(alerts):
+        return f"Alerts: nothing is kept of {law.incidents} incidents ({scores})."
+    return (
+        f"Alerts: {len(law.labels)} labels told apart, {len(law.kinds)} kinds of fault, from "
+        f"{law.incidents} incidents in {alerts.groups} groups ({scores})."
     )
 
 

@@ -104,6 +104,11 @@ class Slopes:
     gradient: Floats
     hessian: Floats
 
+    @classmethod
+    def flat(cls, p: int) -> Slopes:
+        """Return those of an incident that tells nothing of the p parameters."""
+        return cls(np.zeros(2 * p), np.zeros((2 * p, 2 * p)))
+
 
 def compute_slopes(fleet: Fleet, thetas: Floats, weights: Floats) -> Slopes:
     """Return the derivatives by Fisher's and Louis's (1982) identities.

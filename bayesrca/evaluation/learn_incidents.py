@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayesrca.alert_law import AlertLaw
 from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError
 from bayesrca.evaluation.cases import DataSet, Labels, read_labels
@@ -40,6 +41,7 @@ class Labelled:
         likelihood: prepared, for as long as the learning lasts.
         columns: hypotheses, in the order of ``log_root``, that are the truth.
         outcome: the truth among the outcomes of `bayesrca.model.tempering`.
+        of_theta: whether it tells of theta at all; one of alerts alone does not.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Labelled:
     likelihood: PreparedLikelihood
     columns: tuple[int, ...]
     outcome: int
+    of_theta: bool = True
 
     def log_truth(self, log_root: Floats) -> Floats:
         """Return log p(truth | theta) of draws [..., k]."""
@@ -72,6 +75,7 @@ def prepare_incidents(
     stack: ExitStack,
     *,
     families: FamilyRules | None = None,
+    alert_laws: Mapping[Path, AlertLaw] | None = None,
     tell: Callable[[float], None] = lambda _: None,
 ) -> tuple[list[Labelled], list[LeftOut]]:
     """Read every case and prepare its likelihood.
@@ -81,6 +85,7 @@ def prepare_incidents(
         settings: bins, widths and the prior of "none of these".
         stack: frees the likelihoods.
         families: rules from metric names to families, or None.
+        alert_laws: for cases with alerts, what incidents of other groups taught.
         tell: told the share that is done.
 
     Returns:
@@ -94,7 +99,11 @@ def prepare_incidents(
         name = _case_name(case)
         try:
             labels = read_labels(case)
-            evidence = build_evidence(load_case(case, families), max_bins=settings.max_bins)
+            evidence = build_evidence(
+                load_case(case, families),
+                max_bins=settings.max_bins,
+                alert_law=(alert_laws or {}).get(case),
+            )
             # Sums past the width limit stay the same function of theta while learning.
             prepared = prepare_likelihood(evidence, settings, seed=0)
             likelihood = stack.enter_context(prepared)
@@ -115,6 +124,7 @@ def prepare_incidents(
                 likelihood=likelihood,
                 columns=columns,
                 outcome=outcome,
+                of_theta=evidence.onsets is not None,
             )
         )
     return kept, left_out

@@ -1,6 +1,7 @@
 """What an incident's telemetry says about each component, as named arrays."""
 
 from bayesrca.evidence.alarm_test import AlarmTest
+from bayesrca.evidence.alert_evidence import AlertEvidence
 from bayesrca.evidence.build import build_evidence
 from bayesrca.evidence.evidence import FAMILIES, Evidence, FamilyTable
 from bayesrca.evidence.onsets import OnsetTable
@@ -13,6 +14,7 @@ __all__ = [
     "FAMILIES",
     "VITALS",
     "AlarmTest",
+    "AlertEvidence",
     "Change",
     "Evidence",
     "EvidenceRow",

@@ -13,6 +13,7 @@ from bayesrca.evidence.states import StateTable
 from bayesrca.evidence.vitals import VITALS, VitalTable
 
 if TYPE_CHECKING:
+    from bayesrca.evidence.alert_evidence import AlertEvidence
     from bayesrca.evidence.evidence import Evidence, FamilyTable
     from bayesrca.evidence.trace_evidence import TraceEvidence
 
@@ -33,6 +34,9 @@ priors' centres."""
 TRACE_POWERS = (0.5, 1.5, 3.0)
 """Standard deviations by which a comparison may tell a change."""
 SMALLEST_P = 1e-300
+FIRED = 0.05
+"""P that an alert stands for: how often the rule behind it fires for nothing is not known, and few
+rules that fire more often than this are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,8 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
 
     A cell (component, family) takes the harmonic mean of the two-sided tail probabilities of its
     series over all footprints (Wilson 2019); the incident takes Simes' combination of all cells.
-    Series that are compared with whole recordings add the number of them that did what no
+    An alert on a component that has nothing else to tell counts as `FIRED`. Series that are
+    compared with whole recordings add the number of them that did what no
     recording did. Spans and logs are a look of their own.
 
     Args:
@@ -86,6 +91,9 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
     if (traces := compute_trace_p_values(evidence.traces)).size:
         looks.append(_simes(traces))
         incident_p = min(incident_p, looks[-1])
+    if _has_fired(evidence):
+        looks.append(FIRED)
+        incident_p = min(incident_p, FIRED)
     threshold = CALM / len(looks)
     anomalous = min(looks) <= threshold
     return AlarmTest(
@@ -197,6 +205,12 @@ def _simes(p: Floats) -> float:
     return float(np.min(len(p) * ordered / ranks, initial=1.0))
 
 
+def _has_fired(evidence: Evidence) -> bool:
+    """Whether an alert fired on a component that nothing else is told of."""
+    alerts = evidence.alerts
+    return alerts is not None and bool(np.any((alerts.fired > 0) & (alerts.log_ratio != 0.0)))
+
+
 def _sentence(
     evidence: Evidence,
     target_p: float | None,
@@ -209,6 +223,16 @@ def _sentence(
     if target_p is not None and evidence.target is not None:
         name = evidence.components[evidence.target]
         what = f"the target {name!r} has p = {target_p:.2g}, {what}"
+    if evidence.alerts is not None and evidence.onsets is None:
+        return _sentence_of_alerts(evidence.alerts, incident_p, anomalous=anomalous)
     if anomalous:
         return f"Something here is anomalous: {what}."
     return f"Nothing here is anomalous: {what}, none at most {threshold:g}, so it may be chance."
+
+
+def _sentence_of_alerts(alerts: AlertEvidence, p: float, *, anomalous: bool) -> str:
+    if not alerts.told:
+        return "Nothing here is anomalous: no alert fired, and there is nothing else to tell."
+    what = f"{alerts.told} alerts fired on {np.count_nonzero(alerts.fired)} components"
+    verdict = "Something" if anomalous else "Nothing"
+    return f"{verdict} here is anomalous: {what} (p = {p:.2g})."

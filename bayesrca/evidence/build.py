@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.alert_law import AlertLaw
 from bayesrca.errors import NoEvidenceError
 from bayesrca.evidence.alarm import place_alarm
+from bayesrca.evidence.alert_evidence import AlertEvidence, build_alert_evidence
+from bayesrca.evidence.alert_incident import build_evidence_of_alerts
 from bayesrca.evidence.changes import compute_change_log_factor
 from bayesrca.evidence.counts import CountLaws, compute_count_laws
 from bayesrca.evidence.doses import Dose, compute_failure_dose, compute_time_dose
@@ -49,12 +52,15 @@ quiet; even when affected, for half of such series are blind to what fails (conc
 _RATIOS = (Statistic.SUCCESS_RATIO, Statistic.ERROR_RATIO)
 
 
-def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
+def build_evidence(
+    incident: Incident, *, max_bins: int = 5, alert_law: AlertLaw | None = None
+) -> Evidence:
     """Reduce an incident's telemetry to the arrays of the likelihood.
 
     Args:
         incident: what happened.
         max_bins: bins into which the window is cut to place onset and end (2 to 12).
+        alert_law: what labelled incidents taught of alerts, or None.
 
     Raises:
         NoEvidenceError: no series that is read has a usable sample in the window.
@@ -64,6 +70,8 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     if not any(is_read(s) for s in incident.signals):
         incident = with_series_of_spans(incident, notes)
     used = tuple(s for s in incident.signals if is_read(s))
+    if not used and incident.alerts is not None and incident.spans is None:
+        return build_evidence_of_alerts(incident, incident.alerts, alert_law, notes)
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"
         msg = (
@@ -102,6 +110,9 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
     if traces is not None:
         notes.extend(traces.notes)
         root_log_prior += compute_change_log_factor(traces.changes, len(root_log_prior))
+    if traces is not None:
+        observed = observed | traces.measured
+    alerts = _alerts_of_unobserved(incident, observed, alert_law, notes)
     n_footprints = len(frame.first)
     requests = [sources.requests(c) for c in incident.topology.names]
     return Evidence(
@@ -125,6 +136,7 @@ def build_evidence(incident: Incident, *, max_bins: int = 5) -> Evidence:
         seasons=seasonal.shares,
         untraced=find_untraced(incident.topology, traces),
         traces=traces,
+        alerts=alerts,
         onsets=find_onsets(
             incident.topology.names,
             seasonal.of(incident.signals),
@@ -330,6 +342,25 @@ def _count_laws(
     normal = frame.baseline_mask(signal) & good
     laws = compute_count_laws(frame, per_bin(k), per_bin(n), k[normal], n[normal])
     return laws, per_bin(good.astype(np.float64)) @ frame.inside.T
+
+
+def _alerts_of_unobserved(
+    incident: Incident,
+    observed: NDArray[np.bool_],
+    law: AlertLaw | None,
+    notes: list[str],
+) -> AlertEvidence | None:
+    """What alerts add: on a component with telemetry they only repeat what that says."""
+    if incident.alerts is None:
+        return None
+    found = build_alert_evidence(incident.alerts, incident.topology, law)
+    notes.extend(found.notes)
+    if found.fired[observed].any():
+        notes.append(
+            "Alerts on components whose series or spans are read were not counted again; those on "
+            "other components were."
+        )
+    return found.without(observed)
 
 
 def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:

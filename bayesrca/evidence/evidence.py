@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.evidence.alarm_test import AlarmTest, compute_alarm_test
+from bayesrca.evidence.alert_evidence import AlertEvidence
 from bayesrca.evidence.counts import CountLaws
 from bayesrca.evidence.onsets import OnsetTable
 from bayesrca.evidence.prior import UNCONNECTED, UNTRACED
@@ -114,6 +115,7 @@ class Evidence:
             where others have some; None where nothing is traced.
         traces: what spans, logs and changes say; None where the incident has none of them.
         onsets: when each component began to change; None where no series were read.
+        alerts: what the alerts that fired say; None where nobody told of alerts.
     """
 
     components: tuple[str, ...]
@@ -137,6 +139,7 @@ class Evidence:
     seasons: Mapping[tuple[str, str], SeasonShare] = field(default_factory=dict)
     untraced: NDArray[np.bool_] | None = None
     traces: TraceEvidence | None = None
+    alerts: AlertEvidence | None = None
 
     @property
     def root_log_weight(self) -> Floats:

@@ -52,6 +52,7 @@ def without_components(evidence: Evidence, components: NDArray[np.bool_]) -> Evi
         request_rate=_blank(evidence.request_rate, components),
         onsets=None if onsets is None else onsets.without(components),
         traces=None if evidence.traces is None else evidence.traces.without(components),
+        alerts=None if evidence.alerts is None else evidence.alerts.without(components),
     )
 
 
@@ -71,6 +72,8 @@ def has_telemetry(evidence: Evidence) -> NDArray[np.bool_]:
     seen[vitals.component[~np.isnan(vitals.z).all(axis=1)]] = True
     states = evidence.states
     seen[states.component[~np.isnan(states.log_fault).all(axis=1)]] = True
+    if evidence.alerts is not None:
+        seen |= evidence.alerts.log_ratio != 0.0
     return seen if evidence.traces is None else seen | evidence.traces.measured
 
 

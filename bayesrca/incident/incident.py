@@ -10,6 +10,7 @@ import numpy as np
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident._checks import require_all, require_text
 from bayesrca.incident._columns import require_notes
+from bayesrca.incident.alerts import Alert
 from bayesrca.incident.family import Family
 from bayesrca.incident.logs import Logs
 from bayesrca.incident.moment import Event, Target, TimeWindow
@@ -32,7 +33,7 @@ class Incident:
         name: name of the incident, non-empty.
         topology: components and their dependencies.
         signals: series, unique names within each component or edge; at least one unless there are
-            spans.
+            spans or alerts are told of.
         events: instants worth knowing, in any order.
         baseline: the normal period, or None.
         window: the time in question, or None.
@@ -42,11 +43,14 @@ class Incident:
         spans: what was traced, on the clock of the series (epoch), or None.
         logs: what was logged, on the same clock, or None.
         notes: what is missing or was mended where the incident was put together, for the answer.
+        alerts: what fired, in any order; None where nobody told of alerts, which differs from
+            none having fired.
 
     Raises:
-        InvalidIncidentError: neither signal nor span; a signal, event, span, log record or target
-            on something that is not declared; a repeated signal or run; a log record in a span
-            that is not there; or a period that holds no sample, span or log record.
+        InvalidIncidentError: neither signal nor span nor alerts; a signal, event, span, log
+            record, alert or target on something that is not declared; a repeated signal or run; a
+            log record in a span that is not there; or a period that holds no sample, span or log
+            record.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Incident:
     spans: Spans | None = None
     logs: Logs | None = None
     notes: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] | None = None
 
     def __post_init__(self) -> None:
         require_text(self.name, "an incident's name", "name")
@@ -70,6 +75,7 @@ class Incident:
         self._check_signals()
         self._check_tables()
         self._check_events()
+        self._check_alerts()
         self._check_target()
         self._check_period("baseline", self.baseline)
         self._check_period("window", self.window)
@@ -89,8 +95,11 @@ class Incident:
         )
 
     def _check_signals(self) -> None:
-        if not self.signals and self.spans is None:
-            msg = f"incident {self.name!r} has no signal and no span; give at least one series"
+        if not self.signals and self.spans is None and self.alerts is None:
+            msg = (
+                f"incident {self.name!r} has no signal and no span, and nobody told of alerts; "
+                "give at least one series"
+            )
             raise InvalidIncidentError(msg, field="signals")
         edges = set(self.topology.edges)
         seen: dict[Hashable, int] = {}
@@ -136,6 +145,20 @@ class Incident:
                 )
                 raise InvalidIncidentError(msg, field=f"events[{i}].component")
 
+    def _check_alerts(self) -> None:
+        if self.alerts is None:
+            return
+        object.__setattr__(self, "alerts", tuple(self.alerts))
+        require_all(Alert, self.alerts, "alerts")
+        for i, alert in enumerate(self.alerts):
+            for field, name in (("component", alert.component), ("caller", alert.caller)):
+                if name is not None and name not in self.topology:
+                    msg = (
+                        f"alert {alert.name!r} names the {field} {name!r}, which is not a declared "
+                        "component; declare it or drop the alert"
+                    )
+                    raise InvalidIncidentError(msg, field=f"alerts[{i}].{field}")
+
     def _check_target(self) -> None:
         if self.target is None:
             return
@@ -165,6 +188,8 @@ class Incident:
             ends.append(self.spans.start_ns / 1e9)
         if self.logs is not None:
             ends.append(self.logs.time_ns / 1e9)
+        if not ends:
+            return  # alerts alone need no time
         msg = (
             f"{what} [{period.start}, {period.end}] holds no sample of any series, span or log "
             f"record; they run from {min(map(np.min, ends))} to {max(map(np.max, ends))}"

@@ -146,6 +146,8 @@ class TopologyMap:
             for known in self.components
             if set(known.provenance) <= _EXTRA - wanted
         }
+        if not hidden:
+            return self
         kept = [known for known in self.components if known.component.name not in hidden]
         return TopologyMap(
             tuple(

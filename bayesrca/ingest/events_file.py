@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Container
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from bayesrca.ingest._files import (
     reject,
     shorten,
 )
+from bayesrca.ingest.alerts_file import is_alerts
+from bayesrca.ingest.instants import parse_instant
 
 _LOG = logging.getLogger(__name__)
 _TIME_KEYS = ("time", "timestamp", "fired_at")
@@ -72,6 +73,8 @@ def _own_event(path: Path, i: int, value: object) -> Event:
 def _change_log(path: Path, log: dict[str, Any], components: Container[str]) -> tuple[Event, ...]:
     events: list[Event] = []
     for section, content in log.items():
+        if is_alerts(section, content):
+            continue  # see alerts_file
         entries = [content] if isinstance(content, dict) else content
         times = [_time_of(entry) for entry in entries] if isinstance(entries, list) else [None]
         if not section or None in times:
@@ -93,10 +96,9 @@ def _time_of(entry: object) -> float | None:
     value = next((entry[key] for key in _TIME_KEYS if key in entry), None)
     if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(value)
+            return parse_instant(value)
         except ValueError:
             return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

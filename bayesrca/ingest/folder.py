@@ -10,6 +10,8 @@ from bayesrca.errors import NotSupportedError
 from bayesrca.incident import Incident, Signal, Target, TimeWindow, TopologyMap
 from bayesrca.ingest import truth
 from bayesrca.ingest._files import naming, reject
+from bayesrca.ingest.alerts_file import FILE_NAME as ALERTS
+from bayesrca.ingest.alerts_file import has_alerts, read_alerts
 from bayesrca.ingest.events_file import read_events
 from bayesrca.ingest.families import FamilyRules
 from bayesrca.ingest.gaps_file import FILE_NAME as GAPS
@@ -50,7 +52,7 @@ def load_incident(
     Raises:
         IncidentFormatError: no such folder, or a file that cannot be read as the format says.
         InvalidIncidentError: the files can be read but contradict each other.
-        NotSupportedError: the folder has neither series nor spans.
+        NotSupportedError: the folder has neither series nor spans nor alerts.
     """
     folder = Path(path)
     contents = _list(folder)
@@ -59,13 +61,14 @@ def load_incident(
     # What we wrote has all of its edges in the graph file.
     found = replace(parts.sources, spans=()) if parts.tables.own else parts.sources
     with naming(folder / GRAPH):
-        topology = build_topology_map(found).topology()
+        topology = build_topology_map(found, resources=False, code=False).topology()
     tables, table = parts.tables, parts.table
     signals: tuple[Signal, ...] = ()
     if table is not None:
         with naming(folder / METRICS):
             signals = read_signals(folder / SIGNALS, table, topology, families or FamilyRules())
     events = read_events(folder / EVENTS, topology)
+    alerts, left_out = read_alerts(folder / ALERTS, folder / EVENTS, topology)
     with naming(folder):
         return Incident(
             setting.name or folder_name(folder),
@@ -78,7 +81,8 @@ def load_incident(
             baseline=baseline or setting.baseline,
             window=window or setting.window,
             target=target or setting.target,
-            notes=read_notes(folder / GAPS),
+            alerts=alerts,
+            notes=(*read_notes(folder / GAPS), *left_out),
         )
 
 
@@ -111,10 +115,10 @@ def _read(folder: Path, contents: list[str]) -> _Parts:
     graph = read_graph(folder / GRAPH)
     known = {*series, *(component.name for component in graph.components)}
     tables = read_tables(folder, Naming(graph.aliases, known))
-    if table is None and tables.spans is None:
+    if table is None and tables.spans is None and not has_alerts(folder / ALERTS, folder / EVENTS):
         msg = (
-            f"{folder}: has neither {METRICS} nor spans, and incidents without either are not "
-            f"supported yet; it holds {_show(contents)}"
+            f"{folder}: has neither {METRICS} nor spans nor alerts, and incidents without any are "
+            f"not supported yet; it holds {_show(contents)}"
         )
         raise NotSupportedError(msg)
     recordings = [(tables.spans, tables.logs), *((run.spans, run.logs) for run in tables.runs)]

@@ -74,14 +74,15 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
             msg = f"a table of {kind} is needed, got one of {table.kind}"
             raise InvalidTelemetryError(msg)
     traced, logged, notes = read_usable(
-        _span_columns(spans) if spans is not None and len(spans) else None,
-        _log_columns(logs) if logs is not None and len(logs) else None,
+        span_columns(spans) if spans is not None and len(spans) else None,
+        log_columns(logs) if logs is not None and len(logs) else None,
         names,
     )
     return replace(join_tables((traced, logged), (None, None)), notes=notes)
 
 
-def _span_columns(table: Table) -> TableFile:
+def span_columns(table: Table) -> TableFile:
+    """Return received spans as the columns that the readers of files take."""
     columns = table.columns
     trace, ids = table.traces()
     return _file(
@@ -91,15 +92,17 @@ def _span_columns(table: Table) -> TableFile:
             "spanid": _ids(columns["id"]),
             "parentspanid": _ids(columns["parent"]),
             "operation": _texts(table, "name", mended=table.invalid_texts),
-            "startns": pa.chunked_array([pa.array(columns["time"])]),
-            "durationns": pa.chunked_array([pa.array(columns["duration"])]),
+            # By the names that spans of other sources have: all of them may be put together.
+            "starttimeunixnano": pa.chunked_array([pa.array(columns["time"])]),
+            "endtimeunixnano": pa.chunked_array([pa.array(columns["time"] + columns["duration"])]),
             "kind": _numbers(columns["kind"]),
-            "status": _numbers(columns["status"]),
+            "statuscode": _numbers(columns["status"]),
         },
     )
 
 
-def _log_columns(table: Table) -> TableFile:
+def log_columns(table: Table) -> TableFile:
+    """Return received log records as the columns that the readers of files take."""
     columns = table.columns
     severity = _numbers(columns["severity"])
     known = Text(np.where(columns["severity"] > 0, severity.codes, -1), severity.values)
@@ -115,7 +118,7 @@ def _log_columns(table: Table) -> TableFile:
                     _texts(table, "event"),
                 ]
             ),
-            "timens": pa.chunked_array([pa.array(columns["time"])]),
+            "timeunixnano": pa.chunked_array([pa.array(columns["time"])]),
             "severity": choose([known, _texts(table, "severity_text")]),
         },
     )

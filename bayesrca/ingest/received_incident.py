@@ -75,7 +75,7 @@ def build_received_incident(
     )
     return Incident(
         name,
-        build_topology_map(sources).topology(),
+        build_topology_map(sources, resources=False, code=False).topology(),
         signals,
         baseline=baseline,
         window=window,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesrca.columns.otlp import MetricKind, Table, Temporality
+from bayesrca.columns.otlp import MetricKind, Temporality, Value
 from bayesrca.incident import Family, Signal, Statistic, TimeWindow
 from bayesrca.ingest.families import FamilyRules
 from bayesrca.ingest.places import Naming
@@ -23,6 +24,37 @@ _FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAIL
 _FAULTS |= {"2", "4", "12", "13", "14", "15"}
 _HTTP = ("http.response.status_code", "http.status_code")
 _RPC = ("rpc.response.status_code", "rpc.grpc.status_code")
+
+
+class Points(Protocol):
+    """What is asked of a `bayesrca.columns.otlp.Table` of points, whoever holds them."""
+
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The columns by name."""
+        ...
+
+    @property
+    def strings(self) -> list[str]:
+        """The texts by number."""
+        ...
+
+    @property
+    def values(self) -> list[Value]:
+        """The attributes' values by number."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        ...
+
+    def attribute(self, key: str) -> NDArray[np.int32]:
+        """Return for each point the number of its attribute with a key, -1 for none: [n]."""
+        ...
+
+    def resource_attribute(self, key: str) -> NDArray[np.int32]:
+        """Return the same for each distinct resource."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +81,7 @@ class _Change:
 
 
 def series_of(
-    points: Table,
+    points: Points,
     window: TimeWindow,
     step: float,
     names: Naming,
@@ -81,7 +113,7 @@ def series_of(
     return tuple(found.values())
 
 
-def _by_metric(table: Table, names: Naming) -> dict[tuple[str, str], dict[int, list[_Stream]]]:
+def _by_metric(table: Points, names: Naming) -> dict[tuple[str, str], dict[int, list[_Stream]]]:
     """Return the streams by component and metric's name, and by metric."""
     columns = table.columns
     service, namespace = (
@@ -114,7 +146,7 @@ def _by_metric(table: Table, names: Naming) -> dict[tuple[str, str], dict[int, l
     return made
 
 
-def _tell_nothing(table: Table) -> NDArray[np.bool_]:
+def _tell_nothing(table: Points) -> NDArray[np.bool_]:
     """Return which points count nothing at all: markers that a sender has gone, no observations.
 
     Taken for a count of 0 one would make all that the next point holds seem new.
@@ -127,11 +159,11 @@ def _tell_nothing(table: Table) -> NDArray[np.bool_]:
     return absent
 
 
-def _text(table: Table, number: int) -> str:
+def _text(table: Points, number: int) -> str:
     return "" if number < 0 else str(table.values[number])
 
 
-def _failures(table: Table) -> NDArray[np.bool_]:
+def _failures(table: Points) -> NDArray[np.bool_]:
     """Return which points count what failed: an error of the server, not of who asked."""
     failed = np.zeros(len(table), dtype=bool)
     coded = np.zeros(len(table), dtype=bool)
@@ -156,7 +188,7 @@ _Grid = tuple[TimeWindow, float, FamilyRules]
 
 
 def _signals(
-    table: Table, component: str, name: str, metrics: dict[int, list[_Stream]], grid: _Grid
+    table: Points, component: str, name: str, metrics: dict[int, list[_Stream]], grid: _Grid
 ) -> Iterator[Signal]:
     """Yield the series of one metric; of several that share its name the one with most points."""
     columns = table.columns
@@ -229,7 +261,7 @@ def _join_levels(levels: Sequence[Floats], *, add: bool) -> Floats:
     return out
 
 
-def _change(table: Table, metric: int, stream: _Stream, cells: Ints) -> _Change:
+def _change(table: Points, metric: int, stream: _Stream, cells: Ints) -> _Change:
     """Return what each point of a stream adds to the one before."""
     columns, rows = table.columns, stream.rows
     if columns["metric_kind"][metric] == MetricKind.SUM:
@@ -245,7 +277,7 @@ def _change(table: Table, metric: int, stream: _Stream, cells: Ints) -> _Change:
     return _Change(cells, count, total, stream.failed)
 
 
-def _continues(table: Table, metric: int, rows: Ints) -> NDArray[np.bool_]:
+def _continues(table: Points, metric: int, rows: Ints) -> NDArray[np.bool_]:
     """Return which points go on from the one before: the same start, and nothing fell."""
     columns = table.columns
     start = columns["start"][rows]
@@ -255,7 +287,7 @@ def _continues(table: Table, metric: int, rows: Ints) -> NDArray[np.bool_]:
     return kept
 
 
-def _begins_here(table: Table, rows: Ints) -> NDArray[np.bool_]:
+def _begins_here(table: Points, rows: Ints) -> NDArray[np.bool_]:
     """Return which points begin after the point before: a restart, of which all is new."""
     start, time = table.columns["start"][rows], table.columns["time"][rows]
     begun = np.zeros(len(rows), dtype=bool)
@@ -281,7 +313,9 @@ def _add_up(changes: Sequence[_Change], n: int) -> tuple[Floats, Floats, Floats]
     return sums[0], sums[1], sums[2]
 
 
-def _quantiles(table: Table, metric: int, placed: Sequence[tuple[_Stream, Ints]], n: int) -> Floats:
+def _quantiles(
+    table: Points, metric: int, placed: Sequence[tuple[_Stream, Ints]], n: int
+) -> Floats:
     """Return the 95th percentile of each cell, by straight lines within buckets."""
     held: dict[int, list[tuple[Floats, Floats]]] = {}
     for stream, cells in placed:
@@ -295,7 +329,7 @@ def _quantiles(table: Table, metric: int, placed: Sequence[tuple[_Stream, Ints]]
 
 
 def _bucket_changes(
-    table: Table, metric: int, stream: _Stream, cells: Ints
+    table: Points, metric: int, stream: _Stream, cells: Ints
 ) -> Iterator[tuple[int, Floats, Floats]]:
     """Yield cell, upper edges and new counts of each point whose buckets can be compared."""
     columns = table.columns

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bayesrca.errors import IncidentFormatError
 from bayesrca.incident import Incident, Signal
-from bayesrca.ingest import folder, gaps_file, signals_file, truth
+from bayesrca.ingest import alerts_file, folder, gaps_file, signals_file, truth
 from bayesrca.ingest._files import reject
 from bayesrca.ingest.connectors.interface import Asked
 from bayesrca.ingest.events_file import events_to_json
@@ -102,6 +102,8 @@ def _write(incident: Incident, draft: Path, name: str, labels: truth.Truth | Non
     write_tables(draft, incident)
     if incident.events:
         _write_json(draft / folder.EVENTS, events_to_json(incident.events))
+    if incident.alerts is not None:
+        _write_json(draft / alerts_file.FILE_NAME, alerts_file.alerts_to_json(incident.alerts))
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -20,7 +20,7 @@ from bayesrca.incident import (
     Topology,
     TopologyMap,
 )
-from bayesrca.ingest.call_edges import Calls, find_calls
+from bayesrca.ingest.call_edges import Calls, distinct, find_calls
 from bayesrca.ingest.places import Place
 
 # How sure an edge is (docs/topology.md): before anything was seen, by how much a trace that shows
@@ -56,20 +56,28 @@ class Sources:
     observed: Sequence[tuple[str, str]] = ()
 
 
-def build_topology_map(sources: Sources) -> TopologyMap:
+def build_topology_map(
+    sources: Sources, *, resources: bool = True, code: bool = True
+) -> TopologyMap:
     """Merge what is known of a system's structure.
 
     Components come in this order: declared, with series, sending or named by spans, logging,
     observed to call or be called, then what they run on, then code regions. A declared kind or
     parent is never changed.
 
+    Args:
+        sources: what it is made of.
+        resources: with the places that only resource attributes tell of, as in `select`.
+        code: with the code regions that only spans and log records tell of, likewise.
+
     Raises:
         InvalidIncidentError: no component, or edges that a topology refuses.
     """
     parts = _Parts(sources)
     calls = find_calls(sources.spans, parts.kinds())
-    edges = [*_merge_edges(sources, calls), *parts.add_places(sources.places)]
-    parts.add_code(sources)
+    edges = [*_merge_edges(sources, calls), *parts.add_places(sources.places, keep=resources)]
+    if code:
+        parts.add_code(sources)
     return TopologyMap(parts.known(), tuple(edges))
 
 
@@ -110,8 +118,12 @@ class _Parts:
     def known(self) -> tuple[KnownComponent, ...]:
         return tuple(KnownComponent(c, tuple(self.ways[n])) for n, c in self.components.items())
 
-    def add_places(self, places: Sequence[Place]) -> list[KnownEdge]:
-        """Declare what others run on; one that only one thing carries is a part of it."""
+    def add_places(self, places: Sequence[Place], *, keep: bool) -> list[KnownEdge]:
+        """Declare what others run on; one that only one thing carries is a part of it.
+
+        Unless `keep`, those that nothing else tells of are left out again: they had to be there to
+        know that what runs in two places is a part of neither.
+        """
         rows: dict[tuple[str, str], int] = {}
         for place in places:
             outer = self._name_place(place.outer, place.outer_kind)
@@ -120,14 +132,18 @@ class _Parts:
                 inner = self._name_place(inner, place.inner_kind)
             if inner in self.components and inner != outer:
                 rows[outer, inner] = rows.get((outer, inner), 0) + place.rows
+        hidden = {n for n, ways in self.ways.items() if not keep and ways == [Provenance.RESOURCE]}
         carriers: dict[str, list[str]] = {}
         for outer, inner in rows:
             carriers.setdefault(inner, []).append(outer)
         for inner, found in carriers.items():
             component = self.components[inner]
             declared = Provenance.DECLARED in self.ways[inner]
-            if len(found) == 1 and component.parent is None and not declared:
+            single = len(found) == 1 and found[0] not in hidden
+            if single and component.parent is None and not declared:
                 self.components[inner] = Component(inner, component.kind, found[0])
+        for name in hidden:
+            del self.components[name], self.ways[name]
         return [
             KnownEdge(
                 Edge(outer, inner, EdgeKind.HOSTS),
@@ -136,6 +152,7 @@ class _Parts:
                 confidence=_confidence(PRIOR_SEEN, n),
             )
             for (outer, inner), n in rows.items()
+            if outer not in hidden and inner not in hidden
         ]
 
     def _name_place(self, name: str, kind: ComponentKind) -> str:
@@ -164,10 +181,16 @@ def _merge_edges(sources: Sources, calls: Sequence[Calls]) -> list[KnownEdge]:
     seen: dict[tuple[str, str], list[Calls]] = {}
     for call in calls:
         seen.setdefault((call.edge.source, call.edge.target), []).append(call)
+    missed: list[Mapping[str, int]] | None = None
     edges = []
     for edge in sources.edges:
-        found = seen.get((edge.source, edge.target), [])
-        edges.append(_declared_edge(edge, found, sources))
+        found = seen.get((edge.source, edge.target))
+        if found is not None:
+            edges.append(_declared_edge(edge, found))
+            continue
+        if missed is None:
+            missed = [_count_traces(spans) for spans in sources.spans]
+        edges.append(_unseen_edge(edge, missed))
     declared = {(edge.source, edge.target) for edge in sources.edges}
     edges += [_seen_edge(c) for pair, found in seen.items() if pair not in declared for c in found]
     known = declared | seen.keys()
@@ -197,15 +220,8 @@ def _seen_edge(call: Calls) -> KnownEdge:
     )
 
 
-def _declared_edge(edge: Edge, found: Sequence[Calls], sources: Sources) -> KnownEdge:
+def _declared_edge(edge: Edge, found: Sequence[Calls]) -> KnownEdge:
     """A declared kind stands, whatever the spans look like: they cannot tell it as well."""
-    if not found:
-        missed = sum(_count_misses(edge, spans) for spans in sources.spans)
-        return KnownEdge(
-            edge,
-            (Provenance.DECLARED,),
-            confidence=_confidence(PRIOR_DECLARED, 0, missed),
-        )
     most = max(found, key=lambda call: call.calls)
     traces = sum(call.traces for call in found)
     return KnownEdge(
@@ -219,17 +235,30 @@ def _declared_edge(edge: Edge, found: Sequence[Calls], sources: Sources) -> Know
     )
 
 
-def _count_misses(edge: Edge, spans: Spans) -> int:
-    """Return how many traces of the source could have shown the edge: its target sends spans."""
-    if edge.kind is not EdgeKind.CALLS or edge.target not in spans.components:
-        return 0
-    if edge.source not in spans.components:
-        return 0
-    target = spans.components.index(edge.target)
-    if not (spans.component == target).any():
-        return 0
-    source = spans.components.index(edge.source)
-    return len(np.unique(spans.trace[spans.component == source]))
+def _unseen_edge(edge: Edge, traces: Sequence[Mapping[str, int]]) -> KnownEdge:
+    """What no span shows is less sure the more traces of its source could have shown it.
+
+    Args:
+        edge: a declared edge.
+        traces: of each table, how many traces pass through each component that sends spans.
+    """
+    # A target without spans of its own is hidden from them.
+    missed = sum(
+        count.get(edge.source, 0)
+        for count in traces
+        if edge.kind is EdgeKind.CALLS and edge.target in count
+    )
+    return KnownEdge(
+        edge, (Provenance.DECLARED,), confidence=_confidence(PRIOR_DECLARED, 0, missed)
+    )
+
+
+def _count_traces(spans: Spans) -> dict[str, int]:
+    """Return how many traces pass through each component that sends spans."""
+    width = len(spans.trace_ids)
+    pairs = distinct(spans.component.astype(np.int64) * width + spans.trace)
+    counts = np.bincount(pairs // width, minlength=len(spans.components))
+    return {name: n for name, n in zip(spans.components, counts.tolist(), strict=True) if n}
 
 
 def _confidence(prior: float, witnesses: int, missed: int = 0) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,20 @@ def load_truth(path: str | Path) -> Truth:
         tuple(_root_cause(file, i, cause) for i, cause in enumerate(causes)),
         None if fault_type is None else expect_text(file, fault_type, "fault_type"),
     )
+
+
+def has_label(case: Path, key: str, value: str) -> bool:
+    """Whether a field of a case's truth.json has this value: its JSON, or its text.
+
+    Raises:
+        IncidentFormatError: the file is not a JSON object.
+    """
+    file = case / FILE_NAME
+    content = read_json(file)
+    if content is None:
+        return False
+    found = expect_object(file, content).get(key)
+    return value == (found if isinstance(found, str) else json.dumps(found))
 
 
 def _root_cause(path: Path, i: int, value: object) -> tuple[str, str | None]:

@@ -167,6 +167,7 @@ class PreparedLikelihood:
                 families=[_family(t) for t in evidence.families],
                 vitals=vitals,
                 traces=None if evidence.traces is None else _traces(evidence.traces),
+                alert_log_ratio=_alerts(evidence),
                 none_prior=none_prior,
                 max_width=max_width,
                 estimate_seed=estimate_seed,
@@ -378,6 +379,11 @@ def _traces(traces: TraceEvidence) -> _core.TraceEvidence:
         terminal=_floats(traces.edge_terminal, "traces.edge_terminal"),
         order=_floats(traces.edge_order, "traces.edge_order"),
     )
+
+
+def _alerts(evidence: Evidence) -> Floats:
+    log_ratio = () if evidence.alerts is None else evidence.alerts.log_ratio
+    return _floats(np.asarray(log_ratio, dtype=np.float64), "alerts.log_ratio")
 
 
 def _family(table: FamilyTable) -> _core.FamilyEvidence:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.alert_law import AlertLabel, AlertLaw
 from bayesrca.config import LearnedPrior, Settings
 from bayesrca.errors import InvalidSettingsError
+from bayesrca.evidence.alert_features import count_alert_features
 from bayesrca.model.parameters import PRIORS, TRANSFORMS, unconstrained_prior
 
 Floats = NDArray[np.float64]
@@ -50,12 +52,25 @@ def describe_parameters(mean: Floats, sd: Floats) -> dict[str, dict[str, Any]]:
     return out
 
 
+def describe_alerts(law: AlertLaw) -> dict[str, Any]:
+    """Return a law of alerts as the file holds it."""
+    return {
+        "labels": [list(label) for label in law.labels],
+        "details": [[*label, count] for label, count in law.details.items()],
+        "incidents": law.incidents,
+        "kinds": list(law.kinds),
+        "bias": list(law.bias),
+        "weight": [list(row) for row in law.weight],
+    }
+
+
 def encode_prior(content: Mapping[str, Any]) -> bytes:
     """Return a prior file's bytes.
 
     Args:
         content: everything but ``format``, ``version`` and ``sha256``: ``parameters`` as
-            `describe_parameters` gives them, ``gamma`` and ``provenance``, without NaN.
+            `describe_parameters` gives them, ``gamma`` and ``provenance``, without NaN;
+            ``alerts`` as `describe_alerts` gives it, where alerts were learned from.
     """
     document = {"format": FORMAT, "version": VERSION, **content}
     document["sha256"] = _hash(document)
@@ -92,6 +107,7 @@ def load_prior(path: Path) -> LearnedPrior:
             gamma=_number(document["gamma"]["value"], "gamma", low=0.0, high=1.0),
             incidents=_count(document["provenance"]["incidents"], "provenance.incidents"),
             groups=_count(document["provenance"]["groups"], "provenance.groups"),
+            alerts=_alerts(document["alerts"]) if "alerts" in document else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _error(path, f"holds no complete prior ({error}); {_AGAIN}") from None
@@ -120,6 +136,42 @@ def _parameters(found: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[floa
         mean += [_number(x, name) for x in entry["mean"]]
         sd += [_number(x, name, low=0.0) for x in entry["sd"]]
     return tuple(mean), tuple(sd)
+
+
+def _alerts(found: Mapping[str, Any]) -> AlertLaw:
+    kinds = tuple(_text(kind, "a kind of fault") for kind in found["kinds"])
+    rows = tuple(tuple(_number(x, "a weight") for x in row) for row in found["weight"])
+    bias = tuple(_number(x, "a bias") for x in found["bias"])
+    labels = tuple(_label(label) for label in found["labels"])
+    if not kinds or len(rows) != len(kinds) or len(bias) != len(kinds):
+        msg = "alerts have a row of weights and a bias for each kind of fault"
+        raise ValueError(msg)
+    if {len(row) for row in rows} != {count_alert_features(labels)}:
+        msg = "alerts have another number of weights than their labels ask for"
+        raise ValueError(msg)
+    return AlertLaw(
+        labels=labels,
+        details={
+            _label(words): int(_number(count, "a count", low=0.0))
+            for *words, count in found["details"]
+        },
+        incidents=int(_number(found["incidents"], "incidents", low=0.0)),
+        kinds=kinds,
+        bias=bias,
+        weight=rows,
+    )
+
+
+def _label(words: Sequence[object]) -> AlertLabel:
+    place, name, change = (_text(word, "a label") for word in words)
+    return place, name, change
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        msg = f"{name} is {value!r}"
+        raise TypeError(msg)
+    return value
 
 
 def _number(value: object, name: str, *, low: float = -math.inf, high: float = math.inf) -> float:

@@ -18,6 +18,10 @@ from bayesrca.model.prior_file import prior_in_use
 
 _POLL_SECONDS = 0.05
 _PROGRESS_MILLISECONDS = 200
+_SHORT_DEPTH = 2
+"""Doublings of a trajectory: three leapfrog steps, a third of the way round a normal posterior that
+the mass matrix has made round (docs/decisions/0020)."""
+_FULL_DEPTH = 10
 _KEPT_STATS = ("diverging", "energy", "n_steps", "depth", "step_size", "mean_tree_accept", "logp")
 
 
@@ -27,19 +31,23 @@ def estimate_by_nuts(
     seed: int,
     settings: Settings,
     target_accept: float,
+    full_trajectories: bool = False,
     cancelled: Cancelled | None = None,
     tell: Tell | None = None,
     stop_at: float | None = None,
 ) -> Draws | None:
-    """Draw theta by the No-U-Turn sampler (Hoffman & Gelman 2014; nutpie's mass-matrix adaptation).
+    """Draw theta by the No-U-Turn sampler (Hoffman & Gelman 2014).
 
-    Compiles the model first when this process has not yet.
+    The mass matrix is a diagonal with a low-rank correction, which nutpie learns from draws and
+    gradients: theta's entries are correlated, and trajectories can be short once they no longer
+    are. Compiles the model first when this process has not yet.
 
     Args:
         likelihood: the prepared incident; stays prepared until this returns.
         seed: 0 to 2^64 - 1; draws do not depend on ``settings.cores``.
         settings: chains, draws, tune, cores, prior.
         target_accept: target acceptance probability.
+        full_trajectories: let trajectories run until they turn back, at most 1,023 steps, not 3.
         cancelled: polled while sampling.
         tell: told the progress.
         stop_at: `time.monotonic` value past which the draws would come too late.
@@ -55,12 +63,8 @@ def estimate_by_nuts(
     try:
         sampler = nutpie.sample(
             compiled,
-            draws=settings.draws,
-            tune=settings.tune,
-            chains=settings.chains,
-            cores=settings.cores,
+            **sampler_options(settings, target_accept, full_trajectories=full_trajectories),
             seed=seed,
-            target_accept=target_accept,
             save_warmup=False,
             progress_bar=False,
             progress_callback=_progress(tell, settings),
@@ -75,6 +79,21 @@ def estimate_by_nuts(
     if tree is None:
         return None
     return _draws(tree, likelihood, settings)
+
+
+def sampler_options(
+    settings: Settings, target_accept: float, *, full_trajectories: bool = False
+) -> dict[str, Any]:
+    """Arguments of `nutpie.sample` that decide how long it takes; see `estimate_by_nuts`."""
+    return {
+        "draws": settings.draws,
+        "tune": settings.tune,
+        "chains": settings.chains,
+        "cores": settings.cores,
+        "target_accept": target_accept,
+        "adaptation": "low_rank",
+        "maxdepth": _FULL_DEPTH if full_trajectories else _SHORT_DEPTH,
+    }
 
 
 def _wait(sampler: Any, cancelled: Cancelled | None, stop_at: float | None) -> Any:

@@ -9,6 +9,7 @@ from bayesrca.evidence import FAMILIES, VITALS, Evidence, FamilyTable
 from bayesrca.evidence.vitals import LARGEST_Z
 from bayesrca.incident import Family
 from bayesrca.kernels.propagation import KINDS, PreparedLikelihood
+from bayesrca.posterior.alert_words import tell_alerts
 from bayesrca.posterior.explained import compute_explained_share
 from bayesrca.posterior.paths import find_hops, find_most_probable_path
 from bayesrca.posterior.result import (
@@ -131,7 +132,8 @@ class Explainer:
                 reaches=reaches,
                 traced=tell_traces(
                     self._evidence.traces, self._traced, self._evidence.components, i
-                ),
+                )
+                + tell_alerts(self._evidence.alerts, i),
             ),
             regions=self._regions(i),
         )

@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import fields, replace
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import Settings
 from bayesrca.errors import BayesRcaError, InvalidRequestError, NoEvidenceError, SourceError
-from bayesrca.incident import Event, Target, TimeWindow
+from bayesrca.incident import Target, TimeWindow
 from bayesrca.ingest.connectors.alertmanager import NAME, Notification, parse_notification
 from bayesrca.ingest.connectors.collect import Wanted, collect
-from bayesrca.ingest.connectors.interface import Ask, Asked, Connector, Haul, What
-from bayesrca.ingest.connectors.prometheus import PrometheusPlan
-from bayesrca.ingest.connectors.sources import Sources, make_connectors, make_plan
 from bayesrca.ingest.connectors.times import format_time
-from bayesrca.ingest.graph_file import read_declared
+from bayesrca.ingest.connectors.told import Told
 from bayesrca.service.auth import Guard
 from bayesrca.service.caller import Caller
+from bayesrca.service.configured import Configured
+from bayesrca.service.daemon import in_daemon
 from bayesrca.service.http_server import HttpServer, Page, Posted, Routes
 from bayesrca.service.keeping import Keeping
 from bayesrca.service.messages import CallFailedError
@@ -64,19 +59,17 @@ class Alerts:
         options: where to listen, what to ask.
         guard: finds out who notifies, for which tenant.
         keeping: stores the analyses.
+        configured: where telemetry comes from.
 
     Raises:
         ServiceError: the port cannot be listened on (``CANNOT_LISTEN``).
-        InvalidSettingsError: a source's address, queries or credentials will not do.
-        IncidentFormatError: the graph's file will not do.
     """
 
-    def __init__(self, options: ServiceOptions, guard: Guard, keeping: Keeping) -> None:
+    def __init__(
+        self, options: ServiceOptions, guard: Guard, keeping: Keeping, configured: Configured
+    ) -> None:
         self._options, self._guard, self._keeping = options, guard, keeping
-        self._sources = Sources(**{f.name: getattr(options, f.name) for f in fields(Sources)})
-        self._plan: PrometheusPlan = make_plan(self._sources)
-        self._declared = None if options.graph is None else read_declared(options.graph)
-        self._connectors()  # what is wrong with them is told now, not at the first alert
+        self._configured = configured
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[str, Notification]] = asyncio.Queue(_WAITING)
         self._under_way: set[tuple[str, str]] = set()
@@ -99,9 +92,6 @@ class Alerts:
             await asyncio.to_thread(server.stop)
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
-
-    def _connectors(self) -> list[Connector]:
-        return make_connectors(self._sources, os.environ)
 
     def _take(self, posted: Posted) -> Page:
         """Answer a notification; runs in a thread of the HTTP server."""
@@ -179,7 +169,7 @@ class Alerts:
 
     async def _open(self, tenant: str, notification: Notification) -> Record:
         wanted = self._wanted(notification, time.time())
-        request = await _in_daemon(partial(self._request, notification, wanted))
+        request = await in_daemon(partial(self._request, notification, wanted))
         new = NewAnalysis(
             request_id=notification.request_id,
             incident=wanted.name,
@@ -197,22 +187,33 @@ class Alerts:
         # Of an alert that has been firing for days, its beginning.
         window = TimeWindow(start, max(min(now, start + _MOST_STEPS * step), start + step))
         length = options.alert_baseline_seconds
-        component = first.event(self._plan.mapping).component
+        component = first.event(self._configured.plan.mapping).component
         return Wanted(
             name=f"{first.title} {format_time(first.since)}",
             window=window,
             baseline=TimeWindow(start - length, start) if length else None,
             step=step,
             target=None if component is None else Target(component),
-            declared=self._declared,
+            declared=self._configured.declared,
             strict=False,
         )
 
     def _request(self, notification: Notification, wanted: Wanted) -> bytes:
         """Collect an incident and return it as the request that is stored; runs in a thread."""
-        events = tuple(alert.event(self._plan.mapping) for alert in notification.alerts)
-        told = _Told(events, notification.truncated)
-        incident = collect([*self._connectors(), told], wanted).incident
+        events = [alert.event(self._configured.plan.mapping) for alert in notification.alerts]
+        asked_for = [
+            event
+            for event in events
+            if any(period.start <= event.time <= period.end for period in wanted.periods)
+        ]
+        lost = notification.truncated
+        told = Told(
+            name=NAME,
+            asked="the notification",
+            events=tuple(asked_for),
+            missing=f"{lost} alerts that Alertmanager left out" if lost else "",
+        )
+        incident = collect([*self._configured.connectors(), told], wanted).incident
         settings = Settings(method=self._options.alert_method)
         call = AnalyzeCall(incident=incident, seed=_SEED, settings=settings)
         request: pb.AnalyzeRequest = encode_request(call)
@@ -231,56 +232,6 @@ def _may_pass(error: BayesRcaError | CallFailedError) -> bool:
     if isinstance(error, CallFailedError):
         return error.failure.retry_after is not None
     return isinstance(error, NoEvidenceError | SourceError)
-
-
-class _Told:
-    """The alerts of the notification itself, as one more source."""
-
-    name = NAME
-    offers = frozenset({What.EVENTS})
-
-    def __init__(self, events: tuple[Event, ...], truncated: int) -> None:
-        missing = f"{truncated} alerts that Alertmanager left out" if truncated else ""
-        line = Asked(
-            source=NAME,
-            what=What.EVENTS,
-            asked="the notification",
-            came=len(events),
-            missing=missing,
-        )
-        self._haul = Haul(events=events, asked=(line,))
-
-    def fetch(self, ask: Ask) -> Haul:
-        """Return the alerts of the time asked for."""
-        window = ask.window
-        inside = tuple(e for e in self._haul.events if window.start <= e.time <= window.end)
-        return replace(self._haul, events=inside)
-
-
-async def _in_daemon[T](work: Callable[[], T]) -> T:
-    """Run a function in a thread that a server which stops does not wait for."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is None:
-            outcome.set_result(result)  # type: ignore[arg-type]  # then there is a result
-        else:
-            outcome.set_exception(error)
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as error:  # raised again where it is awaited
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="collect", daemon=True).start()
-    return await outcome
 
 
 def _page(status: HTTPStatus, **content: str) -> Page:

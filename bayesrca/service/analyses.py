@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -11,22 +12,25 @@ from google.protobuf.message import DecodeError, Message
 from bayesrca.api.v1 import analysis_pb2
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.errors import IncidentFormatError, InvalidRequestError
+from bayesrca.incident import IncidentSource
 from bayesrca.service.caller import current_caller
 from bayesrca.service.handlers import check_limits
 from bayesrca.service.interceptors import Context
 from bayesrca.service.jobs import Jobs, Snapshot
-from bayesrca.service.messages import CallFailedError, Failure
+from bayesrca.service.messages import CallFailedError
 from bayesrca.service.pool import DRAINING, WorkerPool
 from bayesrca.service.records import NewAnalysis, Record
 from bayesrca.service.rpc import stream, unary
+from bayesrca.service.sourcing import NO_STORE, Sourcing
 from bayesrca.service.status import shorten
-from bayesrca.service.store_analyses import AnalysisTable
+from bayesrca.service.store_analyses import REUSED, AnalysisTable
 from bayesrca.wire import (
     AnalysisState,
     Page,
     analysis_id,
     analysis_name,
     checked_request_id,
+    copy_request,
     decode_page,
     decode_request,
 )
@@ -50,11 +54,19 @@ class AnalysisHandlers:
         table: the stored analyses; None where the server keeps nothing.
         jobs: what runs of them; None likewise.
         pool: asked only whether the server still takes calls.
+        sourcing: makes the incidents of requests that name a source.
     """
 
-    def __init__(self, table: AnalysisTable | None, jobs: Jobs | None, pool: WorkerPool) -> None:
+    def __init__(
+        self,
+        table: AnalysisTable | None,
+        jobs: Jobs | None,
+        pool: WorkerPool,
+        sourcing: Sourcing,
+    ) -> None:
         self._open = None if table is None or jobs is None else (table, jobs)
         self._pool = pool
+        self._sourcing = sourcing
 
     def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Return the handlers, by the rpcs' names."""
@@ -70,12 +82,29 @@ class AnalysisHandlers:
         return handlers
 
     async def _create(self, request: bytes, _: Context) -> bytes:
-        _table, jobs = self._stored()
+        table, jobs = self._stored()
         if self._pool.closed:
             raise CallFailedError(DRAINING)
-        new = await asyncio.to_thread(_read_new, request)
-        record = await jobs.accept(current_caller().tenant, new)
+        tenant = current_caller().tenant
+        new, source = await asyncio.to_thread(_read_new, request)
+        if source is None:
+            record = await jobs.accept(tenant, new)
+        else:
+            record = await _known(table, tenant, new) or await self._make(tenant, new, source)
         return pb.CreateAnalysisResponse(analysis=_message(record)).SerializeToString()
+
+    async def _make(self, tenant: str, new: NewAnalysis, source: IncidentSource) -> Record:
+        """Store an analysis whose incident is made first: what is accepted needs no source."""
+        table, jobs = self._stored()
+        filled = await self._sourcing.fill(tenant, new.request, source)
+        try:
+            return await jobs.accept(tenant, replace(new, request=filled))
+        except CallFailedError:
+            # Of two equal calls at once each has made an incident of its own.
+            record = await _known(table, tenant, new)
+            if record is None:
+                raise
+            return record
 
     async def _get(self, request: bytes, _: Context) -> bytes:
         table, _jobs = self._stored()
@@ -123,7 +152,24 @@ class AnalysisHandlers:
         return self._open
 
 
-def _read_new(request: bytes) -> NewAnalysis:
+async def _known(table: AnalysisTable, tenant: str, new: NewAnalysis) -> Record | None:
+    """Return the analysis that the same request has opened; None where its id is new.
+
+    Raises:
+        CallFailedError: the id came with another request before (``REQUEST_ID_REUSED``).
+    """
+    record = await table.find(tenant, new.request_id)
+    if record is None:
+        return None
+    stored = pb.AnalyzeRequest.FromString(await table.read(record, record.request))
+    if stored.HasField("source"):
+        stored.ClearField("incident")  # made of telemetry that has changed since
+    if stored.SerializeToString(deterministic=True) != new.request:
+        raise CallFailedError(REUSED)
+    return record
+
+
+def _read_new(request: bytes) -> tuple[NewAnalysis, IncidentSource | None]:
     try:
         message = pb.CreateAnalysisRequest.FromString(request)
     except DecodeError as error:
@@ -131,20 +177,18 @@ def _read_new(request: bytes) -> NewAnalysis:
         raise IncidentFormatError(msg) from error
     request_id = checked_request_id(message.request_id)
     stored = pb.AnalyzeRequest()
-    for name in ("incident", "settings"):
-        if message.HasField(name):
-            getattr(stored, name).CopyFrom(getattr(message, name))
-    if message.HasField("seed"):
-        stored.seed = message.seed
+    copy_request(message, stored)
     call = decode_request(stored)
     check_limits(call.settings)
-    return NewAnalysis(
+    source = call.incident if isinstance(call.incident, IncidentSource) else None
+    new = NewAnalysis(
         request_id=request_id,
-        incident=call.incident.name,
+        incident=call.incident.name if source is None else source.title,
         method=call.settings.method,
         # Whether two requests are the same is told by these bytes.
         request=stored.SerializeToString(deterministic=True),
     )
+    return new, source
 
 
 def parsed[M: Message](kind: Callable[[], M], request: bytes) -> M:
@@ -232,10 +276,3 @@ def _message(record: Record) -> analysis_pb2.Analysis:
         message.inference_data.sha256 = record.draws
         message.inference_data.size_bytes = record.draws_bytes
     return message
-
-
-NO_STORE = Failure(
-    reason="NO_STORE",
-    message="this server keeps nothing: it was started without a data directory (--data-dir); "
-    "Analyze needs none",
-)

@@ -32,12 +32,14 @@ from bayesrca.service.keeping import Keeping
 from bayesrca.service.options import LogFormat, ServiceOptions, is_loopback
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.reflection import add_reflection
+from bayesrca.service.sourcing import Sourcing
 from bayesrca.service.succession import Succession
 from bayesrca.service.telemetry import Metrics
 from bayesrca.service.telemetry_calls import TelemetryInterceptor
 from bayesrca.service.telemetry_http import telemetry_server
 from bayesrca.service.telemetry_jobs import JobTelemetry
 from bayesrca.service.telemetry_logs import set_up_logging
+from bayesrca.service.telemetry_saved import SavedHandlers
 from bayesrca.service.telemetry_traces import Traces
 from bayesrca.service.telemetry_window import TELEMETRY, WindowHandlers
 from bayesrca.service.tls import server_credentials
@@ -45,6 +47,8 @@ from bayesrca.service.watched import Watched
 
 if TYPE_CHECKING:
     from bayesrca.service.alerts import Alerts
+    from bayesrca.service.configured import Configured
+    from bayesrca.service.otlp_http import OtlpHttp
     from bayesrca.service.receiver import Receiver
 
 # Time for load balancers and clients to notice that the server no longer calls itself healthy.
@@ -70,6 +74,7 @@ class _Server:
         self._configuration = configuration
         self._options = options = configuration.options
         self._prior = _read_prior(options.prior)
+        self._configured = _configured(options)
         self._tls = server_credentials(options)
         known = options.credentials_file
         self._credentials = (
@@ -79,6 +84,7 @@ class _Server:
         self._traces = Traces(options, _version())
         self._pages: HttpServer | None = None
         self._alerts: Alerts | None = None
+        self._otlp_http: OtlpHttp | None = None
         self._notices: set[asyncio.Task[None]] = set()
         self._was_ready = False
         self._succession: Succession | None = None
@@ -109,14 +115,17 @@ class _Server:
             ),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        calls = Handlers(self._pool, options.cores, self._prior)
-        self._keeping = Keeping(options, self._pool, self._prior, lock)
         receiver = _receiver(options, self._metrics) if options.receive_telemetry else None
+        self._keeping = Keeping(options, self._pool, self._prior, lock)
+        files = self._keeping.saved_files(options)
+        self._saved = SavedHandlers(receiver, files)
+        sourcing = Sourcing(receiver, files, self._configured, options.max_message_bytes)
+        calls = Handlers(self._pool, sourcing, options.cores, self._prior)
         for service, rpcs in (
-            (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs()),
+            (ROOT_CAUSE, calls.rpcs(ROOT_CAUSE) | self._keeping.rpcs(sourcing)),
             (ATTRIBUTION, calls.rpcs(ATTRIBUTION)),
             (DECISION, self._keeping.decision_rpcs(self._metrics.decided)),
-            (TELEMETRY, WindowHandlers(receiver).rpcs()),
+            (TELEMETRY, WindowHandlers(receiver).rpcs() | self._saved.rpcs()),
         ):
             handler = grpc.method_handlers_generic_handler(service, rpcs)
             server.add_generic_rpc_handlers((handler,))
@@ -139,11 +148,17 @@ class _Server:
                 shared=options.takeover,
             )
         kept = await self._keeping.start()
+        self._saved.start()
         if options.alert_port is not None:
             # Late, for it loads what reads telemetry, which a server without alerts can do without.
             from bayesrca.service.alerts import Alerts  # noqa: PLC0415
 
-            self._alerts = Alerts(options, guard, self._keeping)
+            assert self._configured is not None
+            self._alerts = Alerts(options, guard, self._keeping, self._configured)
+        if receiver is not None and options.otlp_http_port is not None:
+            from bayesrca.service.otlp_http import OtlpHttp  # noqa: PLC0415  as above
+
+            self._otlp_http = OtlpHttp(options, guard, receiver)
         await server.start()
         self._report(port, kept)
         self._pool.start()
@@ -191,6 +206,8 @@ class _Server:
             lines.append(f"metrics and probes on http://{self._pages.address}")
         if self._alerts is not None:
             lines.append(f"alerts are taken on {self._alerts.address}")
+        if self._otlp_http is not None:
+            lines.append(f"OpenTelemetry is taken on {self._otlp_http.address} too")
         if options.receive_telemetry:
             lines.append(
                 f"receives OpenTelemetry; holds {options.telemetry_bytes} bytes and "
@@ -249,6 +266,8 @@ class _Server:
         self._say("draining: no further calls are accepted")
         if self._alerts is not None:
             await self._alerts.stop()
+        if self._otlp_http is not None:
+            await self._otlp_http.stop()
         await self._health.enter_graceful_shutdown()
         # Closes the port and asks clients to connect elsewhere, before any call is refused: with
         # another server on the port there is then nothing to refuse.
@@ -263,6 +282,7 @@ class _Server:
             task.cancel()
         await self._pool.stop()
         await self._keeping.stop()
+        await self._saved.close()
         # Again, with less patience: time for the last statuses to leave.
         await server.stop(_STOP_GRACE_SECONDS)
         await stopping
@@ -279,6 +299,7 @@ class _Server:
         """
         self._say("handing over to the server that waits")
         await self._keeping.stop()
+        await self._saved.close()
         await self._keeping.close()
         if not await succession.handed_over():
             self._say("the server that waits does not get to listen; stopping all the same")
@@ -297,6 +318,15 @@ def _read_prior(path: Path | None) -> LearnedPrior | None:
     from bayesrca.model.prior_file import load_prior  # noqa: PLC0415
 
     return load_prior(path)
+
+
+def _configured(options: ServiceOptions) -> Configured | None:
+    if not options.has_sources:
+        return None
+    # Late, for it loads what reads telemetry, which a server without back ends can do without.
+    from bayesrca.service.configured import Configured  # noqa: PLC0415
+
+    return Configured(options)
 
 
 def _receiver(options: ServiceOptions, metrics: Metrics) -> Receiver:

@@ -39,6 +39,9 @@ SCOPES: Mapping[str, Scope] = {
     f"{_API}DecisionService/EngageKillSwitch": Scope.DECIDE,
     f"{_API}DecisionService/ReleaseKillSwitch": Scope.ADMIN,
     f"{_API}TelemetryService/GetTelemetryWindow": Scope.READ,
+    f"{_API}TelemetryService/SaveTelemetryWindow": Scope.ANALYZE,
+    f"{_API}TelemetryService/DeleteSavedTelemetry": Scope.ANALYZE,
+    f"{_API}TelemetryService/ListSavedTelemetry": Scope.READ,
     **dict.fromkeys(EXPORTS, Scope.INGEST),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Scope.READ,
 }

@@ -15,12 +15,13 @@ from bayesrca.api.v1 import decision_service_pb2 as pb
 from bayesrca.decision import Policy, Verdict
 from bayesrca.errors import InvalidRequestError, InvalidSettingsError
 from bayesrca.posterior.result import Answer
-from bayesrca.service.analyses import NO_STORE, parsed
+from bayesrca.service.analyses import parsed
 from bayesrca.service.caller import current_caller
 from bayesrca.service.interceptors import Context
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.records import Record
 from bayesrca.service.rpc import unary
+from bayesrca.service.sourcing import NO_STORE
 from bayesrca.service.status import shorten
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.service.store_decisions import DecisionTable, Placed, Question

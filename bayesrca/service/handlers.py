@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import grpc
@@ -13,11 +13,13 @@ from google.protobuf.message import DecodeError
 from bayesrca.api.v1 import attribution_service_pb2, root_cause_service_pb2
 from bayesrca.config import LearnedPrior, Settings
 from bayesrca.errors import IncidentFormatError, InvalidGameError, InvalidSettingsError
+from bayesrca.incident import IncidentSource
 from bayesrca.service.caller import current_caller
 from bayesrca.service.interceptors import Context
 from bayesrca.service.messages import Call
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.rpc import remaining_seconds, unary
+from bayesrca.service.sourcing import Sourcing
 from bayesrca.service.status import shorten
 from bayesrca.wire import (
     AttributionSettings,
@@ -37,8 +39,22 @@ MAX_SCREEN_POINTS = 1 << 22
 MAX_SHARE_WORK = 1 << 26
 """Most resamples x (players + calls): cancellation cannot reach that loop of a CPU second."""
 
-# The settings of a request in which everything is in order; arguments: request, threads.
-_Read = Callable[[bytes, int], Settings | AttributionSettings]
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a request in which everything is in order asks for.
+
+    Attributes:
+        settings: how to do it.
+        source: where its incident is to be had; None where it holds everything itself.
+    """
+
+    settings: Settings | AttributionSettings
+    source: IncidentSource | None = None
+
+
+# Arguments: request, threads.
+_Read = Callable[[bytes, int], _Wanted]
 
 
 class Handlers:
@@ -49,12 +65,20 @@ class Handlers:
 
     Args:
         pool: computes the answers.
+        sourcing: makes the incidents of requests that name a source.
         cores: threads one call may use.
         prior: the learned prior that analyses use; None for the built-in one.
     """
 
-    def __init__(self, pool: WorkerPool, cores: int, prior: LearnedPrior | None = None) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        sourcing: Sourcing,
+        cores: int,
+        prior: LearnedPrior | None = None,
+    ) -> None:
         self._pool = pool
+        self._sourcing = sourcing
         self._cores = cores
         self._prior = prior
 
@@ -72,7 +96,10 @@ class Handlers:
         tenant = current_caller().tenant
         # Before the request is read: a server that is full must not get busier by saying so.
         self._pool.check(tenant)
-        settings = await asyncio.to_thread(read, request, self._cores)
+        wanted = await asyncio.to_thread(read, request, self._cores)
+        settings = wanted.settings
+        if wanted.source is not None:
+            request = await self._sourcing.fill(tenant, request, wanted.source)
         if isinstance(settings, Settings):
             settings = replace(settings, prior=self._prior)
         call = Call(rpc, request, settings)
@@ -122,18 +149,19 @@ def check_share_limits(game: GameArrays, settings: AttributionSettings) -> None:
         raise InvalidSettingsError(msg, field=field)
 
 
-def _read_analysis(request: bytes, cores: int) -> Settings:
+def _read_analysis(request: bytes, cores: int) -> _Wanted:
     try:
         message = root_cause_service_pb2.AnalyzeRequest.FromString(request)
     except DecodeError as error:
         msg = f"the request is not an AnalyzeRequest: {shorten(str(error), 200)}"
         raise IncidentFormatError(msg) from error
-    settings = decode_request(message, cores=cores).settings
-    check_limits(settings)
-    return settings
+    call = decode_request(message, cores=cores)
+    check_limits(call.settings)
+    source = call.incident if isinstance(call.incident, IncidentSource) else None
+    return _Wanted(call.settings, source)
 
 
-def _read_attribution(request: bytes, cores: int) -> AttributionSettings:
+def _read_attribution(request: bytes, cores: int) -> _Wanted:
     try:
         message = attribution_service_pb2.AttributeAnomalyRequest.FromString(request)
     except DecodeError as error:
@@ -144,7 +172,7 @@ def _read_attribution(request: bytes, cores: int) -> AttributionSettings:
         raise InvalidSettingsError(msg, field="seed")
     settings = decode_attribution_settings(message.settings, threads=cores)
     check_share_limits(decode_game_arrays(message.game), settings)
-    return settings
+    return _Wanted(settings)
 
 
 _RPCS: Mapping[str, Mapping[str, _Read]] = {

@@ -28,6 +28,7 @@ class Page:
     status: HTTPStatus
     content: bytes
     kind: str = TEXT
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,14 @@ class Posted:
 
     Attributes:
         authorization: the header of that name, one entry for each time it was sent.
+        kind: the header ``Content-Type``, empty for none, like the next.
+        encoding: the header ``Content-Encoding``.
         content: the body.
     """
 
     authorization: tuple[str, ...]
+    kind: str = ""
+    encoding: str = ""
     content: bytes = field(repr=False)
 
 
@@ -167,7 +172,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(content)
             return
         shown = tuple(self.headers.get_all("Authorization") or ())
-        self._send(take(Posted(authorization=shown, content=content)))
+        posted = Posted(
+            authorization=shown,
+            kind=self.headers.get("Content-Type", ""),
+            encoding=self.headers.get("Content-Encoding", ""),
+            content=content,
+        )
+        self._send(take(posted))
 
     @property
     def _path(self) -> str:
@@ -194,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(page.status)
         self.send_header("Content-Type", page.kind)
         self.send_header("Content-Length", str(len(page.content)))
+        for name, value in page.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(page.content)
 

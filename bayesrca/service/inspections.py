@@ -12,7 +12,7 @@ import grpc
 
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.errors import InvalidRequestError
-from bayesrca.service.analyses import NO_STORE, parsed
+from bayesrca.service.analyses import parsed
 from bayesrca.service.artefacts import ArtefactLostError
 from bayesrca.service.caller import current_caller
 from bayesrca.service.interceptors import Context
@@ -20,6 +20,7 @@ from bayesrca.service.messages import Call, CallFailedError, Failure, Stored
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.records import Record
 from bayesrca.service.rpc import remaining_seconds, stream, unary
+from bayesrca.service.sourcing import NO_STORE
 from bayesrca.service.store import Store
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.wire import analysis_id

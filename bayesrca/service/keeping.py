@@ -9,7 +9,8 @@ import grpc
 
 from bayesrca.config import LearnedPrior
 from bayesrca.decision import Verdict
-from bayesrca.service.analyses import NO_STORE, AnalysisHandlers
+from bayesrca.errors import ServiceError
+from bayesrca.service.analyses import AnalysisHandlers
 from bayesrca.service.decisions import DecisionHandlers
 from bayesrca.service.inspections import InspectionHandlers
 from bayesrca.service.jobs import Jobs
@@ -17,6 +18,8 @@ from bayesrca.service.messages import CallFailedError
 from bayesrca.service.options import ServiceOptions
 from bayesrca.service.pool import WorkerPool
 from bayesrca.service.records import Limits, NewAnalysis, Record
+from bayesrca.service.saved_files import SavedFiles, SavingLimits
+from bayesrca.service.sourcing import NO_STORE, Sourcing
 from bayesrca.service.store import Store
 from bayesrca.service.store_analyses import AnalysisTable
 from bayesrca.service.store_decisions import DecisionTable
@@ -63,9 +66,13 @@ class Keeping:
         self._decisions = DecisionTable(self.store)
         self._jobs = Jobs(self.store, self._table, pool, cores=options.cores, prior=prior)
 
-    def rpcs(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
-        """Return the handlers of the rpcs about stored analyses, by name."""
-        stored = AnalysisHandlers(self._table, self._jobs, self._pool)
+    def rpcs(self, sourcing: Sourcing) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Return the handlers of the rpcs about stored analyses, by name.
+
+        Args:
+            sourcing: makes the incidents of requests that name a source.
+        """
+        stored = AnalysisHandlers(self._table, self._jobs, self._pool, sourcing)
         draws = InspectionHandlers(self.store, self._table, self._pool)
         return stored.rpcs() | draws.rpcs()
 
@@ -99,6 +106,23 @@ class Keeping:
         if self._table is None or self._jobs is None:
             raise CallFailedError(NO_STORE)
         return self._table, self._jobs
+
+    def saved_files(self, options: ServiceOptions) -> SavedFiles | None:
+        """Return what holds saved telemetry; None where this server keeps nothing.
+
+        Raises:
+            ServiceError: its folder cannot be used (``STORE_UNUSABLE``).
+        """
+        if self.store is None:
+            return None
+        limits = SavingLimits(
+            tenant_bytes=options.telemetry_saved_bytes, retain_seconds=options.retain_seconds
+        )
+        try:
+            return SavedFiles(self.store.folder, limits, self.store.clock)
+        except OSError as error:
+            msg = f"the data directory {self.store.folder} cannot be used: {error}"
+            raise ServiceError(msg, reason="STORE_UNUSABLE") from error
 
     async def start(self) -> str:
         """Put in order what an earlier server left, before any call; return a line for people."""

@@ -107,23 +107,27 @@ class ServiceOptions:
     alert_step_seconds: float = _option(60.0, "Seconds between the samples asked for.", 0.001)
     alert_method: Method = _option(Method.AUTO, "How alerts are analysed.")
     prometheus: str | None = _option(
-        None, "Prometheus server that alerts are analysed from (docs/connectors.md)."
+        None, "Prometheus server for alerts and for sources in requests (docs/connectors.md)."
     )
     prometheus_queries: Path | None = _option(None, "Queries and label names for it.")
-    jaeger: str | None = _option(None, "Jaeger query service that alerts are analysed from.")
-    loki: str | None = _option(None, "Loki server that alerts are analysed from.")
+    jaeger: str | None = _option(None, "Jaeger query service for them.")
+    loki: str | None = _option(None, "Loki server for them.")
     loki_query: str | None = _option(None, "LogQL selector of its lines; none: all of services.")
     elasticsearch: str | None = _option(None, "Elasticsearch or OpenSearch cluster for them.")
     elasticsearch_spans: str | None = _option(None, "Its indices of spans; none: traces-*.")
     elasticsearch_logs: str | None = _option(
         None, "Its indices of log records; none: logs-*,filebeat-*."
     )
-    datadog: str | None = _option(None, "Datadog site that alerts are analysed from.")
+    datadog: str | None = _option(None, "Datadog site for them.")
     datadog_queries: Path | None = _option(None, "Queries for it.")
-    events: Path | None = _option(None, "JSON file of changes, read at every alert.")
+    events: Path | None = _option(None, "JSON file of changes, read whenever they are asked for.")
     graph: Path | None = _option(None, "Components and edges that are known already (graph.json).")
     receive_telemetry: bool = _option(
         False, "Take traces, metrics and logs by OTLP over gRPC, and hold them in memory."
+    )
+    otlp_http_host: str = _option("127.0.0.1", "Address of OTLP over HTTP.")
+    otlp_http_port: int | None = _option(
+        None, "TCP port that takes OTLP over HTTP too, usually 4318; none: off.", 0, 65535
     )
     telemetry_seconds: float = _option(3600.0, "How long received telemetry is held.", 1)
     telemetry_bytes: int = _option(
@@ -131,6 +135,9 @@ class ServiceOptions:
     )
     telemetry_spared_seconds: float = _option(
         60.0, "Telemetry this recent is not evicted to make room: its senders must wait.", 0
+    )
+    telemetry_saved_bytes: int = _option(
+        4 << 30, "What a tenant's saved telemetry may take on the disk.", 1
     )
     otlp_endpoint: str | None = _option(
         None, "Collector that spans go to by OTLP over gRPC, http://HOST:PORT or https://."
@@ -155,6 +162,7 @@ class ServiceOptions:
         self._check_files()
         self._check_exposure()
         self._check_alerts()
+        self._check_otlp_http()
 
     def _check_files(self) -> None:
         """Refuse options of which one needs another that is missing."""
@@ -197,8 +205,7 @@ class ServiceOptions:
         if self.data_dir is None:
             msg = "alert_port is set but data_dir is not: analyses of alerts must be stored"
             raise InvalidSettingsError(msg, field="data_dir")
-        sources = (self.prometheus, self.jaeger, self.elasticsearch, self.datadog)
-        if not any(sources):
+        if not self.has_sources:
             msg = "alert_port is set but no source is: name one to analyse alerts from"
             raise InvalidSettingsError(msg, field="prometheus")
         if not (self.insecure or is_loopback(self.alert_host)):
@@ -208,6 +215,26 @@ class ServiceOptions:
                 "the network in front of it is trusted"
             )
             raise InvalidSettingsError(msg, field="alert_host")
+
+    def _check_otlp_http(self) -> None:
+        """Refuse a port for telemetry that is not held, or that the network could reach."""
+        if self.otlp_http_port is None:
+            return
+        if not self.receive_telemetry:
+            msg = "otlp_http_port is set but receive_telemetry is not: it would hold nothing"
+            raise InvalidSettingsError(msg, field="receive_telemetry")
+        if not (self.insecure or is_loopback(self.otlp_http_host)):
+            msg = (
+                f"refusing to take telemetry on {self.otlp_http_host} without TLS, which this port "
+                "does not speak: listen on 127.0.0.1 behind a proxy that does, or pass --insecure "
+                "if the network in front of it is trusted"
+            )
+            raise InvalidSettingsError(msg, field="otlp_http_host")
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether a back end is named that has series or spans: nothing else can be analysed."""
+        return any((self.prometheus, self.jaeger, self.elasticsearch, self.datadog))
 
     @property
     def cores(self) -> int:

@@ -52,7 +52,15 @@ class Receiver:
         return made
 
     async def _export(self, kind: Kind, request: bytes, _: Context) -> bytes:
-        tenant = current_caller().tenant
+        return await self.take(kind, current_caller().tenant, request)
+
+    async def take(self, kind: Kind, tenant: str, request: bytes) -> bytes:
+        """Hold what an Export request of a tenant holds, and return the response to it.
+
+        Raises:
+            InvalidTelemetryError: it is no such request, or beyond the limits.
+            CallFailedError: there is no room (``TELEMETRY_FULL``, ``TELEMETRY_TOO_LARGE``).
+        """
         try:
             # A server that is full must not get busier by saying so.
             self.held.check(tenant)

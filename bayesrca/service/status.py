@@ -38,7 +38,6 @@ CODES: Mapping[str, grpc.StatusCode] = {
     # A client that cancels never reads its status, so this one is about the deadline.
     "CANCELLED": grpc.StatusCode.DEADLINE_EXCEEDED,
     # About stored analyses.
-    "NO_TELEMETRY": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_STORE": grpc.StatusCode.FAILED_PRECONDITION,
     "RUN_WITHDRAWN": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_ANSWER": grpc.StatusCode.FAILED_PRECONDITION,
@@ -48,9 +47,14 @@ CODES: Mapping[str, grpc.StatusCode] = {
     "OUT_OF_MEMORY": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STORAGE_QUOTA": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STORAGE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "STORAGE_FAILED": grpc.StatusCode.INTERNAL,
     "ARTEFACT_LOST": grpc.StatusCode.DATA_LOSS,
+    # About telemetry that is received, and back ends that are asked.
+    "NO_SOURCES": grpc.StatusCode.FAILED_PRECONDITION,
+    "NO_TELEMETRY": grpc.StatusCode.FAILED_PRECONDITION,
     "TELEMETRY_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "TELEMETRY_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    # About work that finds no place.
     "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "TOO_MANY_CALLS": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,

@@ -52,7 +52,7 @@ class AnalysisTable:
             known = _one(connection, mine)
             if known is not None:
                 if known.request != sha256:
-                    raise CallFailedError(_REUSED)
+                    raise CallFailedError(REUSED)
                 return known
             self._check_quota(connection, tenant, len(new.request))
             self._put(tenant, new.request)
@@ -387,7 +387,7 @@ POISON = Failure(
     message=f"the worker or the server ended in the middle of each of {MOST_ATTEMPTS} attempts; "
     "the analysis may need more memory than there is",
 )
-_REUSED = Failure(
+REUSED = Failure(
     reason="REQUEST_ID_REUSED",
     message="an analysis was created with this request_id from another request; make a new id",
     field="request_id",

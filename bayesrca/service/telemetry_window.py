@@ -10,19 +10,15 @@ from bayesrca.api.v1 import telemetry_service_pb2 as pb
 from bayesrca.service.analyses import parsed
 from bayesrca.service.caller import current_caller
 from bayesrca.service.interceptors import Context
-from bayesrca.service.messages import CallFailedError, Failure
+from bayesrca.service.messages import CallFailedError
 from bayesrca.service.rpc import unary
+from bayesrca.service.sourcing import NO_TELEMETRY
 
 if TYPE_CHECKING:
     from bayesrca.service.held import Held
     from bayesrca.service.receiver import Receiver
 
 TELEMETRY = pb.DESCRIPTOR.services_by_name["TelemetryService"].full_name
-NO_TELEMETRY = Failure(
-    reason="NO_TELEMETRY",
-    message="this server receives no telemetry; start it with receive_telemetry",
-    retryable=False,
-)
 _KINDS = {
     "spans": pb.TELEMETRY_KIND_SPANS,
     "points": pb.TELEMETRY_KIND_POINTS,

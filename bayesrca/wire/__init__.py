@@ -15,6 +15,7 @@ from bayesrca.wire.analyses import (
     analysis_id,
     analysis_name,
     checked_request_id,
+    copy_request,
     decode_analyses,
     decode_analysis,
     decode_page,
@@ -36,6 +37,7 @@ from bayesrca.wire.incidents import decode_incident, encode_incident
 from bayesrca.wire.paging import Page
 from bayesrca.wire.requests import AnalyzeCall, decode_request, encode_request
 from bayesrca.wire.settings import decode_settings, encode_settings
+from bayesrca.wire.sources import decode_source, encode_source
 from bayesrca.wire.vocabulary import word_of
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "analysis_id",
     "analysis_name",
     "checked_request_id",
+    "copy_request",
     "decode_analyses",
     "decode_analysis",
     "decode_answer",
@@ -61,6 +64,7 @@ __all__ = [
     "decode_page",
     "decode_request",
     "decode_settings",
+    "decode_source",
     "decode_update",
     "encode_answer",
     "encode_attribution_settings",
@@ -68,6 +72,7 @@ __all__ = [
     "encode_incident",
     "encode_request",
     "encode_settings",
+    "encode_source",
     "encode_states",
     "word_of",
 ]

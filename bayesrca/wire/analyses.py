@@ -125,13 +125,21 @@ def encode_create_request(call: AnalyzeCall, request_id: str) -> pb.CreateAnalys
         InvalidSettingsError: a seed that is not a whole number from 0 to 2^63 - 1.
         InvalidRequestError: the id is no UUID.
     """
-    request = encode_request(call)
-    return pb.CreateAnalysisRequest(
-        incident=request.incident,
-        seed=request.seed,
-        settings=request.settings,
-        request_id=checked_request_id(request_id),
-    )
+    request = pb.CreateAnalysisRequest(request_id=checked_request_id(request_id))
+    copy_request(encode_request(call), request)
+    return request
+
+
+def copy_request(
+    source: pb.AnalyzeRequest | pb.CreateAnalysisRequest,
+    target: pb.AnalyzeRequest | pb.CreateAnalysisRequest,
+) -> None:
+    """Set the fields that the two requests have in common, those that are present."""
+    for name in ("incident", "settings", "source"):
+        if source.HasField(name):
+            getattr(target, name).CopyFrom(getattr(source, name))
+    if source.HasField("seed"):
+        target.seed = source.seed
 
 
 def checked_request_id(request_id: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesrca.api.v1 import incident_pb2
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident import (
+    Alert,
     Component,
     Edge,
     Event,
@@ -23,7 +24,7 @@ from bayesrca.incident import (
 from bayesrca.wire.paths import join, located
 from bayesrca.wire.tables import decode_tables, encode_tables
 from bayesrca.wire.tensors import decode_vector, encode_tensor
-from bayesrca.wire.vocabulary import COMPONENT_KINDS, EDGE_KINDS, FAMILIES, STATISTICS
+from bayesrca.wire.vocabulary import ALERT_KINDS, COMPONENT_KINDS, EDGE_KINDS, FAMILIES, STATISTICS
 
 
 def encode_incident(incident: Incident) -> incident_pb2.Incident:
@@ -31,10 +32,10 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
     message = incident_pb2.Incident(
         name=incident.name,
         topology=incident_pb2.Topology(
-            components=[_encode_component(c) for c in incident.topology.components],
-            edges=[_encode_edge(e) for e in incident.topology.edges],
+            components=[encode_component(c) for c in incident.topology.components],
+            edges=[encode_edge(e) for e in incident.topology.edges],
         ),
-        events=[_encode_event(e) for e in incident.events],
+        events=[encode_event(e) for e in incident.events],
         notes=incident.notes,
         **encode_tables(incident.spans, incident.logs),
     )
@@ -55,13 +56,12 @@ def encode_incident(incident: Incident) -> incident_pb2.Incident:
     for name in ("baseline", "window"):
         window: TimeWindow | None = getattr(incident, name)
         if window is not None:
-            getattr(message, name).CopyFrom(
-                incident_pb2.TimeWindow(start_seconds=window.start, end_seconds=window.end)
-            )
+            getattr(message, name).CopyFrom(encode_window(window))
     if incident.target is not None:
-        message.target.component = incident.target.component
-        if incident.target.signal is not None:
-            message.target.signal = incident.target.signal
+        message.target.CopyFrom(encode_target(incident.target))
+    if incident.alerts is not None:
+        alerts = incident_pb2.Alerts(alerts=[_encode_alert(a) for a in incident.alerts])
+        message.alerts.CopyFrom(alerts)
     return message
 
 
@@ -79,32 +79,41 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
         msg = f"{field} has no topology; declare at least one component"
         raise InvalidIncidentError(msg, field=f"{field}.topology")
     components = tuple(
-        _decode_component(c, f"{field}.topology.components[{i}]")
+        decode_component(c, f"{field}.topology.components[{i}]")
         for i, c in enumerate(message.topology.components)
     )
     edges = tuple(
-        _decode_edge(e, f"{field}.topology.edges[{i}]")
-        for i, e in enumerate(message.topology.edges)
+        decode_edge(e, f"{field}.topology.edges[{i}]") for i, e in enumerate(message.topology.edges)
     )
     axes = [decode_vector(a, f"{field}.time_axes[{i}]") for i, a in enumerate(message.time_axes)]
     signals = tuple(
         _decode_signal(s, axes, field, f"{field}.signals[{i}]")
         for i, s in enumerate(message.signals)
     )
-    events = tuple(_decode_event(e, f"{field}.events[{i}]") for i, e in enumerate(message.events))
+    events = tuple(decode_event(e, f"{field}.events[{i}]") for i, e in enumerate(message.events))
     runs = tuple(
         _decode_run(r, axes, field, f"{field}.normal_runs[{i}]")
         for i, r in enumerate(message.normal_runs)
     )
     baseline = window = target = None
     if message.HasField("baseline"):
-        baseline = _decode_window(message.baseline, f"{field}.baseline")
+        baseline = decode_window(message.baseline, f"{field}.baseline")
     if message.HasField("window"):
-        window = _decode_window(message.window, f"{field}.window")
+        window = decode_window(message.window, f"{field}.window")
     if message.HasField("target"):
-        target = _decode_target(message.target, f"{field}.target")
+        target = decode_target(message.target, f"{field}.target")
+    alerts = None
+    if message.HasField("alerts"):
+        alerts = tuple(
+            _decode_alert(a, f"{field}.alerts.alerts[{i}]")
+            for i, a in enumerate(message.alerts.alerts)
+        )
+
+    def rename(part: str) -> str:
+        return join(field, part.replace("alerts[", "alerts.alerts[", 1))
+
     spans, logs = decode_tables(message, field)
-    with located(field):
+    with located(field, rename):
         return Incident(
             name=message.name,
             topology=Topology(components, edges),
@@ -117,10 +126,12 @@ def decode_incident(message: incident_pb2.Incident, field: str = "incident") -> 
             spans=spans,
             logs=logs,
             notes=tuple(message.notes),
+            alerts=alerts,
         )
 
 
-def _encode_component(component: Component) -> incident_pb2.Component:
+def encode_component(component: Component) -> incident_pb2.Component:
+    """Return a component as a message."""
     return incident_pb2.Component(
         name=component.name,
         kind=COMPONENT_KINDS.number(component.kind),
@@ -128,14 +139,16 @@ def _encode_component(component: Component) -> incident_pb2.Component:
     )
 
 
-def _decode_component(message: incident_pb2.Component, field: str) -> Component:
+def decode_component(message: incident_pb2.Component, field: str) -> Component:
+    """Return the component of a message at a path of the request."""
     kind = COMPONENT_KINDS.word(message.kind, f"{field}.kind")
     parent = message.parent if message.HasField("parent") else None
     with located(field):
         return Component(message.name, kind, parent)
 
 
-def _encode_edge(edge: Edge) -> incident_pb2.Edge:
+def encode_edge(edge: Edge) -> incident_pb2.Edge:
+    """Return an edge as a message."""
     return incident_pb2.Edge(
         source=edge.source,
         target=edge.target,
@@ -143,7 +156,8 @@ def _encode_edge(edge: Edge) -> incident_pb2.Edge:
     )
 
 
-def _decode_edge(message: incident_pb2.Edge, field: str) -> Edge:
+def decode_edge(message: incident_pb2.Edge, field: str) -> Edge:
+    """Return the edge of a message at a path of the request."""
     kind = EDGE_KINDS.word(message.kind, f"{field}.kind")
     with located(field):
         return Edge(message.source, message.target, kind)
@@ -159,7 +173,7 @@ def _encode_signal(signal: Signal, axis: int) -> incident_pb2.Signal:
         unit=signal.unit,
     )
     if signal.edge is not None:
-        message.edge.CopyFrom(_encode_edge(signal.edge))
+        message.edge.CopyFrom(encode_edge(signal.edge))
     elif signal.component is not None:
         message.component = signal.component
     return message
@@ -188,7 +202,7 @@ def _decode_signal(
     family = FAMILIES.word(message.family, f"{field}.family")
     statistic = STATISTICS.word(message.statistic, f"{field}.statistic")
     values = decode_vector(message.values, f"{field}.values")
-    edge = _decode_edge(message.edge, f"{field}.edge") if subject == "edge" else None
+    edge = decode_edge(message.edge, f"{field}.edge") if subject == "edge" else None
     with located(field, rename):
         return Signal(
             component=message.component if subject == "component" else None,
@@ -214,7 +228,32 @@ def _decode_run(
         return Run(message.name, signals, spans, logs)
 
 
-def _encode_event(event: Event) -> incident_pb2.Event:
+def _encode_alert(alert: Alert) -> incident_pb2.Alert:
+    return incident_pb2.Alert(
+        component=alert.component,
+        name=alert.name,
+        kind=ALERT_KINDS.number(alert.kind),
+        change=alert.change,
+        caller=alert.caller,
+        time_seconds=alert.time,
+    )
+
+
+def _decode_alert(message: incident_pb2.Alert, field: str) -> Alert:
+    kind = ALERT_KINDS.word(message.kind, f"{field}.kind")
+    with located(field):
+        return Alert(
+            component=message.component,
+            name=message.name,
+            kind=kind,
+            change=message.change,
+            caller=message.caller if message.HasField("caller") else None,
+            time=message.time_seconds if message.HasField("time_seconds") else None,
+        )
+
+
+def encode_event(event: Event) -> incident_pb2.Event:
+    """Return an event as a message."""
     return incident_pb2.Event(
         time_seconds=event.time,
         kind=event.kind,
@@ -224,19 +263,32 @@ def _encode_event(event: Event) -> incident_pb2.Event:
     )
 
 
-def _decode_event(message: incident_pb2.Event, field: str) -> Event:
+def decode_event(message: incident_pb2.Event, field: str) -> Event:
+    """Return the event of a message at a path of the request."""
     component = message.component if message.HasField("component") else None
     known_by = message.id if message.HasField("id") else None
     with located(field):
         return Event(message.time_seconds, message.kind, component, message.text, known_by)
 
 
-def _decode_window(message: incident_pb2.TimeWindow, field: str) -> TimeWindow:
+def encode_window(window: TimeWindow) -> incident_pb2.TimeWindow:
+    """Return a period as a message."""
+    return incident_pb2.TimeWindow(start_seconds=window.start, end_seconds=window.end)
+
+
+def decode_window(message: incident_pb2.TimeWindow, field: str) -> TimeWindow:
+    """Return the period of a message at a path of the request."""
     with located(field):
         return TimeWindow(message.start_seconds, message.end_seconds)
 
 
-def _decode_target(message: incident_pb2.Target, field: str) -> Target:
+def encode_target(target: Target) -> incident_pb2.Target:
+    """Return a symptom as a message."""
+    return incident_pb2.Target(component=target.component, signal=target.signal)
+
+
+def decode_target(message: incident_pb2.Target, field: str) -> Target:
+    """Return the symptom of a message at a path of the request."""
     signal = message.signal if message.HasField("signal") else None
     with located(field):
         return Target(message.component, signal)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from bayesrca.api.v1 import root_cause_service_pb2 as pb
 from bayesrca.config import LARGEST_SEED, Settings
 from bayesrca.errors import InvalidIncidentError, InvalidSettingsError
-from bayesrca.incident import Incident
+from bayesrca.incident import Incident, IncidentSource
 from bayesrca.wire.incidents import decode_incident, encode_incident
 from bayesrca.wire.settings import decode_settings, encode_settings
+from bayesrca.wire.sources import decode_source, encode_source
 
 MAX_WIDTH = 16
 """Largest ``max_width`` a request may ask for: each analysis holds tables of 2^width numbers."""
@@ -20,12 +21,12 @@ class AnalyzeCall:
     """What one call asks for.
 
     Attributes:
-        incident: what happened.
+        incident: what happened, or where the server is to take it from.
         seed: seed of every random number, 0 to 2^63 - 1.
         settings: what shapes the analysis.
     """
 
-    incident: Incident = field(repr=False)
+    incident: Incident | IncidentSource = field(repr=False)
     seed: int
     settings: Settings
 
@@ -36,11 +37,14 @@ def encode_request(call: AnalyzeCall) -> pb.AnalyzeRequest:
     Raises:
         InvalidSettingsError: a seed that is not a whole number from 0 to 2^63 - 1.
     """
-    return pb.AnalyzeRequest(
-        incident=encode_incident(call.incident),
-        seed=_checked_seed(call.seed),
-        settings=encode_settings(call.settings),
+    request = pb.AnalyzeRequest(
+        seed=_checked_seed(call.seed), settings=encode_settings(call.settings)
     )
+    if isinstance(call.incident, IncidentSource):
+        request.source.CopyFrom(encode_source(call.incident))
+    else:
+        request.incident.CopyFrom(encode_incident(call.incident))
+    return request
 
 
 def decode_request(message: pb.AnalyzeRequest, *, cores: int = 1) -> AnalyzeCall:
@@ -51,12 +55,14 @@ def decode_request(message: pb.AnalyzeRequest, *, cores: int = 1) -> AnalyzeCall
         cores: threads the analysis may use, >= 1.
 
     Raises:
-        InvalidIncidentError: no incident, or one that is not valid.
+        InvalidIncidentError: neither an incident nor a source, or both, or one that is not valid.
         InvalidSettingsError: no seed, a setting outside its range, or a ``max_width`` above 16,
             which is for one's own machine to spend.
     """
-    if not message.HasField("incident"):
-        msg = "the request holds no incident"
+    given = [name for name in ("incident", "source") if message.HasField(name)]
+    if len(given) != 1:
+        both = "both an incident and a source" if given else "neither an incident nor a source"
+        msg = f"the request holds {both}; give one of the two"
         raise InvalidIncidentError(msg, field="incident")
     if not message.HasField("seed"):
         msg = "the request holds no seed; give one (0 will do), so that the answer can be repeated"
@@ -70,7 +76,11 @@ def decode_request(message: pb.AnalyzeRequest, *, cores: int = 1) -> AnalyzeCall
             "leave out edges a fault cannot travel, or analyse it locally"
         )
         raise InvalidSettingsError(msg, field="settings.max_width")
-    incident = decode_incident(message.incident)
+    incident: Incident | IncidentSource
+    if given == ["source"]:
+        incident = decode_source(message.source)
+    else:
+        incident = decode_incident(message.incident)
     return AnalyzeCall(incident=incident, seed=seed, settings=settings)
 
 

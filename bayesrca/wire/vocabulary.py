@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bayesrca.api.v1 import answer_pb2, incident_pb2
 from bayesrca.config import BeyondWidth, Method
 from bayesrca.errors import BayesRcaError, InvalidIncidentError, InvalidSettingsError
-from bayesrca.incident import ComponentKind, EdgeKind, Family, Statistic
+from bayesrca.incident import AlertKind, ComponentKind, EdgeKind, Family, Statistic
 
 
 class _WireEnum(Protocol):
@@ -84,6 +84,7 @@ COMPONENT_KINDS = Vocabulary(
     "COMPONENT_KIND",
     default=ComponentKind.SERVICE,
 )
+ALERT_KINDS = Vocabulary(AlertKind, incident_pb2.AlertKind, "ALERT_KIND", default=AlertKind.METRIC)
 EDGE_KINDS = Vocabulary(EdgeKind, incident_pb2.EdgeKind, "EDGE_KIND", default=EdgeKind.CALLS)
 FAMILIES = Vocabulary(Family, incident_pb2.SignalFamily, "SIGNAL_FAMILY")
 STATISTICS = Vocabulary(Statistic, incident_pb2.Statistic, "STATISTIC")

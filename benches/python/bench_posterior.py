@@ -111,16 +111,13 @@ def run_nuts(likelihood: PreparedLikelihood, settings: Settings, seed: int = 1) 
 def count_gradients(likelihood: PreparedLikelihood, settings: Settings, seed: int = 1) -> int:
     """Leapfrog steps of the very run `run_nuts` makes, warm-up included."""
     from bayesrca.model.compiled import compiled_for
+    from bayesrca.model.sampling import sampler_options
 
     nutpie: Any = import_module("nutpie")
     tree = nutpie.sample(
         compiled_for(likelihood.handle),
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
+        **sampler_options(settings, settings.target_accept),
         seed=seed,
-        target_accept=settings.target_accept,
         save_warmup=True,
         progress_bar=False,
     )

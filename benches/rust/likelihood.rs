@@ -80,6 +80,7 @@ fn incident(n: usize, s: usize, doses: bool) -> Evidence {
         families,
         vitals: VitalEvidence::default(),
         traces: None,
+        alert_log_ratio: Vec::new(),
     }
 }
 

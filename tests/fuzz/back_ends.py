@@ -21,12 +21,13 @@ from bayesrca.ingest.connectors.change_events import ChangeEvents
 from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.datadog import Datadog
 from bayesrca.ingest.connectors.elasticsearch import Elasticsearch
-from bayesrca.ingest.connectors.http import HttpSource, Limits
+from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Ask, Asked, Connector, Haul, What
-from bayesrca.ingest.connectors.jaeger import Jaeger
+from bayesrca.ingest.connectors.jaeger import Jaeger, JaegerJson
 from bayesrca.ingest.connectors.loki import Loki
 from bayesrca.ingest.connectors.mapping import Mapping
 from bayesrca.ingest.connectors.otlp_json import SpanReader
+from bayesrca.ingest.connectors.patience import Limits
 from bayesrca.ingest.connectors.prometheus import Prometheus
 from bayesrca.ingest.connectors.shapes import Shapes
 from bayesrca.ingest.places import Naming
@@ -59,7 +60,7 @@ class Scripted(HttpSource):
         # Not by the parent's way, which reads the authorities' certificates each time.
         transport = httpx.MockTransport(self.reply)
         self._client = httpx.Client(transport=transport, trust_env=False)
-        self._ends, self._left = self._clock() + 60.0, LIMITS.max_total_bytes
+        self._patience.begin()
         return self
 
     def reply(self, request: httpx.Request) -> httpx.Response:
@@ -207,7 +208,7 @@ LAWS: dict[str, Law] = {
     "datadog": _server("datadog", Datadog),
     "elasticsearch": _server("elasticsearch", Elasticsearch),
     "http_body": http_body,
-    "jaeger": _server("jaeger", Jaeger),
+    "jaeger": _server("jaeger", lambda http: Jaeger(JaegerJson(http))),
     "loki": _server("loki", Loki),
     "otlp_json": otlp_json,
     "prometheus": _server("prometheus", Prometheus),

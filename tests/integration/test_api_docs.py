@@ -37,7 +37,7 @@ def test_the_python_example_runs(
     service: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    code = snippet("python", "client.analyze(").replace("127.0.0.1:50051", service.address)
+    code = snippet("python", "none of these").replace("127.0.0.1:50051", service.address)
     exec(compile(ast.parse(code), "docs/grpc.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "none of these: " in printed
@@ -50,7 +50,7 @@ def test_the_python_example_of_a_stored_analysis_runs(
     monkeypatch.chdir(ROOT)
     with Server("--no-warm", "--data-dir", str(tmp_path / "data"), analyzer="") as server:
         address = server.until_ready().address
-        code = snippet("python", "create_analysis").replace("127.0.0.1:50051", address)
+        code = snippet("python", "watch_analysis").replace("127.0.0.1:50051", address)
         code = code.replace('"results"', repr(str(tmp_path / "results")))
         exec(compile(ast.parse(code), "docs/grpc.md", "exec"), {})
     printed = capsys.readouterr().out

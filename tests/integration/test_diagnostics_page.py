@@ -79,5 +79,5 @@ def test_limits_are_the_codes_own() -> None:
     assert f"| < {limits.PARETO_K_LIMIT} |".replace("0.", ".") in PAGE
     assert f"| <= {limits.PRIOR_DISTANCE_LIMIT:.0f} |" in PAGE
     assert Settings().interval_mass == 0.89
-    assert (Settings().target_accept, Settings().retry_target_accept) == (0.8, 0.98)
+    assert (Settings().target_accept, Settings().retry_target_accept) == (0.7, 0.98)
     assert np.isclose(diagnostics.WATCHED_PROBABILITY, 0.001)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesrca.evidence import (
     VITALS,
+    AlertEvidence,
     Evidence,
     FamilyTable,
     OnsetTable,
@@ -115,7 +116,15 @@ def _with_more(rng: np.random.Generator, evidence: Evidence) -> Evidence:
         unconnected=np.asarray(rng.random(n) < 0.2),
         alarm_in_vitals=evidence.target is not None and bool(rng.random() < 0.4),
         traces=random_traces(rng, n) if rng.random() < 0.6 else None,
+        alerts=random_alerts(rng, n) if rng.random() < 0.4 else None,
     )
+
+
+def random_alerts(rng: np.random.Generator, n: int) -> AlertEvidence:
+    """Factors of some size; some components have none."""
+    log_ratio = np.where(rng.random(n) < 0.2, 0.0, rng.uniform(-4.0, 8.0, n))
+    fired = rng.integers(0, 3, n)
+    return AlertEvidence(log_ratio=log_ratio, fired=fired, told=int(fired.sum()), learned=False)
 
 
 def random_traces(rng: np.random.Generator, n: int) -> TraceEvidence:
@@ -216,6 +225,13 @@ def permute(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         states=_permute_states(evidence.states, new),
         onsets=None if evidence.onsets is None else _permute_onsets(evidence.onsets, order),
         traces=None if evidence.traces is None else _permute_traces(evidence.traces, new, order),
+        alerts=None
+        if evidence.alerts is None
+        else replace(
+            evidence.alerts,
+            log_ratio=evidence.alerts.log_ratio[order],
+            fired=evidence.alerts.fired[order],
+        ),
     )
 
 

@@ -202,7 +202,13 @@ class _Model:
         others = [self.vitals.log_others((root,), k, kind) for k in range(self.s)]
         weight = np.log(self._weight(root, kind)) + self._presence(root, kind)
         traced = self.traces.log_single(root, kind) + self._uncalled(root, kind)
-        return np.asarray(np.log(joint) + weight + own + others + traced)
+        return np.asarray(np.log(joint) + weight + own + others + traced + self._alerts((root,)))
+
+    def _alerts(self, members: Roots) -> float:
+        """Log factor of the alerts: due to one of the members, each as likely (eq. 30)."""
+        if self.e.alerts is None:
+            return 0.0
+        return float(np.log(np.mean([np.exp(self.e.alerts.log_ratio[r]) for r in members])))
 
     def log_set(self, members: Roots) -> Floats:
         """Several causes: the sum over the kind and the way of showing of each (eq. 15)."""
@@ -217,7 +223,8 @@ class _Model:
                 term = term * sum(w for w, m in of_root if m == mode)
             joint += term * self._miss(members, shows)
         others = [self.vitals.log_others(members, k, None) for k in range(self.s)]
-        return np.asarray(np.log(joint) + others + self.traces.log_set(members))
+        told = self.traces.log_set(members) + self._alerts(members)
+        return np.asarray(np.log(joint) + others + told)
 
     def _ways(self, root: int) -> Iterator[tuple[Floats, Shows]]:
         """Weight, [s], of every kind and way of showing that a root of a set may have."""

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from bayesrca.errors import IncidentFormatError
 from bayesrca.incident import (
+    Alert,
+    AlertKind,
     Component,
     ComponentKind,
     Edge,
@@ -57,6 +59,15 @@ def topologies(draw: st.DrawFn) -> Topology:
     return Topology(tuple(components), tuple(Edge(*pair, kind) for pair, kind in edges))
 
 
+def alerts(names: st.SearchStrategy[str]) -> st.SearchStrategy[Alert]:
+    times = st.none() | FINITE
+    others = st.sampled_from([AlertKind.METRIC, AlertKind.LOG])
+    calls = st.just(AlertKind.CALL)
+    return st.builds(Alert, names, METRICS, others, TEXT, st.none(), times) | st.builds(
+        Alert, names, METRICS, calls, TEXT, st.none() | names, times
+    )
+
+
 @st.composite
 def incidents(draw: st.DrawFn) -> Incident:
     topology = draw(topologies())
@@ -100,6 +111,7 @@ def incidents(draw: st.DrawFn) -> Incident:
         traced,
         logged,
         draw(st.lists(METRICS, max_size=2, unique=True).map(tuple)),
+        draw(st.none() | st.lists(alerts(names), max_size=3).map(tuple)),
     )
 
 

@@ -189,8 +189,9 @@ def test_an_isolated_unobserved_component_takes_only_its_prior_share(seed: int) 
         unconnected=np.append(evidence.unconnected, False),
         onsets=None,
         traces=None,
+        alerts=None,
     )
-    evidence = replace(evidence, onsets=None, traces=None)
+    evidence = replace(evidence, onsets=None, traces=None, alerts=None)
     one, other = run(evidence, theta), run(wider, theta)
     # Every old (root, kind) loses the same factor; "none of these" keeps its joint.
     possible = np.isfinite(one.log_joint[: len(KINDS) * n])  # no fault in code: nothing was traced

@@ -54,7 +54,9 @@ def test_a_folder_with_its_gap_report(call: Call, prometheus: str, tmp_path: Pat
     assert "gone.json cannot be read" in out
     incident = load_incident(folder)
     assert incident.name == "front 2023-11-14 23:14:20"
-    assert len(incident.notes) == 1
+    no_buckets, no_changes = incident.notes
+    assert "http_latency_p95 (every series: none answers the query)" in no_buckets
+    assert "gone.json" in no_changes
     report = json.loads((folder / "gaps.json").read_text())
     assert {line["source"] for line in report["asked"]} == {"prometheus", "events"}
 

@@ -250,6 +250,34 @@ STATISTIC_VALUE: Statistic.ValueType  # 8
 """A reading that is none of these (a gauge)."""
 Global___Statistic: _TypeAlias = Statistic  # noqa: Y015
 
+class _AlertKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALERT_KIND_UNSPECIFIED: _AlertKind.ValueType  # 0
+    """Not set: read as `ALERT_KIND_METRIC`."""
+    ALERT_KIND_METRIC: _AlertKind.ValueType  # 1
+    """A series of the component."""
+    ALERT_KIND_CALL: _AlertKind.ValueType  # 2
+    """Calls that the component served."""
+    ALERT_KIND_LOG: _AlertKind.ValueType  # 3
+    """What it logged."""
+
+class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
+    """What an alert was raised on."""
+
+ALERT_KIND_UNSPECIFIED: AlertKind.ValueType  # 0
+"""Not set: read as `ALERT_KIND_METRIC`."""
+ALERT_KIND_METRIC: AlertKind.ValueType  # 1
+"""A series of the component."""
+ALERT_KIND_CALL: AlertKind.ValueType  # 2
+"""Calls that the component served."""
+ALERT_KIND_LOG: AlertKind.ValueType  # 3
+"""What it logged."""
+Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
+
 @_typing.final
 class Component(_message.Message):
     """A thing that can fail. A component without series is legal: it is unobserved."""
@@ -648,6 +676,79 @@ class Event(_message.Message):
 Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
+class Alert(_message.Message):
+    """Something that a rule noticed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    TIME_SECONDS_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Name of the declared component it is about; of calls, the one that was called."""
+    name: _builtins.str
+    """What fired: a metric, an operation, a log template. Not empty."""
+    kind: Global___AlertKind.ValueType
+    """What it was raised on. Unset means a series."""
+    change: _builtins.str
+    """How that changed, e.g. `up` or `500`; possibly empty."""
+    caller: _builtins.str
+    """Of calls only, the declared component that made them, maybe itself. Absent: somebody outside."""
+    time_seconds: _builtins.float
+    """When, in seconds on the same clock as the time axes. Finite. Absent: not known."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        name: _builtins.str = ...,
+        kind: Global___AlertKind.ValueType = ...,
+        change: _builtins.str = ...,
+        caller: _builtins.str | None = ...,
+        time_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_caller", b"_caller", "_time_seconds", b"_time_seconds", "caller", b"caller", "time_seconds", b"time_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_caller", b"_caller", "_time_seconds", b"_time_seconds", "caller", b"caller", "change", b"change", "component", b"component", "kind", b"kind", "name", b"name", "time_seconds", b"time_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__caller: _TypeAlias = _typing.Literal["caller"]  # noqa: Y015
+    _WhichOneofArgType__caller: _TypeAlias = _typing.Literal["_caller", b"_caller"]  # noqa: Y015
+    _WhichOneofReturnType__time_seconds: _TypeAlias = _typing.Literal["time_seconds"]  # noqa: Y015
+    _WhichOneofArgType__time_seconds: _TypeAlias = _typing.Literal["_time_seconds", b"_time_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__caller) -> _WhichOneofReturnType__caller | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_seconds) -> _WhichOneofReturnType__time_seconds | None: ...
+
+Global___Alert: _TypeAlias = Alert  # noqa: Y015
+
+@_typing.final
+class Alerts(_message.Message):
+    """The alerts that fired; possibly none did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alert]:
+        """In any order; what is said twice counts once."""
+
+    def __init__(
+        self,
+        *,
+        alerts: _abc.Iterable[Global___Alert] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alerts: _TypeAlias = Alerts  # noqa: Y015
+
+@_typing.final
 class TimeWindow(_message.Message):
     """A closed interval of time. Plain seconds instead of a timestamp because a recording may use any
     clock (row numbers included) and numbers must survive to the last bit.
@@ -772,6 +873,7 @@ class Incident(_message.Message):
     SPANS_FIELD_NUMBER: _builtins.int
     LOGS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What to call it in the answer; opaque, not empty."""
     @_builtins.property
@@ -786,7 +888,7 @@ class Incident(_message.Message):
 
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signal]:
-        """The series; at least one unless there are spans."""
+        """The series; at least one unless there are spans or alerts are told of."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
@@ -826,6 +928,10 @@ class Incident(_message.Message):
         repeats them.
         """
 
+    @_builtins.property
+    def alerts(self) -> Global___Alerts:
+        """What fired. Absent: nobody told of alerts, which differs from none having fired."""
+
     def __init__(
         self,
         *,
@@ -841,11 +947,14 @@ class Incident(_message.Message):
         spans: Global___Spans | None = ...,
         logs: Global___Logs | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        alerts: Global___Alerts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "logs", b"logs", "spans", b"spans", "target", b"target", "topology", b"topology", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alerts", b"_alerts", "_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "alerts", b"alerts", "baseline", b"baseline", "logs", b"logs", "spans", b"spans", "target", b"target", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "baseline", b"baseline", "events", b"events", "logs", b"logs", "name", b"name", "normal_runs", b"normal_runs", "notes", b"notes", "signals", b"signals", "spans", b"spans", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alerts", b"_alerts", "_baseline", b"_baseline", "_logs", b"_logs", "_spans", b"_spans", "_target", b"_target", "_window", b"_window", "alerts", b"alerts", "baseline", b"baseline", "events", b"events", "logs", b"logs", "name", b"name", "normal_runs", b"normal_runs", "notes", b"notes", "signals", b"signals", "spans", b"spans", "target", b"target", "time_axes", b"time_axes", "topology", b"topology", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alerts: _TypeAlias = _typing.Literal["alerts"]  # noqa: Y015
+    _WhichOneofArgType__alerts: _TypeAlias = _typing.Literal["_alerts", b"_alerts"]  # noqa: Y015
     _WhichOneofReturnType__baseline: _TypeAlias = _typing.Literal["baseline"]  # noqa: Y015
     _WhichOneofArgType__baseline: _TypeAlias = _typing.Literal["_baseline", b"_baseline"]  # noqa: Y015
     _WhichOneofReturnType__logs: _TypeAlias = _typing.Literal["logs"]  # noqa: Y015
@@ -856,6 +965,8 @@ class Incident(_message.Message):
     _WhichOneofArgType__target: _TypeAlias = _typing.Literal["_target", b"_target"]  # noqa: Y015
     _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
     _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alerts) -> _WhichOneofReturnType__alerts | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline) -> _WhichOneofReturnType__baseline | None: ...
     @_typing.overload

@@ -25,57 +25,58 @@ _sym_db = _symbol_database.Default()
 from bayesrca.api.v1 import analysis_pb2 as bayesrca_dot_api_dot_v1_dot_analysis__pb2
 from bayesrca.api.v1 import answer_pb2 as bayesrca_dot_api_dot_v1_dot_answer__pb2
 from bayesrca.api.v1 import incident_pb2 as bayesrca_dot_api_dot_v1_dot_incident__pb2
+from bayesrca.api.v1 import incident_source_pb2 as bayesrca_dot_api_dot_v1_dot_incident__source__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(bayesrca/api/v1/root_cause_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/analysis.proto\x1a\x1c\x62\x61yesrca/api/v1/answer.proto\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\"\xbf\x05\n\x10\x41nalysisSettings\x12\'\n\x06method\x18\x01 \x01(\x0e\x32\x17.bayesrca.api.v1.Method\x12\x1d\n\x10\x64\x65\x61\x64line_seconds\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06\x63hains\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05\x64raws\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x11\n\x04tune\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\x1a\n\rtarget_accept\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13retry_target_accept\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10screen_scrambles\x18\x08 \x01(\x03H\x06\x88\x01\x01\x12\x1a\n\rscreen_points\x18\t \x01(\x03H\x07\x88\x01\x01\x12\x17\n\nnone_prior\x18\n \x01(\x01H\x08\x88\x01\x01\x12\x1a\n\rinterval_mass\x18\x0b \x01(\x01H\t\x88\x01\x01\x12\x15\n\x08max_bins\x18\x0c \x01(\x03H\n\x88\x01\x01\x12\x16\n\tmax_width\x18\r \x01(\x03H\x0b\x88\x01\x01\x12\x17\n\nmax_causes\x18\x0e \x01(\x03H\x0c\x88\x01\x01\x12\x1b\n\x0eset_candidates\x18\x0f \x01(\x03H\r\x88\x01\x01\x12\x32\n\x0c\x62\x65yond_width\x18\x10 \x01(\x0e\x32\x1c.bayesrca.api.v1.BeyondWidthB\x13\n\x11_deadline_secondsB\t\n\x07_chainsB\x08\n\x06_drawsB\x07\n\x05_tuneB\x10\n\x0e_target_acceptB\x16\n\x14_retry_target_acceptB\x13\n\x11_screen_scramblesB\x10\n\x0e_screen_pointsB\r\n\x0b_none_priorB\x10\n\x0e_interval_massB\x0b\n\t_max_binsB\x0c\n\n_max_widthB\r\n\x0b_max_causesB\x11\n\x0f_set_candidates\"\xa0\x01\n\x0e\x41nalyzeRequest\x12+\n\x08incident\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Incident\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x38\n\x08settings\x18\x03 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisSettingsH\x01\x88\x01\x01\x42\x07\n\x05_seedB\x0b\n\t_settings\":\n\x0f\x41nalyzeResponse\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.bayesrca.api.v1.Answer\"\xbb\x01\n\x15\x43reateAnalysisRequest\x12+\n\x08incident\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Incident\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x38\n\x08settings\x18\x03 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisSettingsH\x01\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\x07\n\x05_seedB\x0b\n\t_settings\"E\n\x16\x43reateAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\"\"\n\x12GetAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x13GetAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\"l\n\x13ListAnalysesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12.\n\x06states\x18\x03 \x03(\x0e\x32\x1e.bayesrca.api.v1.AnalysisState\"\\\n\x14ListAnalysesResponse\x12+\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x19.bayesrca.api.v1.Analysis\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14WatchAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xa9\x01\n\x15WatchAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\x12\x33\n\x08progress\x18\x02 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisProgress\x12.\n\rscreen_answer\x18\x03 \x01(\x0b\x32\x17.bayesrca.api.v1.Answer\"%\n\x15\x43\x61ncelAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x16\x43\x61ncelAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\"%\n\x15\x44\x65leteAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteAnalysisResponse\"%\n\x15GetDiagnosticsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x82\x01\n\x16GetDiagnosticsResponse\x12\x31\n\x0b\x64iagnostics\x18\x01 \x01(\x0b\x32\x1c.bayesrca.api.v1.Diagnostics\x12\x35\n\nparameters\x18\x02 \x03(\x0b\x32!.bayesrca.api.v1.ParameterSummary\"@\n\x1aStreamInferenceDataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\"\x94\x01\n\x1bStreamInferenceDataResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x14\n\x0c\x63hunk_sha256\x18\x03 \x01(\t\x12:\n\x0einference_data\x18\x04 \x01(\x0b\x32\".bayesrca.api.v1.InferenceDataInfo\"\x88\x01\n\x11RenderPlotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04plot\x18\x02 \x01(\x0e\x32\x15.bayesrca.api.v1.Plot\x12,\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1c.bayesrca.api.v1.ImageFormat\x12\x12\n\nparameters\x18\x04 \x03(\t\"7\n\x12RenderPlotResponse\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t2\xd0\x07\n\x10RootCauseService\x12L\n\x07\x41nalyze\x12\x1f.bayesrca.api.v1.AnalyzeRequest\x1a .bayesrca.api.v1.AnalyzeResponse\x12\x61\n\x0e\x43reateAnalysis\x12&.bayesrca.api.v1.CreateAnalysisRequest\x1a\'.bayesrca.api.v1.CreateAnalysisResponse\x12X\n\x0bGetAnalysis\x12#.bayesrca.api.v1.GetAnalysisRequest\x1a$.bayesrca.api.v1.GetAnalysisResponse\x12[\n\x0cListAnalyses\x12$.bayesrca.api.v1.ListAnalysesRequest\x1a%.bayesrca.api.v1.ListAnalysesResponse\x12`\n\rWatchAnalysis\x12%.bayesrca.api.v1.WatchAnalysisRequest\x1a&.bayesrca.api.v1.WatchAnalysisResponse0\x01\x12\x61\n\x0e\x43\x61ncelAnalysis\x12&.bayesrca.api.v1.CancelAnalysisRequest\x1a\'.bayesrca.api.v1.CancelAnalysisResponse\x12\x61\n\x0e\x44\x65leteAnalysis\x12&.bayesrca.api.v1.DeleteAnalysisRequest\x1a\'.bayesrca.api.v1.DeleteAnalysisResponse\x12\x61\n\x0eGetDiagnostics\x12&.bayesrca.api.v1.GetDiagnosticsRequest\x1a\'.bayesrca.api.v1.GetDiagnosticsResponse\x12r\n\x13StreamInferenceData\x12+.bayesrca.api.v1.StreamInferenceDataRequest\x1a,.bayesrca.api.v1.StreamInferenceDataResponse0\x01\x12U\n\nRenderPlot\x12\".bayesrca.api.v1.RenderPlotRequest\x1a#.bayesrca.api.v1.RenderPlotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(bayesrca/api/v1/root_cause_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/analysis.proto\x1a\x1c\x62\x61yesrca/api/v1/answer.proto\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\x1a%bayesrca/api/v1/incident_source.proto\"\xbf\x05\n\x10\x41nalysisSettings\x12\'\n\x06method\x18\x01 \x01(\x0e\x32\x17.bayesrca.api.v1.Method\x12\x1d\n\x10\x64\x65\x61\x64line_seconds\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06\x63hains\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05\x64raws\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x11\n\x04tune\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\x1a\n\rtarget_accept\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13retry_target_accept\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1d\n\x10screen_scrambles\x18\x08 \x01(\x03H\x06\x88\x01\x01\x12\x1a\n\rscreen_points\x18\t \x01(\x03H\x07\x88\x01\x01\x12\x17\n\nnone_prior\x18\n \x01(\x01H\x08\x88\x01\x01\x12\x1a\n\rinterval_mass\x18\x0b \x01(\x01H\t\x88\x01\x01\x12\x15\n\x08max_bins\x18\x0c \x01(\x03H\n\x88\x01\x01\x12\x16\n\tmax_width\x18\r \x01(\x03H\x0b\x88\x01\x01\x12\x17\n\nmax_causes\x18\x0e \x01(\x03H\x0c\x88\x01\x01\x12\x1b\n\x0eset_candidates\x18\x0f \x01(\x03H\r\x88\x01\x01\x12\x32\n\x0c\x62\x65yond_width\x18\x10 \x01(\x0e\x32\x1c.bayesrca.api.v1.BeyondWidthB\x13\n\x11_deadline_secondsB\t\n\x07_chainsB\x08\n\x06_drawsB\x07\n\x05_tuneB\x10\n\x0e_target_acceptB\x16\n\x14_retry_target_acceptB\x13\n\x11_screen_scramblesB\x10\n\x0e_screen_pointsB\r\n\x0b_none_priorB\x10\n\x0e_interval_massB\x0b\n\t_max_binsB\x0c\n\n_max_widthB\r\n\x0b_max_causesB\x11\n\x0f_set_candidates\"\xe1\x01\n\x0e\x41nalyzeRequest\x12+\n\x08incident\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Incident\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x38\n\x08settings\x18\x03 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisSettingsH\x01\x88\x01\x01\x12\x34\n\x06source\x18\x04 \x01(\x0b\x32\x1f.bayesrca.api.v1.IncidentSourceH\x02\x88\x01\x01\x42\x07\n\x05_seedB\x0b\n\t_settingsB\t\n\x07_source\":\n\x0f\x41nalyzeResponse\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.bayesrca.api.v1.Answer\"\xfc\x01\n\x15\x43reateAnalysisRequest\x12+\n\x08incident\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Incident\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x38\n\x08settings\x18\x03 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisSettingsH\x01\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x34\n\x06source\x18\x05 \x01(\x0b\x32\x1f.bayesrca.api.v1.IncidentSourceH\x02\x88\x01\x01\x42\x07\n\x05_seedB\x0b\n\t_settingsB\t\n\x07_source\"E\n\x16\x43reateAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\"\"\n\x12GetAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x13GetAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\"l\n\x13ListAnalysesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12.\n\x06states\x18\x03 \x03(\x0e\x32\x1e.bayesrca.api.v1.AnalysisState\"\\\n\x14ListAnalysesResponse\x12+\n\x08\x61nalyses\x18\x01 \x03(\x0b\x32\x19.bayesrca.api.v1.Analysis\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14WatchAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xa9\x01\n\x15WatchAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\x12\x33\n\x08progress\x18\x02 \x01(\x0b\x32!.bayesrca.api.v1.AnalysisProgress\x12.\n\rscreen_answer\x18\x03 \x01(\x0b\x32\x17.bayesrca.api.v1.Answer\"%\n\x15\x43\x61ncelAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x16\x43\x61ncelAnalysisResponse\x12+\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32\x19.bayesrca.api.v1.Analysis\"%\n\x15\x44\x65leteAnalysisRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteAnalysisResponse\"%\n\x15GetDiagnosticsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x82\x01\n\x16GetDiagnosticsResponse\x12\x31\n\x0b\x64iagnostics\x18\x01 \x01(\x0b\x32\x1c.bayesrca.api.v1.Diagnostics\x12\x35\n\nparameters\x18\x02 \x03(\x0b\x32!.bayesrca.api.v1.ParameterSummary\"@\n\x1aStreamInferenceDataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\"\x94\x01\n\x1bStreamInferenceDataResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x14\n\x0c\x63hunk_sha256\x18\x03 \x01(\t\x12:\n\x0einference_data\x18\x04 \x01(\x0b\x32\".bayesrca.api.v1.InferenceDataInfo\"\x88\x01\n\x11RenderPlotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04plot\x18\x02 \x01(\x0e\x32\x15.bayesrca.api.v1.Plot\x12,\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1c.bayesrca.api.v1.ImageFormat\x12\x12\n\nparameters\x18\x04 \x03(\t\"7\n\x12RenderPlotResponse\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t2\xd0\x07\n\x10RootCauseService\x12L\n\x07\x41nalyze\x12\x1f.bayesrca.api.v1.AnalyzeRequest\x1a .bayesrca.api.v1.AnalyzeResponse\x12\x61\n\x0e\x43reateAnalysis\x12&.bayesrca.api.v1.CreateAnalysisRequest\x1a\'.bayesrca.api.v1.CreateAnalysisResponse\x12X\n\x0bGetAnalysis\x12#.bayesrca.api.v1.GetAnalysisRequest\x1a$.bayesrca.api.v1.GetAnalysisResponse\x12[\n\x0cListAnalyses\x12$.bayesrca.api.v1.ListAnalysesRequest\x1a%.bayesrca.api.v1.ListAnalysesResponse\x12`\n\rWatchAnalysis\x12%.bayesrca.api.v1.WatchAnalysisRequest\x1a&.bayesrca.api.v1.WatchAnalysisResponse0\x01\x12\x61\n\x0e\x43\x61ncelAnalysis\x12&.bayesrca.api.v1.CancelAnalysisRequest\x1a\'.bayesrca.api.v1.CancelAnalysisResponse\x12\x61\n\x0e\x44\x65leteAnalysis\x12&.bayesrca.api.v1.DeleteAnalysisRequest\x1a\'.bayesrca.api.v1.DeleteAnalysisResponse\x12\x61\n\x0eGetDiagnostics\x12&.bayesrca.api.v1.GetDiagnosticsRequest\x1a\'.bayesrca.api.v1.GetDiagnosticsResponse\x12r\n\x13StreamInferenceData\x12+.bayesrca.api.v1.StreamInferenceDataRequest\x1a,.bayesrca.api.v1.StreamInferenceDataResponse0\x01\x12U\n\nRenderPlot\x12\".bayesrca.api.v1.RenderPlotRequest\x1a#.bayesrca.api.v1.RenderPlotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.root_cause_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANALYSISSETTINGS']._serialized_start=156
-  _globals['_ANALYSISSETTINGS']._serialized_end=859
-  _globals['_ANALYZEREQUEST']._serialized_start=862
-  _globals['_ANALYZEREQUEST']._serialized_end=1022
-  _globals['_ANALYZERESPONSE']._serialized_start=1024
-  _globals['_ANALYZERESPONSE']._serialized_end=1082
-  _globals['_CREATEANALYSISREQUEST']._serialized_start=1085
-  _globals['_CREATEANALYSISREQUEST']._serialized_end=1272
-  _globals['_CREATEANALYSISRESPONSE']._serialized_start=1274
-  _globals['_CREATEANALYSISRESPONSE']._serialized_end=1343
-  _globals['_GETANALYSISREQUEST']._serialized_start=1345
-  _globals['_GETANALYSISREQUEST']._serialized_end=1379
-  _globals['_GETANALYSISRESPONSE']._serialized_start=1381
-  _globals['_GETANALYSISRESPONSE']._serialized_end=1447
-  _globals['_LISTANALYSESREQUEST']._serialized_start=1449
-  _globals['_LISTANALYSESREQUEST']._serialized_end=1557
-  _globals['_LISTANALYSESRESPONSE']._serialized_start=1559
-  _globals['_LISTANALYSESRESPONSE']._serialized_end=1651
-  _globals['_WATCHANALYSISREQUEST']._serialized_start=1653
-  _globals['_WATCHANALYSISREQUEST']._serialized_end=1689
-  _globals['_WATCHANALYSISRESPONSE']._serialized_start=1692
-  _globals['_WATCHANALYSISRESPONSE']._serialized_end=1861
-  _globals['_CANCELANALYSISREQUEST']._serialized_start=1863
-  _globals['_CANCELANALYSISREQUEST']._serialized_end=1900
-  _globals['_CANCELANALYSISRESPONSE']._serialized_start=1902
-  _globals['_CANCELANALYSISRESPONSE']._serialized_end=1971
-  _globals['_DELETEANALYSISREQUEST']._serialized_start=1973
-  _globals['_DELETEANALYSISREQUEST']._serialized_end=2010
-  _globals['_DELETEANALYSISRESPONSE']._serialized_start=2012
-  _globals['_DELETEANALYSISRESPONSE']._serialized_end=2036
-  _globals['_GETDIAGNOSTICSREQUEST']._serialized_start=2038
-  _globals['_GETDIAGNOSTICSREQUEST']._serialized_end=2075
-  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_start=2078
-  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_end=2208
-  _globals['_STREAMINFERENCEDATAREQUEST']._serialized_start=2210
-  _globals['_STREAMINFERENCEDATAREQUEST']._serialized_end=2274
-  _globals['_STREAMINFERENCEDATARESPONSE']._serialized_start=2277
-  _globals['_STREAMINFERENCEDATARESPONSE']._serialized_end=2425
-  _globals['_RENDERPLOTREQUEST']._serialized_start=2428
-  _globals['_RENDERPLOTREQUEST']._serialized_end=2564
-  _globals['_RENDERPLOTRESPONSE']._serialized_start=2566
-  _globals['_RENDERPLOTRESPONSE']._serialized_end=2621
-  _globals['_ROOTCAUSESERVICE']._serialized_start=2624
-  _globals['_ROOTCAUSESERVICE']._serialized_end=3600
+  _globals['_ANALYSISSETTINGS']._serialized_start=195
+  _globals['_ANALYSISSETTINGS']._serialized_end=898
+  _globals['_ANALYZEREQUEST']._serialized_start=901
+  _globals['_ANALYZEREQUEST']._serialized_end=1126
+  _globals['_ANALYZERESPONSE']._serialized_start=1128
+  _globals['_ANALYZERESPONSE']._serialized_end=1186
+  _globals['_CREATEANALYSISREQUEST']._serialized_start=1189
+  _globals['_CREATEANALYSISREQUEST']._serialized_end=1441
+  _globals['_CREATEANALYSISRESPONSE']._serialized_start=1443
+  _globals['_CREATEANALYSISRESPONSE']._serialized_end=1512
+  _globals['_GETANALYSISREQUEST']._serialized_start=1514
+  _globals['_GETANALYSISREQUEST']._serialized_end=1548
+  _globals['_GETANALYSISRESPONSE']._serialized_start=1550
+  _globals['_GETANALYSISRESPONSE']._serialized_end=1616
+  _globals['_LISTANALYSESREQUEST']._serialized_start=1618
+  _globals['_LISTANALYSESREQUEST']._serialized_end=1726
+  _globals['_LISTANALYSESRESPONSE']._serialized_start=1728
+  _globals['_LISTANALYSESRESPONSE']._serialized_end=1820
+  _globals['_WATCHANALYSISREQUEST']._serialized_start=1822
+  _globals['_WATCHANALYSISREQUEST']._serialized_end=1858
+  _globals['_WATCHANALYSISRESPONSE']._serialized_start=1861
+  _globals['_WATCHANALYSISRESPONSE']._serialized_end=2030
+  _globals['_CANCELANALYSISREQUEST']._serialized_start=2032
+  _globals['_CANCELANALYSISREQUEST']._serialized_end=2069
+  _globals['_CANCELANALYSISRESPONSE']._serialized_start=2071
+  _globals['_CANCELANALYSISRESPONSE']._serialized_end=2140
+  _globals['_DELETEANALYSISREQUEST']._serialized_start=2142
+  _globals['_DELETEANALYSISREQUEST']._serialized_end=2179
+  _globals['_DELETEANALYSISRESPONSE']._serialized_start=2181
+  _globals['_DELETEANALYSISRESPONSE']._serialized_end=2205
+  _globals['_GETDIAGNOSTICSREQUEST']._serialized_start=2207
+  _globals['_GETDIAGNOSTICSREQUEST']._serialized_end=2244
+  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_start=2247
+  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_end=2377
+  _globals['_STREAMINFERENCEDATAREQUEST']._serialized_start=2379
+  _globals['_STREAMINFERENCEDATAREQUEST']._serialized_end=2443
+  _globals['_STREAMINFERENCEDATARESPONSE']._serialized_start=2446
+  _globals['_STREAMINFERENCEDATARESPONSE']._serialized_end=2594
+  _globals['_RENDERPLOTREQUEST']._serialized_start=2597
+  _globals['_RENDERPLOTREQUEST']._serialized_end=2733
+  _globals['_RENDERPLOTRESPONSE']._serialized_start=2735
+  _globals['_RENDERPLOTRESPONSE']._serialized_end=2790
+  _globals['_ROOTCAUSESERVICE']._serialized_start=2793
+  _globals['_ROOTCAUSESERVICE']._serialized_end=3769
 # @@protoc_insertion_point(module_scope)

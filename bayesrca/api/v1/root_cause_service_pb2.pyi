@@ -6,6 +6,7 @@ isort:skip_file
 from bayesrca.api.v1 import analysis_pb2 as _analysis_pb2
 from bayesrca.api.v1 import answer_pb2 as _answer_pb2
 from bayesrca.api.v1 import incident_pb2 as _incident_pb2
+from bayesrca.api.v1 import incident_source_pb2 as _incident_source_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -57,9 +58,11 @@ class AnalysisSettings(_message.Message):
     tune: _builtins.int
     """Warm-up draws in each chain, >= 1. [1000]"""
     target_accept: _builtins.float
-    """Target acceptance probability of NUTS, in (0, 1). [0.8]"""
+    """Target acceptance probability of NUTS, in (0, 1). [0.7]"""
     retry_target_accept: _builtins.float
-    """The same for the one rerun after a failed health gate, in (0, 1). [0.98]"""
+    """The same for the one rerun after a failed health gate, which also makes longer trajectories,
+    in (0, 1). [0.98]
+    """
     screen_scrambles: _builtins.int
     """Independent Sobol scrambles of the screen, 4 to 1024; their spread is its error. [16]"""
     screen_points: _builtins.int
@@ -176,17 +179,24 @@ class AnalyzeRequest(_message.Message):
     INCIDENT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """Seed of every random number, 0 to 2^63 - 1, echoed in the answer. Required (0 is a seed like
     any other), so that each answer can be reproduced.
     """
     @_builtins.property
     def incident(self) -> _incident_pb2.Incident:
-        """What happened. Required."""
+        """What happened. Either this or `source` is required."""
 
     @_builtins.property
     def settings(self) -> Global___AnalysisSettings:
         """What shapes the analysis. Absent: all defaults."""
+
+    @_builtins.property
+    def source(self) -> _incident_source_pb2.IncidentSource:
+        """Where the server is to take the incident from, instead of `incident`. It is made before the call
+        waits for a worker, and the time that takes counts towards the call's own deadline.
+        """
 
     def __init__(
         self,
@@ -194,19 +204,24 @@ class AnalyzeRequest(_message.Message):
         incident: _incident_pb2.Incident | None = ...,
         seed: _builtins.int | None = ...,
         settings: Global___AnalysisSettings | None = ...,
+        source: _incident_source_pb2.IncidentSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "incident", b"incident", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "_source", b"_source", "incident", b"incident", "seed", b"seed", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "incident", b"incident", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "_source", b"_source", "incident", b"incident", "seed", b"seed", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__settings: _TypeAlias = _typing.Literal["settings"]  # noqa: Y015
     _WhichOneofArgType__settings: _TypeAlias = _typing.Literal["_settings", b"_settings"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__settings) -> _WhichOneofReturnType__settings | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
 
 Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
 
@@ -236,7 +251,7 @@ Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
 
 @_typing.final
 class CreateAnalysisRequest(_message.Message):
-    """Request of `CreateAnalysis`. The first three fields are those of `AnalyzeRequest`."""
+    """Request of `CreateAnalysis`. All fields but `request_id` are those of `AnalyzeRequest`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -244,6 +259,7 @@ class CreateAnalysisRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """Seed of every random number, 0 to 2^63 - 1, echoed in the answer. Required."""
     request_id: _builtins.str
@@ -252,11 +268,17 @@ class CreateAnalysisRequest(_message.Message):
     """
     @_builtins.property
     def incident(self) -> _incident_pb2.Incident:
-        """What happened. Required."""
+        """What happened. Either this or `source` is required."""
 
     @_builtins.property
     def settings(self) -> Global___AnalysisSettings:
         """What shapes the analysis. Absent: all defaults."""
+
+    @_builtins.property
+    def source(self) -> _incident_source_pb2.IncidentSource:
+        """Where the server is to take the incident from, instead of `incident`. It is made before the call
+        returns and stored with the request: what becomes of the telemetry later changes nothing.
+        """
 
     def __init__(
         self,
@@ -265,19 +287,24 @@ class CreateAnalysisRequest(_message.Message):
         seed: _builtins.int | None = ...,
         settings: Global___AnalysisSettings | None = ...,
         request_id: _builtins.str = ...,
+        source: _incident_source_pb2.IncidentSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "incident", b"incident", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "_source", b"_source", "incident", b"incident", "seed", b"seed", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "incident", b"incident", "request_id", b"request_id", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_settings", b"_settings", "_source", b"_source", "incident", b"incident", "request_id", b"request_id", "seed", b"seed", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__settings: _TypeAlias = _typing.Literal["settings"]  # noqa: Y015
     _WhichOneofArgType__settings: _TypeAlias = _typing.Literal["_settings", b"_settings"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__settings) -> _WhichOneofReturnType__settings | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
 
 Global___CreateAnalysisRequest: _TypeAlias = CreateAnalysisRequest  # noqa: Y015
 

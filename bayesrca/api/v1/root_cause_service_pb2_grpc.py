@@ -101,7 +101,7 @@ class RootCauseServiceServicer:
         """Computes the posterior over root causes of one incident and waits for it.
 
         Idempotent: the same request gives the same numbers, timings apart, as long as no deadline
-        cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
+        cuts it short and it holds the incident itself: what a `source` gives changes with time. Cancelling the call, or letting its deadline pass, stops the computation. A
         posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

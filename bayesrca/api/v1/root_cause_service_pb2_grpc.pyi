@@ -41,7 +41,7 @@ class RootCauseServiceStub:
     """Computes the posterior over root causes of one incident and waits for it.
 
     Idempotent: the same request gives the same numbers, timings apart, as long as no deadline
-    cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
+    cuts it short and it holds the incident itself: what a `source` gives changes with time. Cancelling the call, or letting its deadline pass, stops the computation. A
     posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
     """
     CreateAnalysis: _grpc.UnaryUnaryMultiCallable[_root_cause_service_pb2.CreateAnalysisRequest, _root_cause_service_pb2.CreateAnalysisResponse]
@@ -97,7 +97,7 @@ class RootCauseServiceAsyncStub(RootCauseServiceStub):
     """Computes the posterior over root causes of one incident and waits for it.
 
     Idempotent: the same request gives the same numbers, timings apart, as long as no deadline
-    cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
+    cuts it short and it holds the incident itself: what a `source` gives changes with time. Cancelling the call, or letting its deadline pass, stops the computation. A
     posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
     """
     CreateAnalysis: _aio.UnaryUnaryMultiCallable[_root_cause_service_pb2.CreateAnalysisRequest, _root_cause_service_pb2.CreateAnalysisResponse]  # type: ignore[assignment]
@@ -156,7 +156,7 @@ class RootCauseServiceServicer(metaclass=_abc_1.ABCMeta):
         """Computes the posterior over root causes of one incident and waits for it.
 
         Idempotent: the same request gives the same numbers, timings apart, as long as no deadline
-        cuts it short. Cancelling the call, or letting its deadline pass, stops the computation. A
+        cuts it short and it holds the incident itself: what a `source` gives changes with time. Cancelling the call, or letting its deadline pass, stops the computation. A
         posterior that did not converge is an answer (`Diagnostics.healthy` is false), not an error.
         """
 

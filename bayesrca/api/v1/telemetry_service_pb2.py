@@ -22,26 +22,43 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bayesrca.api.v1 import incident_pb2 as bayesrca_dot_api_dot_v1_dot_incident__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'bayesrca/api/v1/telemetry_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n\x0bHeldRecords\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.bayesrca.api.v1.TelemetryKind\x12\x12\n\nheld_count\x18\x02 \x01(\x03\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ereceived_count\x18\x05 \x01(\x03\x12\x16\n\x0erejected_count\x18\x06 \x01(\x03\x12\x15\n\revicted_count\x18\x07 \x01(\x03\"k\n\x0fTelemetryWindow\x12-\n\x07records\x18\x01 \x03(\x0b\x32\x1c.bayesrca.api.v1.HeldRecords\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x15\n\rrefused_count\x18\x03 \x01(\x03\"\x1b\n\x19GetTelemetryWindowRequest\"N\n\x1aGetTelemetryWindowResponse\x12\x30\n\x06window\x18\x01 \x01(\x0b\x32 .bayesrca.api.v1.TelemetryWindow*}\n\rTelemetryKind\x12\x1e\n\x1aTELEMETRY_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14TELEMETRY_KIND_SPANS\x10\x01\x12\x19\n\x15TELEMETRY_KIND_POINTS\x10\x02\x12\x17\n\x13TELEMETRY_KIND_LOGS\x10\x03\x32\x81\x01\n\x10TelemetryService\x12m\n\x12GetTelemetryWindow\x12*.bayesrca.api.v1.GetTelemetryWindowRequest\x1a+.bayesrca.api.v1.GetTelemetryWindowResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'bayesrca/api/v1/telemetry_service.proto\x12\x0f\x62\x61yesrca.api.v1\x1a\x1e\x62\x61yesrca/api/v1/incident.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n\x0bHeldRecords\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.bayesrca.api.v1.TelemetryKind\x12\x12\n\nheld_count\x18\x02 \x01(\x03\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ereceived_count\x18\x05 \x01(\x03\x12\x16\n\x0erejected_count\x18\x06 \x01(\x03\x12\x15\n\revicted_count\x18\x07 \x01(\x03\"k\n\x0fTelemetryWindow\x12-\n\x07records\x18\x01 \x03(\x0b\x32\x1c.bayesrca.api.v1.HeldRecords\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x15\n\rrefused_count\x18\x03 \x01(\x03\"\x1b\n\x19GetTelemetryWindowRequest\"N\n\x1aGetTelemetryWindowResponse\x12\x30\n\x06window\x18\x01 \x01(\x0b\x32 .bayesrca.api.v1.TelemetryWindow\"K\n\x0cSavedRecords\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.bayesrca.api.v1.TelemetryKind\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xf1\x01\n\x0eSavedTelemetry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x06window\x18\x02 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindow\x12.\n\x07records\x18\x03 \x03(\x0b\x32\x1d.bayesrca.api.v1.SavedRecords\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x1aSaveTelemetryWindowRequest\x12+\n\x06window\x18\x01 \x01(\x0b\x32\x1b.bayesrca.api.v1.TimeWindow\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"M\n\x1bSaveTelemetryWindowResponse\x12.\n\x05saved\x18\x01 \x01(\x0b\x32\x1f.bayesrca.api.v1.SavedTelemetry\"\x1b\n\x19ListSavedTelemetryRequest\"L\n\x1aListSavedTelemetryResponse\x12.\n\x05saved\x18\x01 \x03(\x0b\x32\x1f.bayesrca.api.v1.SavedTelemetry\"+\n\x1b\x44\x65leteSavedTelemetryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1e\n\x1c\x44\x65leteSavedTelemetryResponse*}\n\rTelemetryKind\x12\x1e\n\x1aTELEMETRY_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14TELEMETRY_KIND_SPANS\x10\x01\x12\x19\n\x15TELEMETRY_KIND_POINTS\x10\x02\x12\x17\n\x13TELEMETRY_KIND_LOGS\x10\x03\x32\xd7\x03\n\x10TelemetryService\x12m\n\x12GetTelemetryWindow\x12*.bayesrca.api.v1.GetTelemetryWindowRequest\x1a+.bayesrca.api.v1.GetTelemetryWindowResponse\x12p\n\x13SaveTelemetryWindow\x12+.bayesrca.api.v1.SaveTelemetryWindowRequest\x1a,.bayesrca.api.v1.SaveTelemetryWindowResponse\x12m\n\x12ListSavedTelemetry\x12*.bayesrca.api.v1.ListSavedTelemetryRequest\x1a+.bayesrca.api.v1.ListSavedTelemetryResponse\x12s\n\x14\x44\x65leteSavedTelemetry\x12,.bayesrca.api.v1.DeleteSavedTelemetryRequest\x1a-.bayesrca.api.v1.DeleteSavedTelemetryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bayesrca.api.v1.telemetry_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TELEMETRYKIND']._serialized_start=558
-  _globals['_TELEMETRYKIND']._serialized_end=683
-  _globals['_HELDRECORDS']._serialized_start=94
-  _globals['_HELDRECORDS']._serialized_end=338
-  _globals['_TELEMETRYWINDOW']._serialized_start=340
-  _globals['_TELEMETRYWINDOW']._serialized_end=447
-  _globals['_GETTELEMETRYWINDOWREQUEST']._serialized_start=449
-  _globals['_GETTELEMETRYWINDOWREQUEST']._serialized_end=476
-  _globals['_GETTELEMETRYWINDOWRESPONSE']._serialized_start=478
-  _globals['_GETTELEMETRYWINDOWRESPONSE']._serialized_end=556
-  _globals['_TELEMETRYSERVICE']._serialized_start=686
-  _globals['_TELEMETRYSERVICE']._serialized_end=815
+  _globals['_TELEMETRYKIND']._serialized_start=1269
+  _globals['_TELEMETRYKIND']._serialized_end=1394
+  _globals['_HELDRECORDS']._serialized_start=126
+  _globals['_HELDRECORDS']._serialized_end=370
+  _globals['_TELEMETRYWINDOW']._serialized_start=372
+  _globals['_TELEMETRYWINDOW']._serialized_end=479
+  _globals['_GETTELEMETRYWINDOWREQUEST']._serialized_start=481
+  _globals['_GETTELEMETRYWINDOWREQUEST']._serialized_end=508
+  _globals['_GETTELEMETRYWINDOWRESPONSE']._serialized_start=510
+  _globals['_GETTELEMETRYWINDOWRESPONSE']._serialized_end=588
+  _globals['_SAVEDRECORDS']._serialized_start=590
+  _globals['_SAVEDRECORDS']._serialized_end=665
+  _globals['_SAVEDTELEMETRY']._serialized_start=668
+  _globals['_SAVEDTELEMETRY']._serialized_end=909
+  _globals['_SAVETELEMETRYWINDOWREQUEST']._serialized_start=911
+  _globals['_SAVETELEMETRYWINDOWREQUEST']._serialized_end=1004
+  _globals['_SAVETELEMETRYWINDOWRESPONSE']._serialized_start=1006
+  _globals['_SAVETELEMETRYWINDOWRESPONSE']._serialized_end=1083
+  _globals['_LISTSAVEDTELEMETRYREQUEST']._serialized_start=1085
+  _globals['_LISTSAVEDTELEMETRYREQUEST']._serialized_end=1112
+  _globals['_LISTSAVEDTELEMETRYRESPONSE']._serialized_start=1114
+  _globals['_LISTSAVEDTELEMETRYRESPONSE']._serialized_end=1190
+  _globals['_DELETESAVEDTELEMETRYREQUEST']._serialized_start=1192
+  _globals['_DELETESAVEDTELEMETRYREQUEST']._serialized_end=1235
+  _globals['_DELETESAVEDTELEMETRYRESPONSE']._serialized_start=1237
+  _globals['_DELETESAVEDTELEMETRYRESPONSE']._serialized_end=1267
+  _globals['_TELEMETRYSERVICE']._serialized_start=1397
+  _globals['_TELEMETRYSERVICE']._serialized_end=1868
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from bayesrca.api.v1 import incident_pb2 as _incident_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -170,3 +171,213 @@ class GetTelemetryWindowResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTelemetryWindowResponse: _TypeAlias = GetTelemetryWindowResponse  # noqa: Y015
+
+@_typing.final
+class SavedRecords(_message.Message):
+    """How many records of a sort are saved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: Global___TelemetryKind.ValueType
+    """The sort."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        kind: Global___TelemetryKind.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SavedRecords: _TypeAlias = SavedRecords  # noqa: Y015
+
+@_typing.final
+class SavedTelemetry(_message.Message):
+    """Telemetry of some time, in Parquet files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, `savedTelemetry/{id}`; the id is the `request_id` it was saved by."""
+    size_bytes: _builtins.int
+    """What the files take."""
+    @_builtins.property
+    def window(self) -> _incident_pb2.TimeWindow:
+        """The time that was asked for, in seconds since the epoch."""
+
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___SavedRecords]:
+        """One entry for each sort."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was saved, by the server's clock."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will be removed."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        window: _incident_pb2.TimeWindow | None = ...,
+        records: _abc.Iterable[Global___SavedRecords] | None = ...,
+        size_bytes: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "name", b"name", "records", b"records", "size_bytes", b"size_bytes", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SavedTelemetry: _TypeAlias = SavedTelemetry  # noqa: Y015
+
+@_typing.final
+class SaveTelemetryWindowRequest(_message.Message):
+    """Request of `TelemetryService.SaveTelemetryWindow`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID of the caller's making, in its 36 characters. Required, so that a call whose response was
+    lost can be repeated.
+    """
+    @_builtins.property
+    def window(self) -> _incident_pb2.TimeWindow:
+        """The time, in seconds since the epoch; records whose own time lies in it are saved. Required."""
+
+    def __init__(
+        self,
+        *,
+        window: _incident_pb2.TimeWindow | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveTelemetryWindowRequest: _TypeAlias = SaveTelemetryWindowRequest  # noqa: Y015
+
+@_typing.final
+class SaveTelemetryWindowResponse(_message.Message):
+    """Response of `TelemetryService.SaveTelemetryWindow`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def saved(self) -> Global___SavedTelemetry:
+        """What was saved."""
+
+    def __init__(
+        self,
+        *,
+        saved: Global___SavedTelemetry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["saved", b"saved"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["saved", b"saved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveTelemetryWindowResponse: _TypeAlias = SaveTelemetryWindowResponse  # noqa: Y015
+
+@_typing.final
+class ListSavedTelemetryRequest(_message.Message):
+    """Request of `TelemetryService.ListSavedTelemetry`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSavedTelemetryRequest: _TypeAlias = ListSavedTelemetryRequest  # noqa: Y015
+
+@_typing.final
+class ListSavedTelemetryResponse(_message.Message):
+    """Response of `TelemetryService.ListSavedTelemetry`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def saved(self) -> _containers.RepeatedCompositeFieldContainer[Global___SavedTelemetry]:
+        """What is saved, newest first; a tenant may have 1000."""
+
+    def __init__(
+        self,
+        *,
+        saved: _abc.Iterable[Global___SavedTelemetry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["saved", b"saved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSavedTelemetryResponse: _TypeAlias = ListSavedTelemetryResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSavedTelemetryRequest(_message.Message):
+    """Request of `TelemetryService.DeleteSavedTelemetry`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the saved telemetry, `savedTelemetry/{id}`. Required."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSavedTelemetryRequest: _TypeAlias = DeleteSavedTelemetryRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSavedTelemetryResponse(_message.Message):
+    """Response of `TelemetryService.DeleteSavedTelemetry`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSavedTelemetryResponse: _TypeAlias = DeleteSavedTelemetryResponse  # noqa: Y015

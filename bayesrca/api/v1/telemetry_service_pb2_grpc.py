@@ -44,6 +44,21 @@ class TelemetryServiceStub:
                 request_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.GetTelemetryWindowRequest.SerializeToString,
                 response_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.GetTelemetryWindowResponse.FromString,
                 _registered_method=True)
+        self.SaveTelemetryWindow = channel.unary_unary(
+                '/bayesrca.api.v1.TelemetryService/SaveTelemetryWindow',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.SaveTelemetryWindowRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.SaveTelemetryWindowResponse.FromString,
+                _registered_method=True)
+        self.ListSavedTelemetry = channel.unary_unary(
+                '/bayesrca.api.v1.TelemetryService/ListSavedTelemetry',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.ListSavedTelemetryRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.ListSavedTelemetryResponse.FromString,
+                _registered_method=True)
+        self.DeleteSavedTelemetry = channel.unary_unary(
+                '/bayesrca.api.v1.TelemetryService/DeleteSavedTelemetry',
+                request_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.DeleteSavedTelemetryRequest.SerializeToString,
+                response_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.DeleteSavedTelemetryResponse.FromString,
+                _registered_method=True)
 
 
 class TelemetryServiceServicer:
@@ -61,6 +76,36 @@ class TelemetryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SaveTelemetryWindow(self, request, context):
+        """Writes what is held of the caller's tenant and of a time to Parquet files below the server's data
+        directory, all of it or nothing, and returns when the disk holds it. It stays for as long as
+        stored analyses do, or until it is deleted, and `IncidentSource.saved_telemetry` has an incident
+        made of it.
+
+        Idempotent: the same `request_id` with the same window returns what there is, and with another
+        window fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). Where nothing of the time is held it
+        fails with `NO_EVIDENCE`, and beyond what a tenant may save with `STORAGE_QUOTA`.
+
+        This rpc and those below fail with `NO_STORE` where the server has no data directory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSavedTelemetry(self, request, context):
+        """Lists what is saved of the caller's tenant, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSavedTelemetry(self, request, context):
+        """Removes saved telemetry for good. What another tenant saved is `NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TelemetryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -68,6 +113,21 @@ def add_TelemetryServiceServicer_to_server(servicer, server):
                     servicer.GetTelemetryWindow,
                     request_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.GetTelemetryWindowRequest.FromString,
                     response_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.GetTelemetryWindowResponse.SerializeToString,
+            ),
+            'SaveTelemetryWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveTelemetryWindow,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.SaveTelemetryWindowRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.SaveTelemetryWindowResponse.SerializeToString,
+            ),
+            'ListSavedTelemetry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSavedTelemetry,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.ListSavedTelemetryRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.ListSavedTelemetryResponse.SerializeToString,
+            ),
+            'DeleteSavedTelemetry': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSavedTelemetry,
+                    request_deserializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.DeleteSavedTelemetryRequest.FromString,
+                    response_serializer=bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.DeleteSavedTelemetryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -102,6 +162,87 @@ class TelemetryService:
             '/bayesrca.api.v1.TelemetryService/GetTelemetryWindow',
             bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.GetTelemetryWindowRequest.SerializeToString,
             bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.GetTelemetryWindowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveTelemetryWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.TelemetryService/SaveTelemetryWindow',
+            bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.SaveTelemetryWindowRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.SaveTelemetryWindowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSavedTelemetry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.TelemetryService/ListSavedTelemetry',
+            bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.ListSavedTelemetryRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.ListSavedTelemetryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSavedTelemetry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayesrca.api.v1.TelemetryService/DeleteSavedTelemetry',
+            bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.DeleteSavedTelemetryRequest.SerializeToString,
+            bayesrca_dot_api_dot_v1_dot_telemetry__service__pb2.DeleteSavedTelemetryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,22 @@ class TelemetryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TelemetryServiceAsyncStub: ...
     GetTelemetryWindow: _grpc.UnaryUnaryMultiCallable[_telemetry_service_pb2.GetTelemetryWindowRequest, _telemetry_service_pb2.GetTelemetryWindowResponse]
     """Tells what is held of the caller's tenant."""
+    SaveTelemetryWindow: _grpc.UnaryUnaryMultiCallable[_telemetry_service_pb2.SaveTelemetryWindowRequest, _telemetry_service_pb2.SaveTelemetryWindowResponse]
+    """Writes what is held of the caller's tenant and of a time to Parquet files below the server's data
+    directory, all of it or nothing, and returns when the disk holds it. It stays for as long as
+    stored analyses do, or until it is deleted, and `IncidentSource.saved_telemetry` has an incident
+    made of it.
+
+    Idempotent: the same `request_id` with the same window returns what there is, and with another
+    window fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). Where nothing of the time is held it
+    fails with `NO_EVIDENCE`, and beyond what a tenant may save with `STORAGE_QUOTA`.
+
+    This rpc and those below fail with `NO_STORE` where the server has no data directory.
+    """
+    ListSavedTelemetry: _grpc.UnaryUnaryMultiCallable[_telemetry_service_pb2.ListSavedTelemetryRequest, _telemetry_service_pb2.ListSavedTelemetryResponse]
+    """Lists what is saved of the caller's tenant, newest first."""
+    DeleteSavedTelemetry: _grpc.UnaryUnaryMultiCallable[_telemetry_service_pb2.DeleteSavedTelemetryRequest, _telemetry_service_pb2.DeleteSavedTelemetryResponse]
+    """Removes saved telemetry for good. What another tenant saved is `NOT_FOUND`."""
 
 @_typing.type_check_only
 class TelemetryServiceAsyncStub(TelemetryServiceStub):
@@ -53,6 +69,22 @@ class TelemetryServiceAsyncStub(TelemetryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTelemetryWindow: _aio.UnaryUnaryMultiCallable[_telemetry_service_pb2.GetTelemetryWindowRequest, _telemetry_service_pb2.GetTelemetryWindowResponse]  # type: ignore[assignment]
     """Tells what is held of the caller's tenant."""
+    SaveTelemetryWindow: _aio.UnaryUnaryMultiCallable[_telemetry_service_pb2.SaveTelemetryWindowRequest, _telemetry_service_pb2.SaveTelemetryWindowResponse]  # type: ignore[assignment]
+    """Writes what is held of the caller's tenant and of a time to Parquet files below the server's data
+    directory, all of it or nothing, and returns when the disk holds it. It stays for as long as
+    stored analyses do, or until it is deleted, and `IncidentSource.saved_telemetry` has an incident
+    made of it.
+
+    Idempotent: the same `request_id` with the same window returns what there is, and with another
+    window fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). Where nothing of the time is held it
+    fails with `NO_EVIDENCE`, and beyond what a tenant may save with `STORAGE_QUOTA`.
+
+    This rpc and those below fail with `NO_STORE` where the server has no data directory.
+    """
+    ListSavedTelemetry: _aio.UnaryUnaryMultiCallable[_telemetry_service_pb2.ListSavedTelemetryRequest, _telemetry_service_pb2.ListSavedTelemetryResponse]  # type: ignore[assignment]
+    """Lists what is saved of the caller's tenant, newest first."""
+    DeleteSavedTelemetry: _aio.UnaryUnaryMultiCallable[_telemetry_service_pb2.DeleteSavedTelemetryRequest, _telemetry_service_pb2.DeleteSavedTelemetryResponse]  # type: ignore[assignment]
+    """Removes saved telemetry for good. What another tenant saved is `NOT_FOUND`."""
 
 class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Telemetry that the server receives by OpenTelemetry's protocol, on this port by the `Export` methods
@@ -69,5 +101,39 @@ class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_telemetry_service_pb2.GetTelemetryWindowResponse, _abc.Awaitable[_telemetry_service_pb2.GetTelemetryWindowResponse]]:
         """Tells what is held of the caller's tenant."""
+
+    @_abc_1.abstractmethod
+    def SaveTelemetryWindow(
+        self,
+        request: _telemetry_service_pb2.SaveTelemetryWindowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_telemetry_service_pb2.SaveTelemetryWindowResponse, _abc.Awaitable[_telemetry_service_pb2.SaveTelemetryWindowResponse]]:
+        """Writes what is held of the caller's tenant and of a time to Parquet files below the server's data
+        directory, all of it or nothing, and returns when the disk holds it. It stays for as long as
+        stored analyses do, or until it is deleted, and `IncidentSource.saved_telemetry` has an incident
+        made of it.
+
+        Idempotent: the same `request_id` with the same window returns what there is, and with another
+        window fails with `ALREADY_EXISTS` (`REQUEST_ID_REUSED`). Where nothing of the time is held it
+        fails with `NO_EVIDENCE`, and beyond what a tenant may save with `STORAGE_QUOTA`.
+
+        This rpc and those below fail with `NO_STORE` where the server has no data directory.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSavedTelemetry(
+        self,
+        request: _telemetry_service_pb2.ListSavedTelemetryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_telemetry_service_pb2.ListSavedTelemetryResponse, _abc.Awaitable[_telemetry_service_pb2.ListSavedTelemetryResponse]]:
+        """Lists what is saved of the caller's tenant, newest first."""
+
+    @_abc_1.abstractmethod
+    def DeleteSavedTelemetry(
+        self,
+        request: _telemetry_service_pb2.DeleteSavedTelemetryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_telemetry_service_pb2.DeleteSavedTelemetryResponse, _abc.Awaitable[_telemetry_service_pb2.DeleteSavedTelemetryResponse]]:
+        """Removes saved telemetry for good. What another tenant saved is `NOT_FOUND`."""
 
 def add_TelemetryServiceServicer_to_server(servicer: TelemetryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,17 +29,16 @@ class ChangeEvents:
 
     Args:
         path: the file: an array of entries, an object of such arrays by kind, or a Kubernetes list.
-        name: the source's name in messages.
         mapping: from pods and jobs to components.
     """
 
     offers = frozenset({What.EVENTS})
+    name = "events"
 
-    def __init__(self, path: Path, name: str = "events", mapping: Labels | None = None) -> None:
-        self.name = name
+    def __init__(self, path: Path, mapping: Labels | None = None) -> None:
         self._path = path
         self._mapping = mapping or Labels()
-        self._shapes = Shapes(name)
+        self._shapes = Shapes(self.name)
 
     def fetch(self, ask: Ask) -> Haul:
         """Return the changes of the time asked for and of the day before it."""

@@ -24,9 +24,11 @@ from bayesrca.ingest.connectors.interface import (
     Haul,
     missing_notes,
 )
-from bayesrca.ingest.connectors.rows import join_rows
+from bayesrca.ingest.connectors.rows import Rows, join_rows
 from bayesrca.ingest.graph_file import Graph
 from bayesrca.ingest.places import Naming
+from bayesrca.ingest.table_file import TableFile
+from bayesrca.ingest.table_join import join_files
 from bayesrca.ingest.tables import read_usable
 from bayesrca.ingest.topology_map import Sources as TopologySources
 from bayesrca.ingest.topology_map import build_topology_map
@@ -149,11 +151,9 @@ class _Tables:
         self._series = [str(signal.component) for signal in signals]
         known = {*self._series, *(component.name for component in self._declared.components)}
         names = Naming(self._declared.aliases, known)
-        spans = join_rows(haul.spans for haul in hauls)
-        logs = join_rows(haul.logs for haul in hauls)
         self.spans, self.logs, self.notes = read_usable(
-            None if spans is None else spans.to_table("the spans that came"),
-            None if logs is None else logs.to_table("the log records that came"),
+            _joined("the spans that came", [(haul.spans, haul.span_table) for haul in hauls]),
+            _joined("the log records that came", [(haul.logs, haul.log_table) for haul in hauls]),
             names,
         )
 
@@ -170,8 +170,16 @@ class _Tables:
                 places=[place for file in files for place in file.places],
                 peer_kinds={} if self.spans is None else self.spans.peer_kinds,
                 observed=[pair for haul in hauls for pair in haul.calls],
-            )
+            ),
+            resources=False,
+            code=False,
         ).topology()
+
+
+def _joined(what: str, parts: Sequence[tuple[Rows | None, TableFile | None]]) -> TableFile | None:
+    rows = join_rows(rows for rows, _ in parts)
+    tables = [table for _, table in parts]
+    return join_files(what, [*tables, None if rows is None else rows.to_table(what)])
 
 
 def _fetch(connector: Connector, ask: Ask) -> Haul:

@@ -74,6 +74,15 @@ def read_credentials(
     return Credentials(headers)
 
 
+def read_authorities(environment: Mapping[str, str]) -> bytes | None:
+    """Return the authorities that ``SSL_CERT_FILE`` names, in PEM; None unless it is set.
+
+    Raises:
+        InvalidSettingsError: the file cannot be read.
+    """
+    return _from_file(environment, "SSL_CERT_FILE").encode() or None
+
+
 def _from_file(environment: Mapping[str, str], variable: str) -> str:
     path = environment.get(variable)
     if not path:

@@ -77,10 +77,8 @@ class Elasticsearch:
         """Return spans and log records, at most so many from each part of the time."""
         ledger = Ledger(self.name)
         found = {What.SPANS: Collector(), What.LOGS: Collector()}
+        is_open: bool | None = None
         with self._http, ledger.until_lost():
-            is_open = False
-            with ledger.asking(What.LOGS, "which server it is"):
-                is_open = parse_server(self._http.ask("GET", "", told=own_reason), self._shapes)
             jobs: tuple[tuple[What, str, _Read], ...] = (
                 (What.SPANS, self._spans, span_row),
                 (What.LOGS, self._logs, log_row),
@@ -88,6 +86,10 @@ class Elasticsearch:
             for what, index, read in jobs:
                 if index and what in ask.what:
                     with ledger.asking(what, f"documents of {index}") as line:
+                        # The two servers are asked in different words.
+                        if is_open is None:
+                            answer = self._http.ask("GET", "", told=own_reason)
+                            is_open = parse_server(answer, self._shapes)
                         self._index(index, is_open, ask.window, line, (read, found[what]))
         return Haul(
             spans=found[What.SPANS].rows(), logs=found[What.LOGS].rows(), asked=ledger.asked()

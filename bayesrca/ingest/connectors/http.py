@@ -18,41 +18,13 @@ import httpx
 
 from bayesrca.errors import InvalidSettingsError, SourceError
 from bayesrca.ingest.connectors.credentials import Credentials
+from bayesrca.ingest.connectors.patience import TOLD, Limits, Patience, TryAgainError
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BUSY = frozenset({429, 502})
 """Statuses that are about the server rather than about the question."""
 _DENIED = frozenset({401, 403, 407})
-_TOLD = 200
-"""Characters of a server's own words that a message repeats."""
 _ERROR_BYTES = 64 << 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What asking one source may cost.
-
-    Attributes:
-        connect_seconds: to connect.
-        read_seconds: between two pieces of an answer.
-        attempt_seconds: for one attempt as a whole, however steadily its bytes drip.
-        source_seconds: for everything asked of the source, pauses included.
-        attempts: tries of one question.
-        first_pause: seconds before the second try; doubles with each further one.
-        longest_pause: most seconds between two tries, also where Retry-After asks for more.
-        max_bytes: of one answer, after decompression.
-        max_total_bytes: of all answers, after decompression.
-    """
-
-    connect_seconds: float = 5.0
-    read_seconds: float = 30.0
-    attempt_seconds: float = 60.0
-    source_seconds: float = 300.0
-    attempts: int = 4
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
-    max_bytes: int = 64 << 20
-    max_total_bytes: int = 512 << 20
 
 
 class HttpSource:
@@ -90,19 +62,15 @@ class HttpSource:
         self.name = name
         self._base = _checked(name, url)
         self._credentials = credentials or Credentials()
-        self._limits = limits or Limits()
-        self._pause, self._clock, self._jitter = pause, clock, jitter
+        self._patience = Patience(name, limits, pause=pause, clock=clock, jitter=jitter)
         self._client: httpx.Client | None = None
-        self._ends = 0.0
-        self._left = self._limits.max_total_bytes
 
     def __enter__(self) -> Self:
         # One encoding, which is unpacked here: a client that unpacks by itself has unpacked a
         # bomb before anybody counts.
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         self._client = httpx.Client(headers={**headers, **self._credentials.headers})
-        self._ends = self._clock() + self._limits.source_seconds
-        self._left = self._limits.max_total_bytes
+        self._patience.begin()
         return self
 
     def __exit__(
@@ -142,40 +110,14 @@ class HttpSource:
                 large or no JSON; ``lost`` when every other question would fail too.
         """
         question = _Question(method, path, params, form, body, told, absent)
-        pause = self._limits.first_pause
-        for attempt in range(1, self._limits.attempts + 1):
-            try:
-                return self._attempt(question)
-            except _TryAgainError as again:
-                if attempt == self._limits.attempts:
-                    self._fail(f"{again}, {attempt} times in a row", lost=again.lost)
-                wait = pause * (0.5 + 0.5 * self._jitter())
-                if again.after is not None:
-                    wait = max(again.after, wait)
-                if wait > self._limits.longest_pause:
-                    self._fail(
-                        f"{again} and asks for {wait:.0f} s of patience, more than the "
-                        f"{self._limits.longest_pause:.0f} s allowed; try later",
-                        lost=again.lost,
-                    )
-                if self._clock() + wait >= self._ends:
-                    self._fail(f"{again}, and its time of asking is over", lost=True)
-                self._pause(wait)
-                pause = min(2 * pause, self._limits.longest_pause)
-        raise AssertionError  # the last attempt has failed
+        return self._patience.persist(lambda seconds: self._attempt(question, seconds))
 
-    def _attempt(self, question: _Question) -> object:
+    def _attempt(self, question: _Question, seconds: float) -> object:
         assert self._client is not None
-        left = min(self._limits.attempt_seconds, self._ends - self._clock())
-        if left <= 0.0:
-            self._fail(
-                f"the {self._limits.source_seconds:.0f} s for asking it are over; ask for a "
-                "shorter time or a longer step",
-                lost=True,
-            )
-        ends = self._clock() + left
+        limits = self._patience.limits
+        ends = self._patience.clock() + seconds
         timeout = httpx.Timeout(
-            min(self._limits.read_seconds, left), connect=min(self._limits.connect_seconds, left)
+            min(limits.read_seconds, seconds), connect=min(limits.connect_seconds, seconds)
         )
         try:
             with self._client.stream(
@@ -191,28 +133,28 @@ class HttpSource:
                 return self._answer(response, ends, question.told)
         except httpx.ConnectTimeout as error:
             msg = "does not accept the connection in time"
-            raise _TryAgainError(msg, lost=True) from error
+            raise TryAgainError(msg, lost=True) from error
         except httpx.ConnectError as error:
             msg = f"cannot be reached ({_reason(error)})"
-            raise _TryAgainError(msg, lost=True) from error
+            raise TryAgainError(msg, lost=True) from error
         except httpx.TimeoutException as error:
-            msg = f"did not go on answering within {self._limits.read_seconds:.0f} s"
-            raise _TryAgainError(msg) from error
+            msg = f"did not go on answering within {limits.read_seconds:.0f} s"
+            raise TryAgainError(msg) from error
         except httpx.TransportError as error:
             msg = f"broke off its answer ({_reason(error)})"
-            raise _TryAgainError(msg) from error
+            raise TryAgainError(msg) from error
         except httpx.InvalidURL as error:
-            self._fail(f"has an address that cannot be asked ({error})", lost=True)
+            self._patience.fail(f"has an address that cannot be asked ({error})", lost=True)
 
     def _answer(
         self, response: httpx.Response, ends: float, told: Callable[[object], str]
     ) -> object:
         status = response.status_code
         if response.is_success:
-            return self._parse(self._read(response, ends, self._limits.max_bytes))
+            return self._parse(self._read(response, ends, self._patience.limits.max_bytes))
         if response.is_redirect:
             # Where to is the server's to say and may hold anything: it is not repeated.
-            self._fail(
+            self._patience.fail(
                 f"answers with a redirect (HTTP {status}), which is not followed; give the "
                 "address it leads to",
                 lost=True,
@@ -220,9 +162,9 @@ class HttpSource:
         words = self._own_words(response, ends, told)
         if status in _AGAIN:
             msg = f"answers HTTP {status}{words}"
-            raise _TryAgainError(msg, after=_retry_after(response), lost=status in _BUSY)
+            raise TryAgainError(msg, after=_retry_after(response), lost=status in _BUSY)
         remedy = "; check its credentials" if status in _DENIED else ""
-        self._fail(f"answers HTTP {status}{words}{remedy}", lost=status in _DENIED)
+        self._patience.fail(f"answers HTTP {status}{words}{remedy}", lost=status in _DENIED)
 
     def _own_words(
         self, response: httpx.Response, ends: float, told: Callable[[object], str]
@@ -230,49 +172,42 @@ class HttpSource:
         try:
             content = self._read(response, ends, _ERROR_BYTES)
             words = told(json.loads(content))
-        except (SourceError, _TryAgainError, httpx.TransportError, ValueError, RecursionError):
+        except (SourceError, TryAgainError, httpx.TransportError, ValueError, RecursionError):
             return ""  # the status says enough
         words = self._credentials.redact(" ".join(words.split()))
         words = words.encode(errors="replace").decode()  # JSON may hold lone surrogates
-        return f" ({words[:_TOLD]})" if words else ""
+        return f" ({words[:TOLD]})" if words else ""
 
     def _read(self, response: httpx.Response, ends: float, most: int) -> bytes:
         """Read a whole body, counting what it unpacks to."""
-        most = min(most, self._left)
+        most = self._patience.room(most)
         content = bytearray()
         try:
             unpack = _Unpacker(response.headers.get("Content-Encoding", ""))
             for piece in response.iter_raw():
-                if self._clock() >= ends:
+                if self._patience.clock() >= ends:
                     msg = "did not finish its answer in time"
-                    raise _TryAgainError(msg)
+                    raise TryAgainError(msg)
                 content += unpack(piece, most - len(content))
             unpack.finish()
         except _TooLargeError:
-            if most == self._left:
-                total = self._limits.max_total_bytes
-                self._fail(f"has answered with more than {total} bytes in all", lost=True)
-            self._fail(
-                f"answers with more than {most} bytes; ask for a shorter time, a longer step or "
-                "fewer series"
-            )
+            self._patience.refuse_size(most)
         except zlib.error as error:
             msg = f"sends a body that cannot be unpacked ({error})"
-            raise _TryAgainError(msg) from error
-        self._left -= len(content)
+            raise TryAgainError(msg) from error
+        self._patience.spend(len(content))
         return bytes(content)
 
     def _parse(self, content: bytes) -> object:
         try:
             answer: object = json.loads(content, parse_constant=_refuse_constant)
         except RecursionError:
-            self._fail("answers with JSON that is nested too deeply to be read")
+            self._patience.fail("answers with JSON that is nested too deeply to be read")
         except ValueError as error:
-            self._fail(f"answers with something that is not JSON ({error}); is the address right?")
+            self._patience.fail(
+                f"answers with something that is not JSON ({error}); is the address right?"
+            )
         return answer
-
-    def _fail(self, message: str, *, lost: bool = False) -> NoReturn:
-        raise SourceError(message, source=self.name, lost=lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,15 +221,6 @@ class _Question:
     body: object
     told: Callable[[object], str]
     absent: Collection[int]
-
-
-class _TryAgainError(Exception):
-    """An attempt failed in a way that another may not."""
-
-    def __init__(self, message: str, *, after: float | None = None, lost: bool = False) -> None:
-        super().__init__(message)
-        self.after = after
-        self.lost = lost
 
 
 class _TooLargeError(Exception):
@@ -367,7 +293,7 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:_TOLD]
+    return (str(error) or type(error).__name__)[:TOLD]
 
 
 def _refuse_constant(word: str) -> NoReturn:

@@ -13,6 +13,7 @@ from bayesrca.incident import Event, Signal, TimeWindow
 
 if TYPE_CHECKING:
     from bayesrca.ingest.connectors.rows import Rows
+    from bayesrca.ingest.table_file import TableFile
 
 
 class What(StrEnum):
@@ -69,6 +70,8 @@ class Haul:
         calls: (caller, callee) pairs of components that the source knows of.
         spans: rows as telemetry names their columns (`bayesrca.ingest.connectors.rows`), or None.
         logs: likewise.
+        span_table: spans of a source that has them as columns already, or None.
+        log_table: likewise.
         asked: every question, in its order.
     """
 
@@ -77,6 +80,8 @@ class Haul:
     calls: tuple[tuple[str, str], ...] = ()
     spans: Rows | None = None
     logs: Rows | None = None
+    span_table: TableFile | None = None
+    log_table: TableFile | None = None
     asked: tuple[Asked, ...] = ()
 
 

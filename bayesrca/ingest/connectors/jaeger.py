@@ -1,14 +1,17 @@
-"""Jaeger's query service, version 3 of its HTTP API: spans."""
+"""Jaeger's query service, version 3 of its API: spans."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
+from types import TracebackType
+from typing import Protocol, Self
 
 from bayesrca.incident import TimeWindow
 from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Ask, Haul, Ledger, Line, What
 from bayesrca.ingest.connectors.otlp_json import SpanReader
+from bayesrca.ingest.connectors.rows import Rows
 from bayesrca.ingest.connectors.shapes import Shapes
 from bayesrca.ingest.connectors.times import cut
 
@@ -19,67 +22,138 @@ DEPTH = 50
 MAX_SERVICES = 500
 
 
+class JaegerApi(Protocol):
+    """Questions to a Jaeger server, however it is reached.
+
+    They are asked between entering and leaving; whoever enters again begins without spans.
+    """
+
+    name: str
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def services(self) -> list[str]:
+        """Return the names of all services."""
+        ...
+
+    def traces(self, service: str, start: float, end: float, depth: int, line: Line) -> int:
+        """Take traces of a service that began in [start, end); return how many came.
+
+        The line counts the spans that are new.
+        """
+        ...
+
+    def rows(self) -> Rows | None:
+        """Return the spans so far."""
+        ...
+
+
 class Jaeger:
     """A Jaeger server, or another that speaks its API.
 
     Args:
-        http: the server.
+        api: `JaegerJson` or `bayesrca.ingest.connectors.jaeger_grpc.JaegerGrpc`.
     """
 
     offers = frozenset({What.SPANS})
 
-    def __init__(self, http: HttpSource) -> None:
-        self.name = http.name
-        self._http = http
-        self._shapes = Shapes(http.name)
+    def __init__(self, api: JaegerApi) -> None:
+        self.name = api.name
+        self._api = api
 
     def fetch(self, ask: Ask) -> Haul:
         """Return traces of every service, the same number from each part of the time."""
         ledger = Ledger(self.name)
-        reader = SpanReader(self._shapes)
-        with self._http, ledger.until_lost():
+        with self._api, ledger.until_lost():
             for service in self._services(ledger):
                 with ledger.asking(What.SPANS, f"traces of {service}") as line:
-                    self._traces(service, ask.window, reader, line)
-        return Haul(spans=reader.collector.rows(), asked=ledger.asked())
+                    self._traces(service, ask.window, line)
+        return Haul(spans=self._api.rows(), asked=ledger.asked())
 
     def _services(self, ledger: Ledger) -> list[str]:
         names: list[str] = []
         with ledger.asking(What.SPANS, "names of services") as line:
-            answer = self._http.ask("GET", "api/v3/services", told=own_reason)
-            names = parse_services(answer, self._shapes)
+            names = self._api.services()
             if len(names) > MAX_SERVICES:
                 line.lack(f"{len(names) - MAX_SERVICES} services beyond the first {MAX_SERVICES}")
             line.asked += f": {len(names)} found"
         return names[:MAX_SERVICES]
 
-    def _traces(self, service: str, window: TimeWindow, reader: SpanReader, line: Line) -> None:
+    def _traces(self, service: str, window: TimeWindow, line: Line) -> None:
         full = 0
         try:
             for start, end in cut(window, PARTS):
-                answer = self._http.ask(
-                    "GET",
-                    "api/v3/traces",
-                    params={
-                        "query.service_name": service,
-                        "query.start_time_min": _stamp(start),
-                        "query.start_time_max": _stamp(end),
-                        "query.search_depth": DEPTH,
-                        "query.num_traces": DEPTH,  # its name in older versions
-                    },
-                    told=own_reason,
-                    absent={HTTPStatus.NOT_FOUND},  # of a time without a trace
-                )
-                if answer is not None:
-                    new, traces = read_traces(answer, reader, self._shapes)
-                    line.came += new
-                    full += traces >= DEPTH
+                full += self._api.traces(service, start, end, DEPTH, line) >= DEPTH
         finally:
             if full:
                 line.lack(
                     f"{full} of {PARTS} parts of the time may hold more than the {DEPTH} traces "
                     "asked of each"
                 )
+
+
+class JaegerJson:
+    """The questions of `Jaeger` over HTTP.
+
+    Args:
+        http: the server.
+    """
+
+    def __init__(self, http: HttpSource) -> None:
+        self.name = http.name
+        self._http = http
+        self._shapes = Shapes(http.name)
+        self._reader = SpanReader(self._shapes)
+
+    def __enter__(self) -> Self:
+        self._reader = SpanReader(self._shapes)
+        self._http.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.__exit__(kind, error, trace)
+
+    def services(self) -> list[str]:
+        """Return the names of all services."""
+        answer = self._http.ask("GET", "api/v3/services", told=own_reason)
+        return parse_services(answer, self._shapes)
+
+    def traces(self, service: str, start: float, end: float, depth: int, line: Line) -> int:
+        """Take traces of a service; return how many came."""
+        answer = self._http.ask(
+            "GET",
+            "api/v3/traces",
+            params={
+                "query.service_name": service,
+                "query.start_time_min": _stamp(start),
+                "query.start_time_max": _stamp(end),
+                "query.search_depth": depth,
+                "query.num_traces": depth,  # its name in older versions
+            },
+            told=own_reason,
+            absent={HTTPStatus.NOT_FOUND},  # of a time without a trace
+        )
+        if answer is None:
+            return 0
+        new, traces = read_traces(answer, self._reader, self._shapes)
+        line.came += new
+        return traces
+
+    def rows(self) -> Rows | None:
+        """Return the spans so far."""
+        return self._reader.collector.rows()
 
 
 def read_traces(answer: object, reader: SpanReader, shapes: Shapes) -> tuple[int, int]:

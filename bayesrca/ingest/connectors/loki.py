@@ -128,7 +128,7 @@ class Loki:
             return None
         ids = {"traceid": ("trace_id", "traceID", "traceid"), "spanid": ("span_id", "spanid")}
         return {
-            "component": component,
+            "servicename": component,
             "body": record.text,
             "timeunixnano": record.time_ns,
             "severity": next((labels[key] for key in _LEVELS if labels.get(key)), None),

@@ -28,6 +28,7 @@ class _Pending:
     """Series of one query before they are merged: by component, then by their labels."""
 
     rows: dict[str, dict[Labels, Floats]] = field(default_factory=dict)
+    answered: bool = False
     nameless: int = 0
     infinite: int = 0
 
@@ -60,6 +61,7 @@ class Gathered:
         Raises:
             SourceError: its times are none of the grid's, or there are too many samples.
         """
+        self._pending.answered |= bool(matrix.rows or matrix.native)
         for row in matrix.rows:
             name = self._component(query, label, row.labels)
             if not name:
@@ -78,6 +80,8 @@ class Gathered:
     def finish(self, query: Query, line: Line) -> int:
         """Merge and name what a query's answers brought; return how many series that are."""
         pending, self._pending = self._pending, _Pending()
+        if not pending.answered:
+            line.lack("every series: none answers the query")
         if pending.nameless:
             line.lack(f"{pending.nameless} series whose labels name no component")
         if pending.infinite:
@@ -125,7 +129,8 @@ class Gathered:
         return self._mapping.component(label, value) if value else ""
 
     def _check_total(self) -> None:
-        held = len(self._signals) + sum(len(rows) for rows in self._pending.rows.values())
+        pending = sum(len(rows) for rows in self._pending.rows.values())
+        held = len(self._signals) + len(self._joining) + pending
         if (held + 1) * len(self.grid.times) > MAX_TOTAL_POINTS:
             self._shapes.reject(
                 f"more than {MAX_TOTAL_POINTS} samples came; take a longer step or fewer queries"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,11 +67,15 @@ class Collector:
 
     def add(self, row: Mapping[str, Cell]) -> None:
         """Take a row."""
-        for name, cell in row.items():
+        self.add_many(1, {name: (cell,) for name, cell in row.items()})
+
+    def add_many(self, count: int, columns: Mapping[str, Sequence[Cell]]) -> None:
+        """Take some rows by columns of that length."""
+        for name, cells in columns.items():
             column = self._columns.setdefault(name, [])
             column.extend([None] * (self.count - len(column)))
-            column.append(cell)
-        self.count += 1
+            column.extend(cells)
+        self.count += count
 
     def rows(self) -> Rows | None:
         """Return all rows; None when there is none."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from bayesrca.errors import SourceError
+from bayesrca.ingest.instants import parse_instant
 
 
 class Shapes:
@@ -84,9 +84,8 @@ class Shapes:
         """Return a time written as ISO 8601, UTC unless it says otherwise, in seconds."""
         text = self.text(value, what)
         try:
-            moment = datetime.fromisoformat(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
+            return parse_instant(text)
+        except ValueError:
             self.reject(f"{what} must be a time like 2030-01-31T12:00:00Z, got {_shorten(value)}")
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from bayesrca.errors import InvalidSettingsError
 from bayesrca.ingest.connectors.change_events import ChangeEvents
-from bayesrca.ingest.connectors.credentials import read_credentials
+from bayesrca.ingest.connectors.credentials import read_authorities, read_credentials
 from bayesrca.ingest.connectors.datadog import KEYS, UNUSED_KEYS, Datadog
 from bayesrca.ingest.connectors.elasticsearch import LOGS_INDEX, SPANS_INDEX, Elasticsearch
-from bayesrca.ingest.connectors.http import HttpSource, Limits
+from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Connector
-from bayesrca.ingest.connectors.jaeger import Jaeger
+from bayesrca.ingest.connectors.jaeger import Jaeger, JaegerApi, JaegerJson
 from bayesrca.ingest.connectors.loki import Loki
+from bayesrca.ingest.connectors.patience import Limits
 from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
 from bayesrca.ingest.connectors.prometheus_file import read_plan
 
@@ -26,7 +27,7 @@ class Sources:
     Attributes:
         prometheus: address of a Prometheus server.
         prometheus_queries: file of queries and label names for it.
-        jaeger: address of a Jaeger query service.
+        jaeger: address of a Jaeger query service, http(s):// or grpc(s)://.
         loki: address of a Loki server.
         loki_query: LogQL selector of the lines; None for all that name a service.
         elasticsearch: address of an Elasticsearch or OpenSearch cluster.
@@ -79,7 +80,7 @@ def make_connectors(
         http = _http("prometheus", sources.prometheus, environment, limits)
         connectors.append(Prometheus(http, plan))
     if sources.jaeger is not None:
-        connectors.append(Jaeger(_http("jaeger", sources.jaeger, environment, limits)))
+        connectors.append(Jaeger(_jaeger(sources.jaeger, environment, limits)))
     if sources.loki is not None:
         http = _http("loki", sources.loki, environment, limits)
         connectors.append(Loki(http, sources.loki_query or "", plan.mapping))
@@ -108,6 +109,24 @@ def _datadog(sources: Sources, environment: Mapping[str, str], limits: Limits | 
     credentials = read_credentials("datadog", environment, keys=KEYS)
     http = HttpSource("datadog", url, credentials=credentials, limits=limits)
     return Datadog(http, queries=own.queries, defaults=own.defaults, mapping=own.mapping)
+
+
+def _jaeger(url: str, environment: Mapping[str, str], limits: Limits | None) -> JaegerApi:
+    if not url.startswith(("grpc://", "grpcs://")):
+        return JaegerJson(_http("jaeger", url, environment, limits))
+    # Late: gRPC costs a tenth of a second, and few ask for it.
+    from bayesrca.ingest.connectors.grpc_source import GrpcSource  # noqa: PLC0415
+    from bayesrca.ingest.connectors.jaeger_grpc import JaegerGrpc  # noqa: PLC0415
+
+    source = GrpcSource(
+        "jaeger",
+        url,
+        credentials=read_credentials("jaeger", environment),
+        roots=read_authorities(environment),
+        insecure=environment.get("BAYESRCA_JAEGER_INSECURE") == "1",
+        limits=limits,
+    )
+    return JaegerGrpc(source)
 
 
 def make_plan(sources: Sources) -> PrometheusPlan:

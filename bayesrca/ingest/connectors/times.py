@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from bayesrca.errors import InvalidIncidentError, InvalidSettingsError
 from bayesrca.incident import TimeWindow
+from bayesrca.ingest.instants import parse_instant
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -44,9 +45,8 @@ def parse_time(text: str, field: str, *, now: float) -> float:
         seconds = float(text)
     except ValueError:
         try:
-            moment = datetime.fromisoformat(text)
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
+            seconds = parse_instant(text)
+        except ValueError:
             seconds = math.nan
     if not math.isfinite(seconds):
         msg = f"{field} must be {_FORMS}; got {text!r}"

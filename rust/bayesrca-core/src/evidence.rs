@@ -136,6 +136,9 @@ pub struct Evidence {
     pub vitals: VitalEvidence,
     /// What spans and logs say; None where nothing was traced.
     pub traces: Option<TraceEvidence>,
+    /// Log Bayes factor of the alerts that fired, for each component as the root against "none of these", length `n`;
+    /// empty where none were told of.
+    pub alert_log_ratio: Vec<f64>,
 }
 
 impl Evidence {
@@ -174,6 +177,7 @@ impl Evidence {
         for (name, values, length) in [
             ("root_log_prior", &self.root_log_prior, n),
             ("crash_log_ratio", &self.crash_log_ratio, n * s),
+            ("alert_log_ratio", &self.alert_log_ratio, n),
         ] {
             let fits = values.is_empty() || values.len() == length;
             if !fits

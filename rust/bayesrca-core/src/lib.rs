@@ -24,6 +24,7 @@
 //!     families: [latency, FamilyEvidence::silent(2, 1, vec![(0, 1)])],
 //!     vitals: VitalEvidence::default(),
 //!     traces: None,
+//!     alert_log_ratio: Vec::new(),
 //! };
 //! let likelihood = Likelihood::new(&evidence, 0.05, 14)?;
 //! let mut log_posterior = vec![0.0; likelihood.n_hypotheses()];

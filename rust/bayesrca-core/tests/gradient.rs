@@ -166,6 +166,11 @@ fn incident(seed: u64) -> Evidence {
             VitalEvidence::default()
         },
         traces: (r.next() < 0.6).then(|| traces(&mut r, n)),
+        alert_log_ratio: if r.next() < 0.5 {
+            (0..n).map(|_| r.between(-4.0, 8.0)).collect()
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -22,6 +22,7 @@ use crate::handles;
 ///     families: evidence of latency and errors, in this order.
 ///     vitals: evidence of the components' own resource telemetry.
 ///     traces: what spans and logs say, or None where nothing was traced.
+///     alert_log_ratio: float64 [n], log Bayes factor of the alerts for each component against "none of these".
 ///     root_log_prior: float64 [n], log prior weight of each component as a root.
 ///     crash_log_ratio: float64 [n, s], log ratio of "crashed" to "as usual" of the component's presence.
 ///     none_prior: prior probability of "none of these", in (0, 1).
@@ -36,7 +37,7 @@ use crate::handles;
 ///     GraphTooWideError: the exact sum would exceed `max_width` and may not be estimated.
 ///     KernelError: too many incidents are prepared at once.
 #[pyfunction]
-#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, traces, none_prior, max_width, estimate_seed, max_causes, set_candidates, centre))]
+#[pyo3(signature = (*, n_components, footprint_log_prior, target, alarm_family, alarm_in_vitals, root_log_factor, root_log_prior, crash_log_ratio, families, vitals, traces, alert_log_ratio, none_prior, max_width, estimate_seed, max_causes, set_candidates, centre))]
 #[allow(clippy::too_many_arguments, reason = "one named argument per quantity")]
 pub(crate) fn prepare(
     py: Python<'_>,
@@ -51,6 +52,7 @@ pub(crate) fn prepare(
     families: Vec<Py<FamilyEvidence>>,
     vitals: Py<VitalEvidence>,
     traces: Option<Py<TraceEvidence>>,
+    alert_log_ratio: PyReadonlyArray1<'_, f64>,
     none_prior: f64,
     max_width: usize,
     estimate_seed: Option<u64>,
@@ -76,6 +78,7 @@ pub(crate) fn prepare(
         families,
         vitals: vitals.get().inner.clone(),
         traces: traces.map(|t| t.get().inner.clone()),
+        alert_log_ratio: alert_log_ratio.as_array().to_vec(),
     };
     let likelihood = py
         .detach(|| {

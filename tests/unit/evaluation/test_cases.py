@@ -88,3 +88,20 @@ def test_labels(tmp_path: Path) -> None:
         read_labels(add_case(tmp_path / "b", []))
     with pytest.raises(IncidentFormatError, match="root_causes"):
         read_labels(add_case(tmp_path / "c", 3))
+
+
+def test_where_chooses_by_a_field_of_the_labels(tmp_path: Path) -> None:
+    for name, fields in {"a": {"split": "test"}, "b": {"split": "train", "n": 3}, "c": {}}.items():
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "truth.json").write_text(json.dumps(fields))
+    found = find_data_sets([tmp_path / "set"])
+
+    def chosen(*where: str) -> list[str]:
+        return [c.name for d in choose_cases(found, where=where) for c in d.cases]
+
+    assert chosen("split=test") == ["a"]
+    assert chosen("split=train", "n=3") == ["b"]
+    with pytest.raises(InvalidSettingsError, match="no case has 'split' with the value 'dev'"):
+        chosen("split=dev")
+    with pytest.raises(InvalidSettingsError, match="takes KEY=VALUE"):
+        chosen("split")

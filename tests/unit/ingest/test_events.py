@@ -83,7 +83,7 @@ def test_other_layouts_are_ignored_and_logged(
     make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = {
-        "metrics": [["front", "cpu", "up"]],
+        "metrics": [["front", "cpu"]],
         "alert": {"seen": 5},
         "undated": [{"timestamp": "yesterday"}],
         "odd": [{"timestamp": True}, {"timestamp": None}],

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bayesrca.errors import IncidentFormatError, InvalidIncidentError
 from bayesrca.incident import (
@@ -19,9 +22,11 @@ from bayesrca.incident import (
     KnownComponent,
     KnownEdge,
     Provenance,
+    Spans,
     TopologyMap,
 )
 from bayesrca.ingest import load_incident, load_topology_map, save_incident
+from bayesrca.ingest.places import Place
 from bayesrca.ingest.topology_map import Sources, build_topology_map
 
 MakeFolder = Callable[..., Path]
@@ -143,6 +148,85 @@ def test_confidence_by_hand(make_folder: MakeFolder) -> None:
     assert known["cart", "mailer"].confidence == pytest.approx((0.9 / 3) / (0.9 / 3 + 0.1))
     # Declared, and nothing that could have shown it: its target sends no spans.
     assert known["web", "unseen"].confidence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("traces", "rounded"), [(1, 0.69), (2, 0.98)])
+def test_confidence_as_the_document_says(traces: int, rounded: float) -> None:
+    """docs/topology.md: one trace gives an undeclared edge .69, two .98."""
+    n = 2 * traces
+    spans = Spans(
+        components=("web", "cart"),
+        operations=("op",),
+        codes=(),
+        trace_ids=tuple(f"t{i}" for i in range(traces)),
+        component=np.tile(np.array([0, 1], dtype=np.int32), traces),
+        operation=np.zeros(n, dtype=np.int32),
+        code=np.full(n, -1, dtype=np.int32),
+        trace=np.repeat(np.arange(traces), 2),
+        parent=np.array([-1 if i % 2 == 0 else i - 1 for i in range(n)]),
+        start_ns=np.zeros(n, dtype=np.int64),
+        duration_ns=np.ones(n, dtype=np.int64),
+        kind=np.full(n, 2, dtype=np.int8),
+        status=np.zeros(n, dtype=np.int8),
+        peer=np.full(n, -1, dtype=np.int32),
+    )
+    (known,) = build_topology_map(Sources(spans=[spans])).edges
+    assert round(known.confidence, 2) == rounded
+
+
+SERVICES = ("web", "cart", "host:web", "node")
+PLACES = ("web", "node", "pod", "elsewhere")
+LEVELS = (ComponentKind.HOST, ComponentKind.POD, ComponentKind.CONTAINER)
+
+
+@given(
+    declared=st.lists(
+        st.tuples(
+            st.sampled_from([*SERVICES, *PLACES]), st.sampled_from([*LEVELS, *ComponentKind])
+        ),
+        unique_by=lambda pair: pair[0],
+    ),
+    series=st.lists(st.sampled_from(SERVICES)),
+    places=st.lists(
+        st.builds(
+            Place,
+            st.sampled_from(PLACES),
+            st.sampled_from(LEVELS),
+            st.sampled_from([*SERVICES, *PLACES]),
+            st.sampled_from([None, *LEVELS]),
+            st.integers(1, 3),
+        ),
+        max_size=8,
+    ),
+    resources=st.booleans(),
+    code=st.booleans(),
+)
+def test_what_is_not_wanted_need_not_be_built(
+    declared: list[tuple[str, ComponentKind]],
+    series: list[str],
+    places: list[Place],
+    resources: bool,
+    code: bool,
+) -> None:
+    """The switches give what `select` leaves of the whole map."""
+    sources = Sources(
+        declared=[Component("one"), *(Component(name, kind) for name, kind in declared)],
+        series=series,
+        places=places,
+    )
+    try:
+        whole = build_topology_map(sources)
+    except InvalidIncidentError:  # places in a circle
+        return
+    part = build_topology_map(sources, resources=resources, code=code)
+    assert part == whole.select(resources=resources, code=code)
+
+
+def test_code_need_not_be_built(make_folder: MakeFolder) -> None:
+    folder = trace(make_folder(None), **{"code.function.name": [f"f{i % 3}" for i in range(11)]})
+    whole = load_topology_map(folder)
+    assert whole.topology(code=True) != whole.topology()
+    assert load_incident(folder).topology == whole.topology()
 
 
 def test_resource_attributes_say_what_runs_where(make_folder: MakeFolder) -> None:

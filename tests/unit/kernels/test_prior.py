@@ -38,6 +38,7 @@ def unseen(*, some: bool = False, joined: bool = True) -> Evidence:
         alarm_in_vitals=False,
         onsets=None,
         traces=None,
+        alerts=None,
     )
 
 

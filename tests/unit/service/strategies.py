@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from bayesrca.attribution.shares import ComponentShare, ExcessAttribution
 from bayesrca.config import LARGEST_SEED
 from bayesrca.incident import (
+    Alert,
+    AlertKind,
     Component,
     ComponentKind,
     Edge,
@@ -84,6 +86,15 @@ def runs(draw: st.DrawFn, axes: list[NDArray[np.float64]]) -> tuple[Run, ...]:
     return tuple(found)
 
 
+def alerts(names: list[str]) -> st.SearchStrategy[Alert]:
+    owner, kinds = st.sampled_from(names), st.sampled_from([AlertKind.METRIC, AlertKind.LOG])
+    time = st.none() | FINITE
+    plain = st.builds(Alert, owner, NAME, kinds, TEXT, st.none(), time)
+    return plain | st.builds(
+        Alert, owner, NAME, st.just(AlertKind.CALL), TEXT, st.none() | owner, time
+    )
+
+
 @st.composite
 def incidents(draw: st.DrawFn) -> Incident:
     names = draw(st.lists(NAME, min_size=2, max_size=5, unique=True))
@@ -144,6 +155,7 @@ def incidents(draw: st.DrawFn) -> Incident:
         spans=spans,
         logs=logs,
         notes=draw(st.lists(NAME, max_size=2, unique=True).map(tuple)),
+        alerts=draw(st.none() | st.lists(alerts(names), max_size=3).map(tuple)),
     )
 
 

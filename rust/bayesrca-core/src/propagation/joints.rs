@@ -159,8 +159,9 @@ impl Likelihood {
             w.joint.push(sum);
             let common = |f: usize| w.common[f][sources[f]].max(0.0);
             let prior = log_prior + log_kind[kind] + self.log_joint_weight[h];
+            let told = w.traces.log.single[h] + self.alerts.of_root(root);
             w.log_scale
-                .push(w.most_vital[row] + common(0) + common(1) + w.traces.log.single[h] + prior);
+                .push(w.most_vital[row] + common(0) + common(1) + told + prior);
         }
         ln_all(&mut w.joint, self.level);
         for (joint, scale) in w.joint.iter_mut().zip(&w.log_scale) {

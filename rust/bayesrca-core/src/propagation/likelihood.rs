@@ -3,6 +3,7 @@
 use fearless_simd::Level;
 use rayon::prelude::*;
 
+use super::alerts::Alerts;
 use super::hypotheses::{Modes, N_WAYS, modes_at, way};
 use super::range::log_sum_exp;
 use super::sets::{Member, Sets};
@@ -58,6 +59,7 @@ pub struct Likelihood {
     pub(super) families: [Spread; N_FAMILIES],
     pub(super) vitals: Vitals,
     pub(super) traces: Traces,
+    pub(super) alerts: Alerts,
     pub(super) sets: Sets,
     pub(super) level: Level,
 }
@@ -181,6 +183,7 @@ impl Likelihood {
             families,
             vitals,
             traces,
+            alerts: Alerts::new(&evidence.alert_log_ratio),
             sets: Sets::default(),
             level: simd::level(),
         };

@@ -2,6 +2,7 @@
 
 mod affected;
 mod alarm;
+mod alerts;
 mod cells;
 mod choose;
 mod density;

@@ -145,9 +145,11 @@ impl Likelihood {
         }
         self.vitals.drop_sets();
         self.traces.drop_sets();
+        self.alerts.drop_sets();
         for set in sets.members() {
             self.vitals.add_source(set);
             self.traces.add_source(set);
+            self.alerts.add_set(set);
         }
         self.sets = sets;
         Ok(())
@@ -179,7 +181,7 @@ impl Likelihood {
                 w.by_footprint.push(sum * path * w.background[k]);
             }
             let prior = (self.sets.size_prior(m) / totals[m - 1]).ln();
-            let around = w.traces.log.set[p];
+            let around = w.traces.log.set[p] + self.alerts.of_set(p);
             let scale = log_prior + prior + around + most + scales.family.iter().sum::<f64>();
             self.close(
                 N_KINDS * self.n + p,

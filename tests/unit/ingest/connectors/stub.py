@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from bayesrca.ingest.connectors.http import HttpSource, Limits
+from bayesrca.ingest.connectors.http import HttpSource
+from bayesrca.ingest.connectors.patience import Limits
 
 QUICK = Limits(
     connect_seconds=2.0,

@@ -39,6 +39,10 @@ from tests.unit.ingest.connectors.test_prometheus import START, FakePrometheus, 
 
 NOW = 1_700_000_000.0
 LATENCY = "http_server_request_duration_seconds"
+NO_BUCKETS = (
+    "Collected 9 series from prometheus; missing: http_latency_p95 "
+    "(every series: none answers the query)."
+)
 
 
 def slow_cart() -> FakePrometheus:
@@ -105,11 +109,11 @@ def test_an_incident_is_collected_saved_and_analysed(tmp_path: Path) -> None:
     assert {e.source + ">" + e.target for e in incident.topology.edges} == {
         "front>cart", "front>pay",
     }  # fmt: skip
-    assert incident.notes == ()
+    assert incident.notes == (NO_BUCKETS,)
     folder = save_incident(incident, tmp_path / "shop", asked=collected.asked)
     assert load_incident(folder) == incident
     report = json.loads((folder / "gaps.json").read_text())
-    assert report["notes"] == []
+    assert report["notes"] == [NO_BUCKETS]
     assert len(report["asked"]) == len(collected.asked)
     answer = analyze(incident, seed=1, settings=Settings(method=Method.SCREEN)).answer
     assert answer.posterior.causes[0].component == "cart"

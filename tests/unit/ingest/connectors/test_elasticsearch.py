@@ -24,7 +24,7 @@ from bayesrca.ingest.connectors.interface import Ask, Haul
 from bayesrca.ingest.connectors.mapping import Mapping
 from bayesrca.ingest.connectors.shapes import Shapes
 from tests.unit.ingest.connectors.mutate import JSON, read_or_refused
-from tests.unit.ingest.connectors.stub import ROOMY, Asked, Reply, Stub, of
+from tests.unit.ingest.connectors.stub import ROOMY, Answer, Asked, Reply, Stub, of
 
 START = 1_700_000_000.0
 WINDOW = TimeWindow(START, START + 1200)
@@ -141,7 +141,7 @@ class FakeElastic:
         )
 
 
-def fetch(fake: FakeElastic, **settings: Any) -> tuple[Haul, Stub]:  # noqa: ANN401
+def fetch(fake: Answer, **settings: Any) -> tuple[Haul, Stub]:  # noqa: ANN401
     with Stub(fake) as stub:
         connector = Elasticsearch(
             stub.source("elasticsearch", limits=ROOMY), spans="spans-test", logs="logs-test",
@@ -177,7 +177,32 @@ def test_more_documents_than_are_asked_for_are_told(monkeypatch: pytest.MonkeyPa
 
 def test_an_index_that_is_not_there() -> None:
     haul, _ = fetch(FakeElastic({"logs-test": [log(1)]}))
-    assert [line.missing for line in haul.asked] == ["", "there is no such index", ""]
+    assert [line.missing for line in haul.asked] == ["there is no such index", ""]
+    assert haul.logs is not None
+
+
+def test_a_server_that_does_not_say_what_it_is() -> None:
+    """The two are asked in different words: neither is guessed, and the gap is told of both."""
+    fake = FakeElastic({"logs-test": [log(1)], "spans-test": []})
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(b"{}", 404) if (asked.method, asked.path) == ("GET", "/") else fake(asked)
+
+    haul, stub = fetch(answer)
+    assert {asked.method for asked in stub.asked} == {"GET"}
+    assert [line.missing for line in haul.asked] == ["answers HTTP 404"] * 2
+
+
+def test_a_server_that_says_it_later() -> None:
+    fake = FakeElastic({"logs-test": [log(1)], "spans-test": []}, is_open=True)
+    turns = [Reply(b"{", 200)]
+
+    def answer(asked: Asked) -> Reply:
+        return turns.pop() if asked.path == "/" and turns else fake(asked)
+
+    haul, _ = fetch(answer)
+    assert "is not JSON" in haul.asked[0].missing
+    assert haul.asked[1].missing == ""
     assert haul.logs is not None
 
 

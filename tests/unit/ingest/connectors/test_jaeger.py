@@ -15,7 +15,14 @@ from bayesrca.incident import ComponentKind, EdgeKind, TimeWindow
 from bayesrca.ingest import load_incident, save_incident
 from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.interface import Ask, Haul
-from bayesrca.ingest.connectors.jaeger import DEPTH, PARTS, Jaeger, parse_services, read_traces
+from bayesrca.ingest.connectors.jaeger import (
+    DEPTH,
+    PARTS,
+    Jaeger,
+    JaegerJson,
+    parse_services,
+    read_traces,
+)
 from bayesrca.ingest.connectors.otlp_json import SpanReader
 from bayesrca.ingest.connectors.shapes import Shapes
 from tests.unit.ingest.connectors.mutate import JSON, read_or_refused
@@ -76,7 +83,7 @@ def one_trace(number: int = 1, at: float = 10.0) -> dict[str, Any]:
 
 
 def fetch(stub: Stub, window: TimeWindow = WINDOW) -> Haul:
-    return Jaeger(stub.source("jaeger")).fetch(Ask(window=window, step=60.0))
+    return Jaeger(JaegerJson(stub.source("jaeger"))).fetch(Ask(window=window, step=60.0))
 
 
 def seconds(stamp: str) -> float:
@@ -137,7 +144,7 @@ def test_busy_times_are_sampled_evenly_and_told() -> None:
 def test_an_incident_of_spans_alone(tmp_path: Path) -> None:
     wanted = Wanted(name="x", window=WINDOW, baseline=None, step=60.0)
     with Stub(FakeJaeger(100.0)) as stub:
-        collected = collect([Jaeger(stub.source("jaeger"))], wanted)
+        collected = collect([Jaeger(JaegerJson(stub.source("jaeger")))], wanted)
     incident = collected.incident
     kinds = {c.name: c.kind for c in incident.topology.components}
     assert kinds == {

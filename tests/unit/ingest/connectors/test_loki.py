@@ -83,7 +83,7 @@ def test_the_label_that_names_services_selects() -> None:
     assert len(stub.asked) == 1 + PARTS
     assert haul.logs is not None
     assert haul.logs.count == 10
-    assert set(haul.logs.columns["component"]) == {"cart"}
+    assert set(haul.logs.columns["servicename"]) == {"cart"}
     assert not [line for line in haul.asked if line.missing]
 
 
@@ -106,7 +106,7 @@ def test_pages_leave_nothing_out_and_repeat_nothing(
     haul, _ = fetch(FakeLoki(made, page))
     assert haul.logs is not None
     columns = haul.logs.columns
-    found = zip(columns["timeunixnano"], columns["component"], columns["body"], strict=True)
+    found = zip(columns["timeunixnano"], columns["servicename"], columns["body"], strict=True)
     assert sorted(found) == sorted((t, labels["service_name"], text) for t, labels, text in made)
 
 

@@ -16,7 +16,7 @@ from bayesrca.ingest.connectors.datadog import Datadog
 from bayesrca.ingest.connectors.elasticsearch import Elasticsearch
 from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Ask, Asked, Connector, Haul, What
-from bayesrca.ingest.connectors.jaeger import Jaeger
+from bayesrca.ingest.connectors.jaeger import Jaeger, JaegerJson
 from bayesrca.ingest.connectors.loki import Loki
 from bayesrca.ingest.connectors.prometheus import Prometheus
 from tests.fuzz.back_ends import Scripted
@@ -24,7 +24,7 @@ from tests.fuzz.back_ends import Scripted
 BACK_ENDS: dict[str, Callable[[HttpSource], Connector]] = {
     "datadog": Datadog,
     "elasticsearch": Elasticsearch,
-    "jaeger": Jaeger,
+    "jaeger": lambda http: Jaeger(JaegerJson(http)),
     "loki": Loki,
     "prometheus": Prometheus,
 }

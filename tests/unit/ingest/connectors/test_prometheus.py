@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,22 @@ from hypothesis import given, settings
 
 from bayesrca.errors import InvalidSettingsError, SourceError
 from bayesrca.incident import Family, Statistic, TimeWindow
-from bayesrca.ingest.connectors.interface import Ask, Haul, missing_notes
+from bayesrca.ingest.connectors import prometheus_series
+from bayesrca.ingest.connectors.grid import make_grid
+from bayesrca.ingest.connectors.interface import Ask, Haul, Line, What, missing_notes
 from bayesrca.ingest.connectors.mapping import Mapping
 from bayesrca.ingest.connectors.prometheus import Prometheus, PrometheusPlan
 from bayesrca.ingest.connectors.prometheus_file import read_plan
 from bayesrca.ingest.connectors.prometheus_parse import (
+    Matrix,
+    Row,
     parse_alerts,
     parse_exemplars,
     parse_matrix,
     parse_names,
 )
 from bayesrca.ingest.connectors.prometheus_queries import DEFAULT_QUERIES, Query
+from bayesrca.ingest.connectors.prometheus_series import Gathered
 from bayesrca.ingest.connectors.shapes import Shapes
 from tests.unit.ingest.connectors.mutate import JSON, read_or_refused
 from tests.unit.ingest.connectors.stub import Asked, Reply, Stub, of
@@ -332,6 +338,26 @@ class TestOwnQueries:
         assert plan.queries[0].component == "db"
 
 
+def test_series_that_wait_for_others_count_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that join are kept apart until it is known which components have others."""
+    monkeypatch.setattr(prometheus_series, "MAX_TOTAL_POINTS", 22)  # two series of 11 samples
+    grid = make_grid(Ask(window=TimeWindow(START, START + 600), step=60.0))
+    gathered = Gathered(grid, Mapping(), Shapes("prometheus"))
+    query = Query(
+        name="up", expr="up", family=Family.AVAILABILITY, statistic=Statistic.VALUE,
+        component="a", joins=True,
+    )  # fmt: skip
+
+    def row(name: str) -> Matrix:
+        return Matrix((Row({"x": name}, grid.times, np.ones(11)),))
+
+    for name in ("one", "two"):
+        gathered.take(query, "", row(name))
+        assert gathered.finish(replace(query, name=name), Line(What.SERIES, name)) == 1
+    with pytest.raises(SourceError, match="more than 22 samples came"):
+        gathered.take(query, "", row("three"))
+
+
 class TestFailures:
     def test_one_query_that_fails_costs_one_query(self) -> None:
         fake = FakePrometheus(shop(cart=1.0))
@@ -346,7 +372,8 @@ class TestFailures:
             ask = Ask(window=TimeWindow(START, START + 600), step=60.0)
             haul = Prometheus(stub.source()).fetch(ask)
         assert {s.name for s in haul.series} == {"http_request_rate", "http_latency_mean"}
-        (gap,) = [line for line in haul.asked if line.missing]
+        (gap, empty) = [line for line in haul.asked if line.missing]
+        assert empty.missing == "every series: none answers the query"
         assert gap.missing == "answers HTTP 422 (execution: too many samples)"
         assert missing_notes(haul.asked)[0].startswith("Collected 2 series from prometheus; ")
 
@@ -399,7 +426,8 @@ class TestFailures:
             ask = Ask(window=TimeWindow(START, START + 600), step=60.0)
             haul = Prometheus(stub.source()).fetch(ask)
         assert {s.name for s in haul.series} == {"http_request_rate", "http_error_ratio"}
-        (gap,) = [line for line in haul.asked if line.missing]
+        (gap, empty) = [line for line in haul.asked if line.missing]
+        assert empty.missing == "every series: none answers the query"
         assert words in gap.missing
 
 
