@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from bayesrca.incident import TimeWindow
 from bayesrca.ingest.connectors.http import HttpSource
@@ -25,19 +25,19 @@ MAX_SERVICES = 500
 class JaegerApi(Protocol):
     """Questions to a Jaeger server, however it is reached.
 
-    They are asked between entering and leaving; whoever enters again begins without spans.
+    They are asked while `server` is open.
     """
 
     name: str
 
-    def __enter__(self) -> Self: ...
+    @property
+    def server(self) -> AbstractContextManager[object]:
+        """What to open before asking."""
+        ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def begin(self) -> None:
+        """Forget the spans so far."""
+        ...
 
     def services(self) -> list[str]:
         """Return the names of all services."""
@@ -71,7 +71,8 @@ class Jaeger:
     def fetch(self, ask: Ask) -> Haul:
         """Return traces of every service, the same number from each part of the time."""
         ledger = Ledger(self.name)
-        with self._api, ledger.until_lost():
+        self._api.begin()
+        with self._api.server, ledger.until_lost():
             for service in self._services(ledger):
                 with ledger.asking(What.SPANS, f"traces of {service}") as line:
                     self._traces(service, ask.window, line)
@@ -108,31 +109,22 @@ class JaegerJson:
 
     def __init__(self, http: HttpSource) -> None:
         self.name = http.name
-        self._http = http
+        self.server = http
         self._shapes = Shapes(http.name)
-        self._reader = SpanReader(self._shapes)
+        self.begin()
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Forget the spans so far."""
         self._reader = SpanReader(self._shapes)
-        self._http.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._http.__exit__(kind, error, trace)
 
     def services(self) -> list[str]:
         """Return the names of all services."""
-        answer = self._http.ask("GET", "api/v3/services", told=own_reason)
+        answer = self.server.ask("GET", "api/v3/services", told=own_reason)
         return parse_services(answer, self._shapes)
 
     def traces(self, service: str, start: float, end: float, depth: int, line: Line) -> int:
         """Take traces of a service; return how many came."""
-        answer = self._http.ask(
+        answer = self.server.ask(
             "GET",
             "api/v3/traces",
             params={

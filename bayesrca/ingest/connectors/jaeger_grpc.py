@@ -8,8 +8,6 @@ are written and read here by hand, by https://protobuf.dev/programming-guides/en
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from bayesrca.ingest.connectors.grpc_source import GrpcSource
 from bayesrca.ingest.connectors.interface import Line
@@ -30,32 +28,23 @@ class JaegerGrpc:
 
     def __init__(self, source: GrpcSource) -> None:
         self.name = source.name
-        self._source = source
+        self.server = source
         self._shapes = Shapes(source.name)
-        self._spans = SpanDecoder(self._shapes)
+        self.begin()
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Forget the spans so far."""
         self._spans = SpanDecoder(self._shapes)
-        self._source.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._source.__exit__(kind, error, trace)
 
     def services(self) -> list[str]:
         """Return the names of all services."""
-        messages = self._source.ask(f"{_SERVICE}/GetServices", b"")
+        messages = self.server.ask(f"{_SERVICE}/GetServices", b"")
         return parse_services(messages, self._shapes)
 
     def traces(self, service: str, start: float, end: float, depth: int, line: Line) -> int:
         """Take traces of a service; return how many came."""
         request = find_traces_request(service, start, end, depth)
-        return self._spans.read(self._source.ask(f"{_SERVICE}/FindTraces", request), line)
+        return self._spans.read(self.server.ask(f"{_SERVICE}/FindTraces", request), line)
 
     def rows(self) -> Rows | None:
         """Return the spans so far."""
