@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bayesrca_core::spans::{EventKind, Forest, OrderCounts, Reduction, self_times};
 use proptest::prelude::*;
-use spans_common::{Columns, Oracle, Span, spans};
+use spans_common::{Oracle, Span, SpanColumns, columns, spans};
 
 mod spans_common;
 
@@ -14,7 +14,7 @@ type Times<K> = BTreeMap<K, [Vec<f64>; 2]>;
 
 fn reduced(spans: &[Span]) -> Reduction {
     let mut reduction = Reduction::new(2, 1 << 20);
-    reduction.push(&Columns::new(spans).batch()).unwrap();
+    reduction.push(&columns(spans).batch()).unwrap();
     reduction
 }
 
@@ -27,7 +27,7 @@ proptest! {
 
     #[test]
     fn self_times_are_the_nanoseconds_that_nobody_covers(spans in spans()) {
-        let columns = Columns::new(&spans);
+        let columns = columns(&spans);
         let batch = columns.batch();
         let forest = Forest::new(&batch);
         let oracle = Oracle::new(&spans);
@@ -141,7 +141,7 @@ proptest! {
             .map(|e| ((seed >> (e % 31)) % 3) as i8 - 1)
             .collect();
         let mut found = OrderCounts::default();
-        reduction.count_order(&Columns::new(&spans).batch(), 0, &marks, &mut found).unwrap();
+        reduction.count_order(&columns(&spans).batch(), 0, &marks, &mut found).unwrap();
 
         let mut changed = vec![i64::MAX; spans.len()];
         for (s, span) in spans.iter().enumerate().filter(|(_, span)| span.side == 0) {
@@ -197,8 +197,8 @@ proptest! {
     #[test]
     fn batches_of_whole_traces_add_up(a in spans(), b in spans()) {
         let mut apart = Reduction::new(2, 1 << 20);
-        apart.push(&Columns::new(&a).batch()).unwrap();
-        apart.push(&Columns::new(&b).batch()).unwrap();
+        apart.push(&columns(&a).batch()).unwrap();
+        apart.push(&columns(&b).batch()).unwrap();
         let shift = a.len() as i64;
         let moved = b.iter().cloned().map(|mut s| {
             // A row outside `b` must not become one of `a`.
@@ -244,7 +244,7 @@ fn a_full_table_counts_what_it_leaves_out() {
         })
         .collect();
     let mut reduction = Reduction::new(1, 4);
-    reduction.push(&Columns::new(&spans).batch()).unwrap();
+    reduction.push(&columns(&spans).batch()).unwrap();
     assert_eq!(
         (reduction.paths().len(), reduction.self_keys().len()),
         (4, 4)
@@ -264,8 +264,8 @@ fn a_deep_chain_and_a_wide_family_are_reduced() {
 #[test]
 fn bad_columns_are_named_and_nothing_is_added() {
     let mut reduction = Reduction::new(1, 100);
-    let mut refused = |change: &dyn Fn(&mut Columns), name: &str| {
-        let mut columns = Columns::new(&[plain(0, -1, 0, 1)]);
+    let mut refused = |change: &dyn Fn(&mut SpanColumns), name: &str| {
+        let mut columns = columns(&[plain(0, -1, 0, 1)]);
         change(&mut columns);
         let error = reduction.push(&columns.batch()).unwrap_err().to_string();
         assert!(error.starts_with(name), "{error}");

@@ -13,6 +13,11 @@ use bayesrca_core::spans::{Forest, OrderCounts, Reduction, SpanBatch, self_times
 use bayesrca_core::templates::{MAX_BYTES, Miner};
 use bayesrca_core::{Error, Result};
 
+use span_columns::SpanColumns;
+
+#[path = "../span_columns/mod.rs"]
+mod span_columns;
+
 /// Bytes of an empty table.
 const EMPTY: usize = 4096;
 
@@ -131,69 +136,38 @@ const SIDES: usize = 2;
 /// Bytes that make a span, and bytes that make a log line within it.
 const SPAN: usize = 16;
 
-#[derive(Default)]
-struct Rows {
-    ints: [Vec<i32>; 3],
-    longs: [Vec<i64>; 3],
-    bytes: [Vec<i8>; 3],
-    covered: Vec<bool>,
-    log_span: Vec<i64>,
-    log_key: Vec<i32>,
-    log_time: Vec<i64>,
-}
-
-impl Rows {
-    fn read(data: &[u8]) -> Self {
-        let mut rows = Self::default();
-        for (row, chunk) in (0_i64..).zip(data.chunks_exact(SPAN)) {
-            let small = |i: usize| chunk[i].cast_signed();
-            // A shift makes small numbers as likely as those of 64 bits.
-            let long = |i: usize| {
-                let bits = i64::from(i16::from_le_bytes([chunk[i], chunk[i + 1]]));
-                bits.wrapping_shl(u32::from(chunk[i + 2]))
-            };
-            for (column, at) in rows.ints.iter_mut().zip([0, 1, 2]) {
-                column.push(i32::from(small(at)));
-            }
-            let parent = i64::from(small(3));
-            for (column, x) in rows.longs.iter_mut().zip([parent, long(4), long(7)]) {
-                column.push(x);
-            }
-            for (column, at) in rows.bytes.iter_mut().zip([10, 11, 12]) {
-                column.push(small(at));
-            }
-            rows.covered.push(chunk[13] & 1 == 1);
-            if chunk[13] & 2 == 2 {
-                rows.log_span.push(i64::from(small(14)));
-                rows.log_key.push(i32::from(small(15)));
-                rows.log_time.push(long(4).wrapping_add(row));
-            }
+fn read_spans(data: &[u8]) -> SpanColumns {
+    let mut rows = SpanColumns::default();
+    for (row, chunk) in (0_i64..).zip(data.chunks_exact(SPAN)) {
+        let small = |i: usize| chunk[i].cast_signed();
+        // A shift makes small numbers as likely as those of 64 bits.
+        let long = |i: usize| {
+            let bits = i64::from(i16::from_le_bytes([chunk[i], chunk[i + 1]]));
+            bits.wrapping_shl(u32::from(chunk[i + 2]))
+        };
+        for (column, at) in rows.ints.iter_mut().zip([0, 1, 2]) {
+            column.push(i32::from(small(at)));
         }
-        rows
-    }
-
-    fn batch(&self) -> SpanBatch<'_> {
-        SpanBatch {
-            component: &self.ints[0],
-            operation: &self.ints[1],
-            peer: &self.ints[2],
-            parent: &self.longs[0],
-            start_ns: &self.longs[1],
-            duration_ns: &self.longs[2],
-            kind: &self.bytes[0],
-            status: &self.bytes[1],
-            side: &self.bytes[2],
-            covered: &self.covered,
-            log_span: &self.log_span,
-            log_key: &self.log_key,
-            log_time_ns: &self.log_time,
+        let parent = i64::from(small(3));
+        for (column, x) in rows.longs.iter_mut().zip([parent, long(4), long(7)]) {
+            column.push(x);
+        }
+        for (column, at) in rows.bytes.iter_mut().zip([10, 11, 12]) {
+            column.push(small(at));
+        }
+        rows.covered.push(chunk[13] & 1 == 1);
+        if chunk[13] & 2 == 2 {
+            rows.log_span.push(i64::from(small(14)));
+            rows.log_key.push(i32::from(small(15)));
+            rows.log_time.push(long(4).wrapping_add(row));
         }
     }
+    rows
 }
 
 /// Spans are refused by name of a column, or each that counts is counted once and no time is lost or made up.
 pub fn spans(data: &[u8]) {
-    let rows = Rows::read(data);
+    let rows = read_spans(data);
     let batch = rows.batch();
     let mut reduction = Reduction::new(SIDES, 1 << 16);
     match reduction.push(&batch) {

@@ -4,8 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use bayesrca_core::spans::{MAX_ANCESTORS, SpanBatch};
+use bayesrca_core::spans::MAX_ANCESTORS;
 use proptest::prelude::*;
+
+pub use span_columns::SpanColumns;
+
+#[path = "../span_columns/mod.rs"]
+mod span_columns;
 
 /// One span, and the log lines within it as (time, key).
 #[derive(Debug, Clone)]
@@ -23,57 +28,26 @@ pub struct Span {
     pub lines: Vec<(i64, i32)>,
 }
 
-#[derive(Default)]
-pub struct Columns {
-    pub ints: [Vec<i32>; 3],
-    pub longs: [Vec<i64>; 3],
-    pub bytes: [Vec<i8>; 3],
-    pub covered: Vec<bool>,
-    pub log_span: Vec<i64>,
-    pub log_key: Vec<i32>,
-    pub log_time: Vec<i64>,
-}
-
-impl Columns {
-    pub fn new(spans: &[Span]) -> Self {
-        let mut out = Self::default();
-        for (row, s) in spans.iter().enumerate() {
-            for (column, x) in out.ints.iter_mut().zip([s.component, s.operation, s.peer]) {
-                column.push(x);
-            }
-            for (column, x) in out.longs.iter_mut().zip([s.parent, s.start, s.duration]) {
-                column.push(x);
-            }
-            for (column, x) in out.bytes.iter_mut().zip([s.kind, s.status, s.side]) {
-                column.push(x);
-            }
-            out.covered.push(s.covered);
-            for &(time, key) in &s.lines {
-                out.log_span.push(row as i64);
-                out.log_key.push(key);
-                out.log_time.push(time);
-            }
+pub fn columns(spans: &[Span]) -> SpanColumns {
+    let mut out = SpanColumns::default();
+    for (row, s) in spans.iter().enumerate() {
+        for (column, x) in out.ints.iter_mut().zip([s.component, s.operation, s.peer]) {
+            column.push(x);
         }
-        out
-    }
-
-    pub fn batch(&self) -> SpanBatch<'_> {
-        SpanBatch {
-            component: &self.ints[0],
-            operation: &self.ints[1],
-            peer: &self.ints[2],
-            parent: &self.longs[0],
-            start_ns: &self.longs[1],
-            duration_ns: &self.longs[2],
-            kind: &self.bytes[0],
-            status: &self.bytes[1],
-            side: &self.bytes[2],
-            covered: &self.covered,
-            log_span: &self.log_span,
-            log_key: &self.log_key,
-            log_time_ns: &self.log_time,
+        for (column, x) in out.longs.iter_mut().zip([s.parent, s.start, s.duration]) {
+            column.push(x);
+        }
+        for (column, x) in out.bytes.iter_mut().zip([s.kind, s.status, s.side]) {
+            column.push(x);
+        }
+        out.covered.push(s.covered);
+        for &(time, key) in &s.lines {
+            out.log_span.push(row as i64);
+            out.log_key.push(key);
+            out.log_time.push(time);
         }
     }
+    out
 }
 
 fn span(rows: i64) -> impl Strategy<Value = Span> {
