@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bayesrca.cli_learn import Prior, read_prior
+from bayesrca.cli_learn import Prior, Where, read_prior
 from bayesrca.cli_output import (
     check_file,
     check_plot_file,
@@ -55,13 +55,7 @@ def backtest(
         list[str] | None,
         typer.Option(help="Only cases whose name matches this shell pattern; may be repeated."),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Only cases whose truth.json has this field so, e.g. split=test; may be repeated.",
-        ),
-    ] = None,
+    where: Where = None,
     families: Annotated[
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),

@@ -17,6 +17,14 @@ Prior = Annotated[
     typer.Option(help="Prior file that `bayesrca learn` wrote (docs/learning.md)."),
 ]
 """The option of every command that uses a learned prior."""
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Only cases whose truth.json has this field so, e.g. split=test; may be repeated.",
+    ),
+]
+"""The option of every command that chooses labelled incidents."""
 
 
 def read_prior(path: Path | None) -> LearnedPrior | None:
@@ -51,13 +59,7 @@ def learn(
     limit: Annotated[
         int | None, typer.Option(help="Only the first so many cases of each data set.", min=1)
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Only cases whose truth.json has this field so, e.g. split=test; may be repeated.",
-        ),
-    ] = None,
+    where: Where = None,
     families: Annotated[
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
