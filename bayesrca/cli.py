@@ -287,7 +287,7 @@ def _load(
     if (path is None) != sources.given:
         msg = "give either an incident folder or sources such as --prometheus, one of the two"
         raise typer.BadParameter(msg, param_hint="PATH")
-    if path is not None and (extra := sources.changed):
+    if path is not None and (extra := sources.changed()):
         msg = f"{extra} is for sources; an incident folder holds its own"
         raise typer.BadParameter(msg, param_hint="PATH")
     if path is None and families is not None:

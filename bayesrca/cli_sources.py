@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
@@ -85,10 +85,17 @@ class SourceFlags:
         sources = (self.prometheus, self.jaeger, self.loki, self.elasticsearch, self.datadog)
         return any((*sources, self.events))
 
-    @property
-    def changed(self) -> str:
-        """The first flag that differs from its default, as it is typed; empty if none does."""
-        names = (flag.name for flag in fields(self) if getattr(self, flag.name) != flag.default)
+    def changed(self, but: Collection[str] = ()) -> str:
+        """The first flag that differs from its default, as it is typed; empty if none does.
+
+        Args:
+            but: names of flags that are passed over.
+        """
+        names = (
+            flag.name
+            for flag in fields(self)
+            if flag.name not in but and getattr(self, flag.name) != flag.default
+        )
         return next((f"--{name.replace('_', '-')}" for name in names), "")
 
 
@@ -131,13 +138,13 @@ def server_source(flags: SourceFlags, origins: Sequence[Origin], saved: str) -> 
     from bayesrca.incident import IncidentSource  # noqa: PLC0415
     from bayesrca.ingest.connectors.times import parse_duration  # noqa: PLC0415
 
-    for flag in fields(flags):
-        if flag.name not in _FOR_SERVERS and getattr(flags, flag.name) != flag.default:
-            msg = (
-                f"--{flag.name.replace('_', '-')} is for sources that this machine asks; with "
-                "--from the server asks what its own configuration names"
-            )
-            raise InvalidSettingsError(msg, field=flag.name)
+    changed = flags.changed(_FOR_SERVERS)
+    if changed:
+        msg = (
+            f"{changed} is for sources that this machine asks; with --from the server asks what "
+            "its own configuration names"
+        )
+        raise InvalidSettingsError(msg, field=changed.removeprefix("--").replace("-", "_"))
     window, baseline = _periods(flags)
     step = parse_duration(flags.step, "step")
     graph = _graph(flags)
@@ -151,11 +158,13 @@ def server_source(flags: SourceFlags, origins: Sequence[Origin], saved: str) -> 
         components=() if graph is None else graph.components,
         edges=() if graph is None else graph.edges,
         aliases={} if graph is None else graph.aliases,
-        events=_events(flags, window if baseline is None else baseline, step),
+        events=_events(flags, window, baseline, step),
     )
 
 
-def _events(flags: SourceFlags, since: TimeWindow, step: float) -> tuple[Event, ...]:
+def _events(
+    flags: SourceFlags, window: TimeWindow, baseline: TimeWindow | None, step: float
+) -> tuple[Event, ...]:
     if flags.events is None:
         return ()
     from bayesrca.errors import SourceError  # noqa: PLC0415
@@ -163,7 +172,7 @@ def _events(flags: SourceFlags, since: TimeWindow, step: float) -> tuple[Event, 
     from bayesrca.ingest.connectors.change_events import ChangeEvents  # noqa: PLC0415
     from bayesrca.ingest.connectors.interface import Ask  # noqa: PLC0415
 
-    window, _ = _periods(flags)
+    since = window if baseline is None else baseline
     whole = TimeWindow(min(since.start, window.start), window.end)
     haul = ChangeEvents(flags.events).fetch(Ask(window=whole, step=step))
     for line in haul.asked:

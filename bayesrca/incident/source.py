@@ -130,15 +130,28 @@ class IncidentSource:
         for name, period in (("window", self.window), ("baseline", self.normal)):
             if period is None:
                 continue
-            if period.start < 0 or period.end > _LATEST:
-                msg = (
-                    f"the {name} [{period.start}, {period.end}] is no time in seconds since the "
-                    "epoch; give seconds, not milliseconds"
-                )
-                raise InvalidIncidentError(msg, field=name)
+            require_epoch(period, name)
             if period.duration / step > MAX_STEPS:
                 msg = (
                     f"the {name} of {period.duration} s holds more than {MAX_STEPS} steps of "
                     f"{step} s; take longer steps or a shorter time"
                 )
                 raise InvalidIncidentError(msg, field="step")
+
+
+def require_epoch(period: TimeWindow, name: str) -> None:
+    """Require a period of wall-clock time.
+
+    Args:
+        period: seconds since the epoch.
+        name: what it is called, and its field.
+
+    Raises:
+        InvalidIncidentError: it begins before the epoch or ends after 2^32 s.
+    """
+    if period.start < 0 or period.end > _LATEST:
+        msg = (
+            f"the {name} [{period.start}, {period.end}] is no time in seconds since the "
+            "epoch; give seconds, not milliseconds"
+        )
+        raise InvalidIncidentError(msg, field=name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,37 @@ def read_received(spans: Table | None, logs: Table | None, names: Naming | None 
         names,
     )
     return replace(join_tables((traced, logged), (None, None)), notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What of one kind is not held.
+
+    Attributes:
+        before: seconds since the epoch before which it is missing; None where nothing is held.
+        why: what became of it.
+    """
+
+    before: float | None
+    why: str
+
+
+def find_gap(kind: Kind, tables: Sequence[Table], evicted: Mapping[Kind, int]) -> Gap | None:
+    """Return what of a kind was never received, or is no longer held; None for nothing.
+
+    Args:
+        kind: which records.
+        tables: what is held, of any kind.
+        evicted: records by kind that were received too.
+    """
+    count = evicted.get(kind, 0)
+    # Whoever logs nothing for a while has lost nothing: what counts is when anything came.
+    kinds = frozenset({kind} if count else Kind)
+    periods = [t.period for t in tables if t.kind in kinds and t.period is not None]
+    if not periods:
+        return Gap(None, f"{count} {kind} were evicted and none is held") if count else None
+    why = f"{count} were evicted" if count else "nothing was received before"
+    return Gap(min(begin for begin, _ in periods) / 1e9, why)
 
 
 def span_columns(table: Table) -> TableFile:

@@ -161,12 +161,19 @@ async def _known(table: AnalysisTable, tenant: str, new: NewAnalysis) -> Record 
     record = await table.find(tenant, new.request_id)
     if record is None:
         return None
-    stored = pb.AnalyzeRequest.FromString(await table.read(record, record.request))
-    if stored.HasField("source"):
-        stored.ClearField("incident")  # made of telemetry that has changed since
-    if stored.SerializeToString(deterministic=True) != new.request:
+    stored = await table.read(record, record.request)
+    if await asyncio.to_thread(_asked, stored) != new.request:
         raise CallFailedError(REUSED)
     return record
+
+
+def _asked(stored: bytes) -> bytes:
+    """Return a stored request as it came."""
+    message = pb.AnalyzeRequest.FromString(stored)
+    if message.HasField("source"):
+        message.ClearField("incident")  # made of telemetry that has changed since
+    asked: bytes = message.SerializeToString(deterministic=True)
+    return asked
 
 
 def _read_new(request: bytes) -> tuple[NewAnalysis, IncidentSource | None]:

@@ -39,9 +39,7 @@ class Artefacts:
 
     def path(self, tenant: str, sha256: str) -> Path:
         """Return where an artefact stands, whether or not it exists."""
-        # Hashed: a tenant's name is the credential's to choose, and may hold any character.
-        owner = hashlib.sha256(tenant.encode()).hexdigest()[:32]
-        return self._root / owner / sha256[:2] / sha256
+        return self._root / tenant_folder(tenant) / sha256[:2] / sha256
 
     def draft(self) -> Path:
         """Return a new name for a file that `adopt` will take over."""
@@ -107,6 +105,12 @@ class Artefacts:
         for path in found:
             path.unlink(missing_ok=True)
         return len(found)
+
+
+def tenant_folder(tenant: str) -> str:
+    """Return the name of the folder that holds what is a tenant's."""
+    # Hashed: a tenant's name is the credential's to choose, and may hold any character.
+    return hashlib.sha256(tenant.encode()).hexdigest()[:32]
 
 
 def write_through(path: Path, content: bytes) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import math
 import zlib
+from collections.abc import Coroutine
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 
@@ -31,7 +33,7 @@ _STATUSES = {
     "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
     "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
 }
-_INVALID, _INTERNAL = 3, 13
+_INVALID, _INTERNAL, _UNAVAILABLE = 3, 13, 14
 _ANSWER_SECONDS = 30.0
 
 _log = logging.getLogger("bayesrca.service")
@@ -86,9 +88,7 @@ class OtlpHttp:
             content = self._unpacked(posted)
             if isinstance(content, Page):
                 return content
-            taken = self._receiver.take(kind, caller.tenant, content)
-            answer = asyncio.run_coroutine_threadsafe(taken, self._loop)
-            return Page(HTTPStatus.OK, answer.result(_ANSWER_SECONDS), PROTOBUF)
+            return self._answer(self._receiver.take(kind, caller.tenant, content))
         except CallFailedError as error:
             return _refused(error.failure)
         except InvalidTelemetryError as error:
@@ -97,6 +97,15 @@ class OtlpHttp:
             _log.exception("telemetry that came over HTTP could not be taken")
             text = "the server failed; its log has more"
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _INTERNAL, text)
+
+    def _answer(self, taken: Coroutine[Any, Any, bytes]) -> Page:
+        answer = asyncio.run_coroutine_threadsafe(taken, self._loop)
+        try:
+            return Page(HTTPStatus.OK, answer.result(_ANSWER_SECONDS), PROTOBUF)
+        except TimeoutError:
+            answer.cancel()
+            text, again = "the server is too busy to take it; send it again", {"Retry-After": "1"}
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, _UNAVAILABLE, text, again)
 
     def _unpacked(self, posted: Posted) -> bytes | Page:
         """Return the body as it was before it was compressed, or why there is none."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import shutil
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bayesrca.errors import IncidentFormatError, NoEvidenceError
 from bayesrca.incident import TimeWindow
-from bayesrca.service.artefacts import flush_folder, is_no_space, make_folder
+from bayesrca.service.artefacts import flush_folder, is_no_space, make_folder, tenant_folder
 from bayesrca.service.messages import CallFailedError, Failure
 from bayesrca.service.store import Clock, StoreFullError
 from bayesrca.service.store_analyses import REUSED
 from bayesrca.wire.saved import SavedTelemetry, TelemetryKind, saved_name
 
 if TYPE_CHECKING:
-    from bayesrca.columns.otlp import Table
+    from bayesrca.service.held import Held
+
+_log = logging.getLogger("bayesrca.service")
 
 MOST = 1000
 """Saved windows of a tenant."""
@@ -59,13 +60,11 @@ class SavedFiles:
         shutil.rmtree(self._drafts, ignore_errors=True)  # what an earlier server did not finish
         make_folder(self._drafts)
 
-    def save(
-        self, tenant: str, identity: str, tables: Sequence[Table], window: TimeWindow
-    ) -> SavedTelemetry:
-        """Write what tables hold of a time; all of it is there when this returns, or nothing.
+    def save(self, tenant: str, identity: str, held: Held, window: TimeWindow) -> SavedTelemetry:
+        """Write what is held of a time; all of it is there when this returns, or nothing.
 
         Raises:
-            NoEvidenceError: they hold nothing of it.
+            NoEvidenceError: that is nothing.
             CallFailedError: the id stands for another time (``REQUEST_ID_REUSED``), the tenant has
                 saved too much (``STORAGE_QUOTA``), or the disk cannot be written to
                 (``STORAGE_FAILED``).
@@ -77,14 +76,15 @@ class SavedFiles:
             if known.window != window:
                 raise CallFailedError(REUSED)
             return known
-        present = self.all_of(tenant)
+        owner = self._owner(tenant)
+        present = [_size(one) for one in owner.iterdir()] if owner.is_dir() else []
         if len(present) >= MOST:
             raise CallFailedError(_quota(f"{MOST} windows of telemetry"))
         draft = self._drafts / uuid.uuid4().hex
         try:
             make_folder(draft)
-            self._write(draft, tables, window)
-            used = _size(draft) + sum(saved.size_bytes for saved in present)
+            self._write(draft, held, window)
+            used = _size(draft) + sum(present)
             if used > self._limits.tenant_bytes:
                 raise CallFailedError(_quota(f"{used} bytes of telemetry, with this"))
             flush_folder(draft)
@@ -116,7 +116,8 @@ class SavedFiles:
         owner = self._owner(tenant)
         found = []
         for path in owner.iterdir() if owner.is_dir() else ():
-            with suppress(IncidentFormatError):
+            # It may also go while it is read.
+            with suppress(IncidentFormatError, OSError):
                 found.append(self._read(path))
         return sorted(found, key=lambda saved: saved.created, reverse=True)
 
@@ -135,9 +136,12 @@ class SavedFiles:
         for path in self._root.glob("*/*"):
             if path.parent == self._drafts:
                 continue
-            if self._created(path) < oldest:
-                self._remove(path)
-                removed += 1
+            try:
+                if self._created(path) < oldest:
+                    self._remove(path)
+                    removed += 1
+            except OSError:  # one that cannot be removed must not keep the others
+                _log.exception("saved telemetry could not be removed by age: %s", path)
         return removed
 
     def _created(self, path: Path) -> float:
@@ -146,11 +150,13 @@ class SavedFiles:
         except IncidentFormatError:  # damaged; it must go all the same
             return path.stat().st_mtime
 
-    def _write(self, draft: Path, tables: Sequence[Table], window: TimeWindow) -> None:
+    def _write(self, draft: Path, held: Held, window: TimeWindow) -> None:
         # Late, for it loads what reads telemetry, which few servers need.
         from bayesrca.ingest.saved_telemetry import write_window  # noqa: PLC0415
 
-        counts = write_window(draft, tables, window, created=self._clock.now())
+        evicted = {kind: counts.evicted for kind, counts in held.counts.items()}
+        now = self._clock.now()
+        counts = write_window(draft, held.tables, window, created=now, evicted=evicted)
         if not any(counts.values()):
             msg = f"nothing of {window.start} to {window.end} is held; nothing was saved"
             raise NoEvidenceError(msg, field="window")
@@ -165,20 +171,18 @@ class SavedFiles:
     def _read(self, path: Path) -> SavedTelemetry:
         from bayesrca.ingest.saved_telemetry import read_manifest  # noqa: PLC0415  as above
 
-        told: Any = read_manifest(path)
-        created = float(told["created"])
+        manifest = read_manifest(path)
         return SavedTelemetry(
             name=saved_name(path.name),
-            window=TimeWindow(told["start"], told["end"]),
-            records={TelemetryKind(kind): n for kind, n in told["records"].items()},
+            window=manifest.window,
+            records={TelemetryKind(kind): n for kind, n in manifest.records.items()},
             size_bytes=_size(path),
-            created=created,
-            expires=created + self._limits.retain_seconds,
+            created=manifest.created,
+            expires=manifest.created + self._limits.retain_seconds,
         )
 
     def _owner(self, tenant: str) -> Path:
-        # Hashed: a tenant's name is the credential's to choose, and may hold any character.
-        return self._root / hashlib.sha256(tenant.encode()).hexdigest()[:32]
+        return self._root / tenant_folder(tenant)
 
     def _path(self, tenant: str, identity: str) -> Path:
         return self._owner(tenant) / identity

@@ -30,7 +30,7 @@ NO_TELEMETRY = Failure(
 NO_STORE = Failure(
     reason="NO_STORE",
     message="this server keeps nothing: it was started without a data directory (--data-dir); "
-    "Analyze needs none",
+    "Analyze of an incident, or of what is received, needs none",
 )
 NO_SOURCES = Failure(
     reason="NO_SOURCES",

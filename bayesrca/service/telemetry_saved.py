@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from bayesrca.service.receiver import Receiver
 
 _PLACES = 8
-"""Calls that may wait for the disk."""
+_TENANT_PLACES = 4
+"""Calls that may wait for the disk, of all tenants and of one."""
 _EXPIRE_SECONDS = 60.0
 
 _log = logging.getLogger("bayesrca.service")
@@ -44,7 +46,7 @@ class SavedHandlers:
         self._receiver = receiver
         self._files = files
         self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()  # by tenant
         self._closed = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._cleaner: asyncio.Task[None] | None = None
@@ -67,16 +69,18 @@ class SavedHandlers:
         self._closed = True
         if self._cleaner is not None:
             self._cleaner.cancel()
-        if self._tasks:
+        while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _save(self, request: bytes, _: Context) -> bytes:
         window, identity = decode_save_request(parsed(pb.SaveTelemetryWindowRequest, request))
         if self._receiver is None:
             raise CallFailedError(NO_TELEMETRY)
-        files, tenant = self._kept(), current_caller().tenant
-        tables = self._receiver.held.look(tenant).tables
-        saved = await self._whole(partial(files.save, tenant, identity, tables, window))
+        files, tenant, held = self._kept(), current_caller().tenant, self._receiver.held
+        # Looked at when its turn comes: what waits would keep what is evicted meanwhile.
+        saved = await self._whole(
+            tenant, lambda: partial(files.save, tenant, identity, held.look(tenant), window)
+        )
         return pb.SaveTelemetryWindowResponse(saved=encode_saved(saved)).SerializeToString()
 
     async def _list(self, request: bytes, _: Context) -> bytes:
@@ -87,8 +91,8 @@ class SavedHandlers:
 
     async def _delete(self, request: bytes, _: Context) -> bytes:
         identity = saved_id(parsed(pb.DeleteSavedTelemetryRequest, request).name)
-        files = self._kept()
-        await self._whole(partial(files.delete, current_caller().tenant, identity))
+        files, tenant = self._kept(), current_caller().tenant
+        await self._whole(tenant, lambda: partial(files.delete, tenant, identity))
         return pb.DeleteSavedTelemetryResponse().SerializeToString()
 
     def _kept(self) -> SavedFiles:
@@ -98,30 +102,34 @@ class SavedHandlers:
             raise CallFailedError(DRAINING)
         return self._files
 
-    async def _whole[T](self, work: Callable[[], T]) -> T:
+    async def _whole[T](self, tenant: str, made: Callable[[], Callable[[], T]]) -> T:
         """Do something to its end, after those before it, also when the caller goes away."""
-        if self._waiting >= _PLACES:
-            message = f"{self._waiting} calls wait for the disk already; try again later"
+        own, total = self._waiting[tenant], self._waiting.total()
+        # One tenant's calls that take all places leave another its first.
+        if own >= _TENANT_PLACES or (total >= _PLACES and own):
+            message = f"{total} calls wait for the disk already; try again later"
             raise CallFailedError(Failure(reason="QUEUE_FULL", message=message, retry_after=1.0))
+        self._waiting[tenant] += 1
+        task = self._begin(made)
+        task.add_done_callback(lambda _: self._waiting.subtract([tenant]))
+        return await asyncio.shield(task)
+
+    def _begin[T](self, made: Callable[[], Callable[[], T]]) -> asyncio.Task[T]:
+        """Start what is made when its turn comes; `close` waits for it."""
 
         async def run() -> T:
-            self._waiting += 1
-            try:
-                async with self._turn:
-                    return await in_daemon(work)
-            finally:
-                self._waiting -= 1
+            async with self._turn:
+                return await in_daemon(made())
 
         task = asyncio.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def _expire(self, files: SavedFiles) -> None:
         while True:
             try:
-                async with self._turn:
-                    removed = await in_daemon(files.expire)
+                removed = await asyncio.shield(self._begin(lambda: files.expire))
                 if removed:
                     _log.info("removed %d windows of saved telemetry by age", removed)
             except Exception:  # it must go on: nothing else keeps them in bounds

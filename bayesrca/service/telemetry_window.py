@@ -13,17 +13,13 @@ from bayesrca.service.interceptors import Context
 from bayesrca.service.messages import CallFailedError
 from bayesrca.service.rpc import unary
 from bayesrca.service.sourcing import NO_TELEMETRY
+from bayesrca.wire.saved import KINDS, TelemetryKind
 
 if TYPE_CHECKING:
     from bayesrca.service.held import Held
     from bayesrca.service.receiver import Receiver
 
 TELEMETRY = pb.DESCRIPTOR.services_by_name["TelemetryService"].full_name
-_KINDS = {
-    "spans": pb.TELEMETRY_KIND_SPANS,
-    "points": pb.TELEMETRY_KIND_POINTS,
-    "logs": pb.TELEMETRY_KIND_LOGS,
-}
 
 
 class WindowHandlers:
@@ -53,7 +49,7 @@ def _encode(held: Held) -> pb.TelemetryWindow:
     for kind, counts in held.counts.items():
         tables = held.of(kind)
         records = window.records.add(
-            kind=_KINDS[kind],
+            kind=KINDS.number(TelemetryKind(kind)),
             held_count=sum(len(table) for table in tables),
             received_count=counts.received,
             rejected_count=counts.rejected,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from bayesrca.api.v1 import telemetry_service_pb2 as pb
 from bayesrca.errors import IncidentFormatError, InvalidRequestError
 from bayesrca.incident import TimeWindow
+from bayesrca.incident.source import require_epoch
 from bayesrca.wire.analyses import checked_request_id
 from bayesrca.wire.incidents import decode_window, encode_window
 from bayesrca.wire.moments import seconds_of, set_moment
@@ -90,7 +91,9 @@ def decode_save_request(message: pb.SaveTelemetryWindowRequest) -> tuple[TimeWin
     if not message.HasField("window"):
         msg = "the request has no window; say what time is to be saved"
         raise InvalidRequestError(msg, field="window")
-    return decode_window(message.window, "window"), checked_request_id(message.request_id)
+    window = decode_window(message.window, "window")
+    require_epoch(window, "window")
+    return window, checked_request_id(message.request_id)
 
 
 def encode_saved(saved: SavedTelemetry) -> pb.SavedTelemetry:

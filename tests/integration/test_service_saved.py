@@ -121,6 +121,8 @@ def test_what_cannot_be_saved_leaves_nothing(served: Server, shop: Shop, tmp_pat
         early = TimeWindow(1.0, 2.0)
         error = refused(client.save_telemetry, early)
         assert (error.reason, error.field) == ("NO_EVIDENCE", "window")
+        error = refused(client.save_telemetry, TimeWindow(0.0, 1e13))
+        assert (error.reason, error.field) == ("INVALID_INCIDENT", "window")
         assert refused(client.delete_saved_telemetry, "savedTelemetry/../x").reason == (
             "INVALID_REQUEST"
         )

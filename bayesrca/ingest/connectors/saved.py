@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bayesrca.columns.otlp import Kind
 from bayesrca.errors import IncidentFormatError, SourceError
-from bayesrca.incident import TimeWindow
-from bayesrca.ingest.connectors.interface import Ask, Haul, Ledger, Line, What
+from bayesrca.ingest.connectors.interface import Ask, Haul, Ledger, Line
+from bayesrca.ingest.connectors.received import WHAT, tell_gap
 from bayesrca.ingest.connectors.times import format_time
 from bayesrca.ingest.places import Naming
 from bayesrca.ingest.received_series import series_of
@@ -32,35 +30,36 @@ class Saved:
     names: Naming
 
     name = NAME
-    offers = frozenset({What.SERIES, What.SPANS, What.LOGS})
+    offers = frozenset(WHAT.values())
 
     def fetch(self, ask: Ask) -> Haul:
-        """Return what was saved of the time asked for."""
-        ledger, haul, window = Ledger(NAME), Haul(), ask.window
-        with self._asking(ledger, What.SERIES, "points", window) as line:
-            points = read_points(self.folder, window)
-            if points is not None:
-                line.came = len(points)
-                haul = replace(haul, series=series_of(points, window, ask.step, self.names))
-        with self._asking(ledger, What.SPANS, "spans", window) as line:
-            spans = read_rows(self.folder, Kind.SPANS, window)
-            line.came = 0 if spans is None else spans.rows
-            haul = replace(haul, span_table=spans)
-        with self._asking(ledger, What.LOGS, "logs", window) as line:
-            logs = read_rows(self.folder, Kind.LOGS, window)
-            line.came = 0 if logs is None else logs.rows
-            haul = replace(haul, log_table=logs)
+        """Return what was saved of the time asked for; a damaged file costs what it held."""
+        ledger = Ledger(NAME)
+        haul = Haul()
+        for kind, what in WHAT.items():
+            if what not in ask.what:
+                continue
+            with ledger.asking(what, f"{kind} of the time") as line:
+                try:
+                    haul = self._with(haul, kind, ask, line)
+                except IncidentFormatError as error:
+                    raise SourceError(str(error), source=NAME) from error
         return replace(haul, asked=ledger.asked())
 
-    @contextmanager
-    def _asking(self, ledger: Ledger, what: What, word: str, window: TimeWindow) -> Iterator[Line]:
-        """Read one file: one that is damaged costs what it held, and is told."""
-        with ledger.asking(what, f"{word} of the time") as line:
-            try:
-                manifest = read_manifest(self.folder)
-                first, last = manifest["start"], manifest["end"]
-                if window.start < first or window.end > last:
-                    line.lack(f"saved was {format_time(first)} to {format_time(last)}")
-                yield line
-            except IncidentFormatError as error:
-                raise SourceError(str(error), source=NAME) from error
+    def _with(self, haul: Haul, kind: Kind, ask: Ask, line: Line) -> Haul:
+        window, manifest = ask.window, read_manifest(self.folder)
+        if window.start < manifest.window.start or window.end > manifest.window.end:
+            first, last = format_time(manifest.window.start), format_time(manifest.window.end)
+            line.lack(f"saved was {first} to {last}")
+        tell_gap(manifest.gaps.get(kind), window, line)
+        if kind is Kind.POINTS:
+            points = read_points(self.folder, window, manifest)
+            if points is None:
+                return haul
+            line.came = len(points)
+            return replace(haul, series=series_of(points, window, ask.step, self.names))
+        rows = read_rows(self.folder, kind, window, manifest)
+        line.came = 0 if rows is None else rows.rows
+        if kind is Kind.SPANS:
+            return replace(haul, span_table=rows)
+        return replace(haul, log_table=rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bayesrca.columns.otlp import Kind, Table, decode
-from bayesrca.errors import NoEvidenceError
+from bayesrca.errors import IncidentFormatError, NoEvidenceError
 from bayesrca.incident import Incident, TimeWindow
 from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.received import Received
@@ -124,7 +125,7 @@ def made(source: Received | Saved, window: TimeWindow, baseline: TimeWindow | No
 def test_the_incident_is_that_of_what_was_held(
     tables: list[Table], tmp_path: Path, window: TimeWindow, baseline: TimeWindow | None
 ) -> None:
-    write_window(tmp_path, tables, WHOLE)
+    write_window(tmp_path, tables, WHOLE, created=0.0, evicted={})
     held = made(Received(tables, {}, Naming()), window, baseline)
     saved = made(Saved(tmp_path, Naming()), window, baseline)
     assert len(held.signals) > 8
@@ -138,7 +139,7 @@ def test_the_incident_is_that_of_what_was_held(
 def test_every_record_of_the_time_is_there_and_no_other(
     tables: list[Table], tmp_path: Path
 ) -> None:
-    counts = write_window(tmp_path, tables, WHOLE)
+    counts = write_window(tmp_path, tables, WHOLE, created=0.0, evicted={})
     for kind in Kind:
         time = np.concatenate([t.columns["time"] for t in tables if t.kind is kind])
         inside = ((time >= 1000 * S) & (time <= 1300 * S)).sum()
@@ -152,19 +153,20 @@ def test_every_record_of_the_time_is_there_and_no_other(
             names = table.column("servicename").to_pylist()
             assert [o["service.name"] for o in owners] == names
             assert [o["host.name"] for o in owners] == [f"host {name}" for name in names]
-    assert read_manifest(tmp_path)["records"] == counts
+    assert read_manifest(tmp_path).records == counts
 
 
 def test_nothing_makes_no_file(tables: list[Table], tmp_path: Path) -> None:
-    assert set(write_window(tmp_path, tables, TimeWindow(1.0, 2.0)).values()) == {0}
+    counts = write_window(tmp_path, tables, TimeWindow(1.0, 2.0), created=0.0, evicted={})
+    assert set(counts.values()) == {0}
     assert [path.name for path in tmp_path.iterdir()] == ["window.json"]
-    assert read_points(tmp_path, WHOLE) is None
+    assert read_points(tmp_path, WHOLE, read_manifest(tmp_path)) is None
     with pytest.raises(NoEvidenceError):
         made(Saved(tmp_path, Naming()), WHOLE, None)
 
 
 def test_damage_costs_what_was_in_the_file_and_is_told(tables: list[Table], tmp_path: Path) -> None:
-    write_window(tmp_path, tables, WHOLE)
+    write_window(tmp_path, tables, WHOLE, created=0.0, evicted={})
     for name in ("points.parquet", "logs.parquet"):
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 2])
@@ -177,7 +179,39 @@ def test_damage_costs_what_was_in_the_file_and_is_told(tables: list[Table], tmp_
 
 
 def test_times_that_were_not_saved_are_told(tables: list[Table], tmp_path: Path) -> None:
-    write_window(tmp_path, tables, TimeWindow(1100.0, 1300.0))
+    write_window(tmp_path, tables, TimeWindow(1100.0, 1300.0), created=0.0, evicted={})
     incident = made(Saved(tmp_path, Naming()), WHOLE, None)
     told = [note for note in incident.notes if "1970-01-01 00:18:20" in note]
     assert len(told) == 3
+
+
+def test_what_was_evicted_before_it_was_saved_is_told(tables: list[Table], tmp_path: Path) -> None:
+    evicted = {Kind.SPANS: 7}
+    write_window(tmp_path, tables, WHOLE, created=0.0, evicted=evicted)
+    early = TimeWindow(900.0, 1300.0)
+    held = made(Received(tables, evicted, Naming()), early, None)
+    saved = made(Saved(tmp_path, Naming()), early, None)
+    assert any("7 were evicted" in note for note in held.notes)
+    assert any("7 were evicted" in note for note in saved.notes)
+
+
+def test_a_file_that_is_gone_is_told(tables: list[Table], tmp_path: Path) -> None:
+    write_window(tmp_path, tables, WHOLE, created=0.0, evicted={})
+    (tmp_path / "spans.parquet").unlink()
+    incident = made(Saved(tmp_path, Naming()), WHOLE, None)
+    assert incident.spans is None
+    assert any("spans.parquet of the saved telemetry is gone" in note for note in incident.notes)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"created": None}, {"records": {"songs": 1}}, {"start": 5.0, "end": 1.0}, {"gaps": 3}],
+)
+def test_a_manifest_that_cannot_be_is_refused(
+    tables: list[Table], tmp_path: Path, broken: dict[str, object]
+) -> None:
+    write_window(tmp_path, tables, WHOLE, created=0.0, evicted={})
+    path = tmp_path / "window.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | broken))
+    with pytest.raises(IncidentFormatError, match=r"window\.json"):
+        read_manifest(tmp_path)
