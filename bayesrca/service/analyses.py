@@ -96,6 +96,7 @@ class AnalysisHandlers:
     async def _make(self, tenant: str, new: NewAnalysis, source: IncidentSource) -> Record:
         """Store an analysis whose incident is made first: what is accepted needs no source."""
         table, jobs = self._stored()
+        await table.check_room(tenant)  # before anybody is asked for telemetry
         filled = await self._sourcing.fill(tenant, new.request, source)
         try:
             return await jobs.accept(tenant, replace(new, request=filled))

@@ -79,6 +79,14 @@ class AnalysisTable:
 
         return await self._store.write(work)
 
+    async def check_room(self, tenant: str) -> None:
+        """Refuse a tenant that could store no further analysis, however small.
+
+        Raises:
+            CallFailedError: it has too much waiting or stored, as `accept` says.
+        """
+        await self._store.read(lambda connection: self._check_quota(connection, tenant, 0))
+
     async def get(self, tenant: str, identity: str) -> Record:
         """Return an analysis.
 

@@ -14,18 +14,10 @@ from bayesrca.service.held import Counts, Held
 from bayesrca.service.messages import CallFailedError
 from bayesrca.service.saved_files import SavedFiles, SavingLimits
 from bayesrca.service.store import Clock
+from tests.unit.service.test_store import Hand
 
 WINDOW = TimeWindow(0.0, 100.0)
 ONE, TWO, THREE = (f"00000000-0000-4000-8000-00000000000{i}" for i in (1, 2, 3))
-
-
-class Hands:
-    """What a clock shows."""
-
-    time = 1000.0
-
-    def clock(self) -> Clock:
-        return Clock(wall=lambda: 0.0, steady=lambda: self.time)
 
 
 def held() -> Held:
@@ -51,14 +43,14 @@ def damage(saved: SavedFiles, identity: str) -> None:
 
 
 def test_one_that_is_damaged_hides_no_other_and_goes_too(tmp_path: Path) -> None:
-    hands = Hands()
-    saved = files(tmp_path, hands.clock())
+    hand = Hand()
+    saved = files(tmp_path, hand.clock())
     for identity in (ONE, TWO):
         saved.save("a", identity, held(), WINDOW)
     damage(saved, ONE)
     assert [one.name.rpartition("/")[2] for one in saved.all_of("a")] == [TWO]
     assert saved.expire() == 0
-    hands.time = 1e12
+    hand.steady += 1e12
     assert saved.expire() == 2
     with pytest.raises(CallFailedError):
         saved.find("a", ONE)

@@ -283,6 +283,8 @@ def test_a_tenant_has_its_limits_and_no_other_has(table: AnalysisTable, store: S
     for i in range(3):
         accept(table, str(i))
     assert reason_of(lambda: accept(table, "more")) == "TOO_MANY_PENDING"
+    assert reason_of(lambda: run(table.check_room("a"))) == "TOO_MANY_PENDING"
+    run(table.check_room("b"))
     # The same request again is the analysis there is, full or not.
     assert accept(table, "0").request_id == "0"
     accept(table, "more", tenant="b")
