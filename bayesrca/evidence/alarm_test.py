@@ -91,7 +91,7 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
     if (traces := compute_trace_p_values(evidence.traces)).size:
         looks.append(_simes(traces))
         incident_p = min(incident_p, looks[-1])
-    if _has_fired(evidence):
+    if evidence.alerts is not None and evidence.alerts.fired.any():
         looks.append(FIRED)
         incident_p = min(incident_p, FIRED)
     threshold = CALM / len(looks)
@@ -203,12 +203,6 @@ def _simes(p: Floats) -> float:
     ordered = np.sort(p)
     ranks = np.arange(1, len(p) + 1)
     return float(np.min(len(p) * ordered / ranks, initial=1.0))
-
-
-def _has_fired(evidence: Evidence) -> bool:
-    """Whether an alert fired on a component that nothing else is told of."""
-    alerts = evidence.alerts
-    return alerts is not None and bool(np.any((alerts.fired > 0) & (alerts.log_ratio != 0.0)))
 
 
 def _sentence(

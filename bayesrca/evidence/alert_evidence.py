@@ -29,7 +29,7 @@ class AlertEvidence:
 
     Attributes:
         log_ratio: [n] log Bayes factor of "this component is the cause" against "none of these".
-        fired: [n] distinct alerts that stand at each component.
+        fired: [n] distinct alerts that stand at each component of which they tell.
         told: number of distinct alerts, which may stand at two components each.
         learned: whether a law of labelled incidents was read, or the built-in one.
         notes: what was made of them, one sentence each.
@@ -43,7 +43,11 @@ class AlertEvidence:
 
     def without(self, components: NDArray[np.bool_]) -> AlertEvidence:
         """Tell nothing of these components [n]."""
-        return replace(self, log_ratio=np.where(components, 0.0, self.log_ratio))
+        return replace(
+            self,
+            log_ratio=np.where(components, 0.0, self.log_ratio),
+            fired=np.where(components, 0, self.fired),
+        )
 
 
 def build_alert_evidence(

@@ -151,11 +151,8 @@ def _alerts(found: Mapping[str, Any]) -> AlertLaw:
         raise ValueError(msg)
     return AlertLaw(
         labels=labels,
-        details={
-            _label(words): int(_number(count, "a count", low=0.0))
-            for *words, count in found["details"]
-        },
-        incidents=int(_number(found["incidents"], "incidents", low=0.0)),
+        details={_label(words): _count(count, "a count") for *words, count in found["details"]},
+        incidents=_count(found["incidents"], "incidents"),
         kinds=kinds,
         bias=bias,
         weight=rows,
