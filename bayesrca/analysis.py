@@ -58,7 +58,7 @@ _LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "arviz", "numba")
 _COMPILE_SECONDS = 40.0
 """Allowance for loading PyMC and compiling the model, which cannot be interrupted."""
 _GRADIENTS_PER_DRAW = 4
-"""Leapfrog steps of a draw's trajectory, 3, and the sampler's own work in gradients."""
+"""Leapfrog steps of a draw, 3.0 by benches/python/bench_posterior.py, and nutpie's own work."""
 MORE_POINTS = 4
 """How many times the points a screen is run again with when its weights are too uneven."""
 _MOST_DRAWS_AGAIN = 1 << 16
@@ -488,7 +488,6 @@ class _Run:
         from bayesrca.model.sampling import estimate_by_nuts  # noqa: PLC0415  loads PyMC
 
         s = self.settings
-
         with self.step("nuts"):
             return estimate_by_nuts(
                 likelihood,

@@ -63,14 +63,14 @@ def choose_cases(
     limit: int | None = None,
     where: Sequence[str] = (),
 ) -> tuple[DataSet, ...]:
-    """Keep the cases whose names match a pattern, and of each data set the first few.
+    """Keep the cases whose names match a pattern and whose labels hold, of each set the first few.
 
     Args:
         data_sets: what was found.
         patterns: shell patterns, for the name of a case or for ``dataset/case``; none keeps all.
+        limit: most cases of each data set (>= 1), in the order of their names; None keeps all.
         where: ``KEY=VALUE``, of which all must hold: a field of a case's truth.json and its value,
             as JSON writes it or, of text, without quotes.
-        limit: most cases of each data set (>= 1), in the order of their names; None keeps all.
 
     Raises:
         InvalidSettingsError: a pattern that no case matches, or a field that none has so.

@@ -20,6 +20,7 @@ from bayesrca.evaluation.inject_panel import Panel
 from bayesrca.evaluation.inject_telemetry import move_to_another_day, spoil
 from bayesrca.evaluation.periods import cut_normal, record_normal
 from bayesrca.incident import Family, Incident, Target, TimeWindow, Topology
+from bayesrca.incident.selection import hide_alerts, hide_components
 from bayesrca.ingest.truth import Truth
 
 VISIBLE = 3.0
@@ -259,13 +260,6 @@ def choose_target(
 
 def _without(incident: Incident, name: str) -> Incident:
     """The incident of a system in which nobody knows of a component."""
-    topology = incident.topology
-    components = tuple(
-        replace(c, parent=None) if c.parent == name else c
-        for c in topology.components
-        if c.name != name
-    )
-    edges = tuple(e for e in topology.edges if name not in (e.source, e.target))
     signals = tuple(
         s
         for s in incident.signals
@@ -273,9 +267,10 @@ def _without(incident: Incident, name: str) -> Incident:
     )
     return replace(
         incident,
-        topology=Topology(components, edges),
+        topology=hide_components(incident.topology, {name}),
         signals=signals,
         events=tuple(e for e in incident.events if e.component != name),
+        alerts=None if incident.alerts is None else hide_alerts(incident.alerts, {name}),
         target=None,
     )
 

@@ -145,7 +145,9 @@ def learn_prior(
         msg = "learning starts from the built-in prior; leave the learned one out"
         raise InvalidSettingsError(msg, field="prior")
     tell("reading alerts", 0.0)
-    alerts, laws = learn_alerts_of(data_sets, fewest_groups=FEWEST_GROUPS, seed=seed)
+    alerts, laws = learn_alerts_of(
+        data_sets, fewest_groups=FEWEST_GROUPS, seed=seed, none_prior=settings.none_prior
+    )
     with ExitStack() as stack:
         incidents, left_out = prepare_incidents(
             data_sets,
@@ -172,12 +174,26 @@ def learn_from(
     Raises:
         NoEvidenceError: fewer than 6 groups can be learned from.
     """
+    incidents, left_out = _without_few(incidents, left_out)
     _check_groups(incidents, left_out)
     return _Learning(incidents, left_out, seed, settings, tell).run()
 
 
+def _without_few(
+    incidents: Sequence[Labelled], left_out: Sequence[LeftOut]
+) -> tuple[Sequence[Labelled], Sequence[LeftOut]]:
+    """Leave out too few incidents that tell of theta among enough of alerts alone."""
+    few = [i for i in incidents if i.of_theta]
+    rest = [i for i in incidents if not i.of_theta]
+    if len({i.group for i in few}) >= FEWEST_GROUPS or len({i.group for i in rest}) < FEWEST_GROUPS:
+        return incidents, left_out
+    reason = f"telemetry of fewer than {FEWEST_GROUPS} distinct (root causes, fault), beside alerts"
+    return rest, [*left_out, *(LeftOut(i.name, reason) for i in few)]
+
+
 def _check_groups(incidents: Sequence[Labelled], left_out: Sequence[LeftOut]) -> None:
-    groups = {i.group for i in incidents}
+    # What alerts alone tell of says nothing of theta, unless there is nothing else.
+    groups = {i.group for i in incidents if i.of_theta} or {i.group for i in incidents}
     if len(groups) >= FEWEST_GROUPS:
         return
     without = f" ({len(left_out)} more cannot be learned from)" if left_out else ""

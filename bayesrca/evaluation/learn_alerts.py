@@ -15,7 +15,9 @@ from bayesrca.alert_law import AlertLabel, AlertLaw
 from bayesrca.evaluation.learn_gamma import mean_and_error
 from bayesrca.evidence.alert_evidence import compute_learned_log_ratio, compute_plain_log_ratio
 from bayesrca.evidence.alert_features import compute_alert_features
-from bayesrca.evidence.alert_table import AlertTable
+from bayesrca.evidence.alert_table import AlertTable, build_alert_table
+from bayesrca.incident import Alert, Topology
+from bayesrca.incident.selection import hide_alerts, hide_components
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,8 +30,8 @@ FEWEST_COMPONENTS, FEWEST_INCIDENTS = 3, 5
 FOLDS = 6
 """Parts into which groups are divided, each read by what the others taught."""
 MOST_STEPS = 400
-NONE_PRIOR = 0.05
-"""Prior probability of "none of these" in the scores of groups left out."""
+GATE = 0.9
+"""Gate that is tried on incidents without their cause's component."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +40,39 @@ class AlertCase:
 
     Attributes:
         table: its alerts, at least one.
+        absent: the same where nobody knows of the component that caused it.
         root: index of its only cause.
         kind: kind of fault, in the labels' own word.
         group: what it is a repeat of.
     """
 
     table: AlertTable
+    absent: AlertTable
     root: int
     kind: str
     group: object
+
+
+def make_alert_case(
+    alerts: Sequence[Alert], topology: Topology, root: str, *, kind: str, group: object
+) -> AlertCase:
+    """Read an incident's alerts as they were, and as they would be without the cause's component.
+
+    Args:
+        alerts: at least one.
+        topology: the components, of which one is the cause and one is not at least.
+        root: name of the cause.
+        kind: kind of fault.
+        group: what it is a repeat of.
+    """
+    hidden = {root}
+    return AlertCase(
+        table=build_alert_table(alerts, topology),
+        absent=build_alert_table(hide_alerts(alerts, hidden), hide_components(topology, hidden)),
+        root=topology.index(root),
+        kind=kind,
+        group=group,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +87,9 @@ class LearnedAlerts:
         after: the same under laws that had not seen the group.
         gain: the difference.
         gain_std_err: its standard error over groups.
+        fires_without: share of incidents without their cause's component in which another has more
+            than .9 under a law that had not seen the group.
+        converged: whether every fit reached its mode.
     """
 
     law: AlertLaw
@@ -70,67 +99,83 @@ class LearnedAlerts:
     after: float
     gain: float
     gain_std_err: float
+    fires_without: float
+    converged: bool
 
 
-def learn_alerts(cases: Sequence[AlertCase], *, seed: int) -> LearnedAlerts:
+def learn_alerts(cases: Sequence[AlertCase], *, seed: int, none_prior: float) -> LearnedAlerts:
     """Fit the law of alerts, and score each group by what the other folds teach.
 
     Args:
         cases: labelled incidents with alerts.
         seed: divides groups into folds.
+        none_prior: prior probability of "none of these", in (0, 1), in the scores.
     """
     groups = list(dict.fromkeys(case.group for case in cases))
     order = np.random.default_rng(seed).permutation(len(groups))
     fold_of = {group: int(order[i] % FOLDS) for i, group in enumerate(groups)}
-    laws = {}
-    for fold in sorted(set(fold_of.values())):
-        laws[fold] = fit_alert_law([c for c in cases if fold_of[c.group] != fold])
-    held_out = tuple(laws[fold_of[case.group]] for case in cases)
+    fits = {
+        fold: fit_alert_law([c for c in cases if fold_of[c.group] != fold])
+        for fold in sorted(set(fold_of.values()))
+    }
+    law, converged = fit_alert_law(cases)
+    held_out = tuple(fits[fold_of[case.group]][0] for case in cases)
     gains: dict[object, list[tuple[float, float]]] = {}
-    for case, law in zip(cases, held_out, strict=True):
-        before = _log_score(compute_plain_log_ratio(case.table), case.root)
-        after = _log_score(compute_learned_log_ratio(case.table, law), case.root)
+    fired: list[bool] = []
+    for case, one in zip(cases, held_out, strict=True):
+        before = _log_posterior(compute_plain_log_ratio(case.table), none_prior)[case.root]
+        after = _log_posterior(compute_learned_log_ratio(case.table, one), none_prior)[case.root]
         gains.setdefault(case.group, []).append((before, after))
+        absent = _log_posterior(compute_learned_log_ratio(case.absent, one), none_prior)
+        fired.append(absent[:-1].max() > np.log(GATE))
     means = np.array([np.mean(pairs, axis=0) for pairs in gains.values()])
     gain, error = mean_and_error(list(means[:, 1] - means[:, 0]))
     return LearnedAlerts(
-        law=fit_alert_law(cases),
+        law=law,
         held_out=held_out,
         groups=len(groups),
         before=float(means[:, 0].mean()),
         after=float(means[:, 1].mean()),
         gain=gain,
         gain_std_err=error,
+        fires_without=float(np.mean(fired)),
+        converged=converged and all(done for _, done in fits.values()),
     )
 
 
-def _log_score(log_ratio: Floats, root: int) -> float:
-    """Log p(root) with equal prior weights."""
+def _log_posterior(log_ratio: Floats, none_prior: float) -> Floats:
+    """[n + 1] log probabilities with equal prior weights, that of "none of these" last."""
     log_joint = np.append(
-        log_ratio + np.log((1.0 - NONE_PRIOR) / len(log_ratio)), np.log(NONE_PRIOR)
+        log_ratio + np.log((1.0 - none_prior) / len(log_ratio)), np.log(none_prior)
     )
-    return float(log_joint[root] - logsumexp(log_joint))
+    return np.asarray(log_joint - logsumexp(log_joint))
 
 
-def fit_alert_law(cases: Sequence[AlertCase]) -> AlertLaw:
-    """Fit weights by their posterior's mode.
+def fit_alert_law(cases: Sequence[AlertCase]) -> tuple[AlertLaw, bool]:
+    """Fit weights by their posterior's mode; also return whether it was reached.
 
     Every incident is read twice: as it was, with its cause and kind of fault among all pairs of
     them and "none of these", and without the component that caused it, with "none of these" for
     the truth: what alerts look like when the cause is somebody else. Either reading has even odds
-    for "none of these", so that biases are log Bayes factors.
+    for "none of these", so that biases are log Bayes factors. How usual an operation or a template
+    is, an incident is told by the other groups, as a new one will be.
     """
     labels, details = _vocabulary(cases)
     kinds = tuple(sorted({case.kind for case in cases}))
     sizes = Counter(case.group for case in cases)
     readings = []
+    own: dict[object, Counter[AlertLabel]] = {}
     for case in cases:
-        weight = 1.0 / sizes[case.group]
-        for table, root in ((case.table, case.root), (case.table.without(case.root), None)):
-            x = compute_alert_features(table, labels, details, len(cases))
+        own.setdefault(case.group, Counter()).update(_details_of(case))
+    for case in cases:
+        weight, others = 1.0 / sizes[case.group], len(cases) - sizes[case.group]
+        mine = own[case.group]
+        known = {label: details[label] - mine[label] for label in _details_of(case)}
+        for table, root in ((case.table, case.root), (case.absent, None)):
+            x = compute_alert_features(table, labels, known, others)
             readings.append((x, root, kinds.index(case.kind), weight))
-    weights, bias = _climb(readings, len(kinds))
-    return AlertLaw(
+    weights, bias, converged = _climb(readings, len(kinds))
+    law = AlertLaw(
         labels=labels,
         details=details,
         incidents=len(cases),
@@ -138,6 +183,11 @@ def fit_alert_law(cases: Sequence[AlertCase]) -> AlertLaw:
         bias=tuple(map(float, bias)),
         weight=tuple(tuple(map(float, row)) for row in weights),
     )
+    return law, converged
+
+
+def _details_of(case: AlertCase) -> frozenset[AlertLabel]:
+    return frozenset().union(*case.table.details, *case.absent.details)
 
 
 def _vocabulary(
@@ -151,7 +201,7 @@ def _vocabulary(
             for label in of:
                 where.setdefault(label, set()).add(name)
         labels.update(case.table.labels)
-        details.update(frozenset().union(*case.table.details))
+        details.update(_details_of(case))
     kept = tuple(
         label
         for label in sorted(where)
@@ -162,8 +212,8 @@ def _vocabulary(
 
 def _climb(
     readings: Sequence[tuple[Floats, int | None, int, float]], n_kinds: int
-) -> tuple[Floats, Floats]:
-    """Weights [K, P] and biases [K] at the posterior's mode."""
+) -> tuple[Floats, Floats, bool]:
+    """Weights [K, P] and biases [K] at the posterior's mode, and whether it was reached."""
     rows = np.concatenate([x for x, *_ in readings])
     n_features = rows.shape[1]
     starts = np.cumsum([0, *(len(x) for x, *_ in readings)])
@@ -208,4 +258,4 @@ def _climb(
         options={"maxiter": MOST_STEPS},
     )
     shared, own, bias = np.split(found.x, [n_features, n_features * (1 + n_kinds)])
-    return (shared[:, None] + own.reshape(n_features, n_kinds)).T, bias
+    return (shared[:, None] + own.reshape(n_features, n_kinds)).T, bias, bool(found.success)

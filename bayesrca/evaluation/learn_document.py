@@ -169,13 +169,15 @@ def _gamma(learned: Learned) -> str:
     )
 
 
-def _alert_scores(alerts: LearnedAlerts) -> dict[str, float]:
+def _alert_scores(alerts: LearnedAlerts) -> dict[str, float | bool]:
     return {
         "groups": alerts.groups,
         "before": alerts.before,
         "after": alerts.after,
         "gain": alerts.gain,
         "gain_std_err": alerts.gain_std_err,
+        "fires_without": alerts.fires_without,
+        "converged": alerts.converged,
     }
 
 
@@ -186,10 +188,12 @@ def _alerts(alerts: LearnedAlerts) -> str:
     )
     law = alerts.law
     if not is_used(alerts):
-        return f"Alerts: nothing is kept of {law.incidents} incidents ({scores})."
+        end = "" if alerts.converged else ", NOT CONVERGED"
+        return f"Alerts: nothing is kept of {law.incidents} incidents ({scores}{end})."
     return (
         f"Alerts: {len(law.labels)} labels told apart, {len(law.kinds)} kinds of fault, from "
-        f"{law.incidents} incidents in {alerts.groups} groups ({scores})."
+        f"{law.incidents} incidents in {alerts.groups} groups ({scores}). Without the "
+        f"component that caused it, another has more than .9 in {alerts.fires_without:.1%} of them."
     )
 
 

@@ -124,7 +124,8 @@ def prepare_incidents(
                 likelihood=likelihood,
                 columns=columns,
                 outcome=outcome,
-                of_theta=evidence.onsets is not None,
+                of_theta=evidence.onsets is not None
+                or (evidence.traces is not None and bool(evidence.traces.measured.any())),
             )
         )
     return kept, left_out

@@ -5,14 +5,22 @@ No label is read here: only the periods and the target, which the incident itsel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.errors import InvalidIncidentError
-from bayesrca.incident import Incident, Signal, Target, TimeWindow, select_tables
+from bayesrca.incident import (
+    Alert,
+    Incident,
+    Run,
+    Signal,
+    Target,
+    TimeWindow,
+    select_tables,
+)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -27,10 +35,10 @@ FULL_SHARE = 0.8
 def cut_online(incident: Incident) -> Incident:
     """Return the incident as it was known shortly after it began.
 
-    Everything later than T is dropped, samples, spans, log records and events, normal period
-    included, where T is the
-    start of the incident window plus the longer of 5 minutes and three sampling intervals (the
-    median distance of sample times in the window), or the window's end if that is earlier.
+    Everything later than T is dropped: samples, spans, log records, events and alerts (those
+    without a time too), of the normal period as well, and spans and log records of normal runs. T
+    is the start of the incident window plus the longer of 5 minutes and three sampling intervals
+    (the median distance of sample times in the window), or the window's end if that is earlier.
 
     Raises:
         InvalidIncidentError: the incident has no window, or it has no sample before T.
@@ -43,7 +51,9 @@ def cut_online(incident: Incident) -> Incident:
     interval = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     delay = max(ONLINE_SECONDS, ONLINE_INTERVALS * interval)
     end = min(window.start + delay, window.end)
-    return _keep(incident, -np.inf, end, window=TimeWindow(window.start, end))
+    known = _keep(incident, -np.inf, end, window=TimeWindow(window.start, end))
+    runs = (_cut_run(run, lambda t: t <= end) for run in incident.normal_runs)
+    return replace(known, normal_runs=tuple(run for run in runs if run is not None))
 
 
 def cut_normal(incident: Incident, quiet: TimeWindow) -> Incident:
@@ -189,12 +199,32 @@ def _keep(
         incident,
         signals=cut,
         events=tuple(e for e in incident.events if kept(np.array([e.time]))[0]),
+        alerts=_dated(incident.alerts, kept),
         baseline=baseline,
         window=window,
         target=target,
         spans=spans,
         logs=logs,
     )
+
+
+def _cut_run(run: Run, keep: Callable[[Floats], Bools]) -> Run | None:
+    """Keep the spans and log records of a time; series are on a clock of their own."""
+    spans, logs = select_tables(run.spans, run.logs, keep)
+    if spans is None and logs is None and not run.signals:
+        return None
+    return replace(run, spans=spans, logs=logs)
+
+
+def _dated(
+    alerts: tuple[Alert, ...] | None, kept: Callable[[Floats], Bools]
+) -> tuple[Alert, ...] | None:
+    """Keep the alerts of a time; None where it is not known when any fired."""
+    dated = [a for a in alerts or () if a.time is not None]
+    if not dated:
+        return None
+    inside = kept(np.array([a.time for a in dated], dtype=np.float64))
+    return tuple(a for a, there in zip(dated, inside, strict=True) if there)
 
 
 def _cut(signal: Signal, keep: Bools) -> Signal | None:

@@ -91,7 +91,7 @@ def compute_alarm_test(evidence: Evidence) -> AlarmTest:
     if (traces := compute_trace_p_values(evidence.traces)).size:
         looks.append(_simes(traces))
         incident_p = min(incident_p, looks[-1])
-    if evidence.alerts is not None and evidence.alerts.fired.any():
+    if _has_fired(evidence):
         looks.append(FIRED)
         incident_p = min(incident_p, FIRED)
     threshold = CALM / len(looks)
@@ -205,6 +205,12 @@ def _simes(p: Floats) -> float:
     return float(np.min(len(p) * ordered / ranks, initial=1.0))
 
 
+def _has_fired(evidence: Evidence) -> bool:
+    """Whether an alert fired on a component that nothing else is told of."""
+    alerts = evidence.alerts
+    return alerts is not None and bool(np.any(alerts.counted & (alerts.fired > 0)))
+
+
 def _sentence(
     evidence: Evidence,
     target_p: float | None,
@@ -217,7 +223,7 @@ def _sentence(
     if target_p is not None and evidence.target is not None:
         name = evidence.components[evidence.target]
         what = f"the target {name!r} has p = {target_p:.2g}, {what}"
-    if evidence.alerts is not None and evidence.onsets is None:
+    if evidence.alerts is not None and evidence.onsets is None and evidence.traces is None:
         return _sentence_of_alerts(evidence.alerts, incident_p, anomalous=anomalous)
     if anomalous:
         return f"Something here is anomalous: {what}."
@@ -227,6 +233,10 @@ def _sentence(
 def _sentence_of_alerts(alerts: AlertEvidence, p: float, *, anomalous: bool) -> str:
     if not alerts.told:
         return "Nothing here is anomalous: no alert fired, and there is nothing else to tell."
-    what = f"{alerts.told} alerts fired on {np.count_nonzero(alerts.fired)} components"
+    places = np.count_nonzero(alerts.fired)
+    what = (
+        f"{alerts.told} alert{'' if alerts.told == 1 else 's'} fired on {places} "
+        f"component{'' if places == 1 else 's'}"
+    )
     verdict = "Something" if anomalous else "Nothing"
     return f"{verdict} here is anomalous: {what} (p = {p:.2g})."

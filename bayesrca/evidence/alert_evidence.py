@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +12,13 @@ from scipy.special import logsumexp
 from bayesrca.alert_law import AlertLaw
 from bayesrca.evidence.alert_features import compute_alert_features
 from bayesrca.evidence.alert_table import AlertTable, build_alert_table
+from bayesrca.evidence.trace_laws import LARGEST_LOG_RATIO
 from bayesrca.incident import Alert, Topology
 
 Floats = NDArray[np.float64]
 
 SHOWS = 0.5
 """Probability that a root shows the alert that tells it, where nothing was learned."""
-LARGEST_LOG_RATIO = 60.0
-"""Largest log Bayes factor, either way, that the likelihood accepts."""
 KNOWN = 0.5
 """Least share of an incident's alerts whose labels a learned law must know to be used."""
 
@@ -29,7 +29,8 @@ class AlertEvidence:
 
     Attributes:
         log_ratio: [n] log Bayes factor of "this component is the cause" against "none of these".
-        fired: [n] distinct alerts that stand at each component of which they tell.
+        fired: [n] distinct alerts that stand at each component.
+        counted: bool [n] components of which alerts tell; the others tell for themselves.
         told: number of distinct alerts, which may stand at two components each.
         learned: whether a law of labelled incidents was read, or the built-in one.
         notes: what was made of them, one sentence each.
@@ -37,6 +38,7 @@ class AlertEvidence:
 
     log_ratio: Floats
     fired: NDArray[np.int64]
+    counted: NDArray[np.bool_]
     told: int
     learned: bool
     notes: tuple[str, ...] = ()
@@ -46,8 +48,15 @@ class AlertEvidence:
         return replace(
             self,
             log_ratio=np.where(components, 0.0, self.log_ratio),
-            fired=np.where(components, 0, self.fired),
+            counted=self.counted & ~components,
         )
+
+    def spread(self, places: NDArray[np.int64], n: int) -> AlertEvidence:
+        """Return it over n components, of which these are at the given places; no other counts."""
+        log_ratio, fired = np.zeros(n), np.zeros(n, dtype=np.int64)
+        counted = np.zeros(n, dtype=np.bool_)
+        log_ratio[places], fired[places], counted[places] = self.log_ratio, self.fired, self.counted
+        return replace(self, log_ratio=log_ratio, fired=fired, counted=counted)
 
 
 def build_alert_evidence(
@@ -87,6 +96,7 @@ def build_alert_evidence(
     return AlertEvidence(
         log_ratio=np.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO),
         fired=fired,
+        counted=np.ones(len(topology), dtype=np.bool_),
         told=table.told,
         learned=learned,
         notes=tuple(notes),
@@ -113,6 +123,6 @@ def compute_learned_log_ratio(table: AlertTable, law: AlertLaw) -> Floats:
 
 
 def _known_share(table: AlertTable, law: AlertLaw) -> float:
-    """Share of labels that stand at components which the law tells apart."""
-    known, of = set(law.labels), [label for of in table.counts for label in of]
-    return sum(label in known for label in of) / max(len(of), 1)
+    """Share of what stands at components whose labels the law tells apart."""
+    known, all_of = set(law.labels), sum((Counter(of) for of in table.counts), Counter())
+    return sum(n for label, n in all_of.items() if label in known) / max(all_of.total(), 1)

@@ -33,8 +33,8 @@ def build_evidence_of_alerts(
     n = len(incident.topology)
     window = incident.window or _span_of(alerts)
     notes.append(
-        "There is no series and no span: causes are told by alerts alone, and where the target "
-        "lies in the graph says nothing."
+        "There is no series that is read and no span: causes are told by alerts alone, "
+        "and where the target lies in the graph says nothing."
     )
     found = build_alert_evidence(alerts, incident.topology, law)
     notes.extend(found.notes)

@@ -60,18 +60,6 @@ class AlertTable:
                     out[i, column[label]] = count
         return out
 
-    def without(self, component: int) -> AlertTable:
-        """Return the table as if the component were not known of."""
-        keep = [i for i in range(len(self.components)) if i != component]
-        return AlertTable(
-            components=tuple(self.components[i] for i in keep),
-            counts=tuple(self.counts[i] for i in keep),
-            details=tuple(self.details[i] for i in keep),
-            calls=self.calls[np.ix_(keep, keep)],
-            instances=self.instances[np.ix_(keep, keep)],
-            told=self.told,
-        )
-
 
 def build_alert_table(alerts: Sequence[Alert], topology: Topology) -> AlertTable:
     """Count alerts; the order in which they come, their times and repeats do not matter."""

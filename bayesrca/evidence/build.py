@@ -38,6 +38,7 @@ from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.units import is_time, read_failure_share
 from bayesrca.evidence.vitals import build_vitals
 from bayesrca.incident import Family, Incident, Signal, Statistic
+from bayesrca.incident.selection import hide_components
 
 Floats = NDArray[np.float64]
 MEASURES = {
@@ -71,6 +72,7 @@ def build_evidence(
         incident = with_series_of_spans(incident, notes)
     used = tuple(s for s in incident.signals if is_read(s))
     if not used and incident.alerts is not None and incident.spans is None:
+        note_unread(incident.signals, notes)
         return build_evidence_of_alerts(incident, incident.alerts, alert_law, notes)
     if not used:
         found = ", ".join(sorted({s.family.value for s in incident.signals})) or "none"
@@ -110,7 +112,6 @@ def build_evidence(
     if traces is not None:
         notes.extend(traces.notes)
         root_log_prior += compute_change_log_factor(traces.changes, len(root_log_prior))
-    if traces is not None:
         observed = observed | traces.measured
     alerts = _alerts_of_unobserved(incident, observed, alert_law, notes)
     n_footprints = len(frame.first)
@@ -353,14 +354,19 @@ def _alerts_of_unobserved(
     """What alerts add: on a component with telemetry they only repeat what that says."""
     if incident.alerts is None:
         return None
-    found = build_alert_evidence(incident.alerts, incident.topology, law)
-    notes.extend(found.notes)
-    if found.fired[observed].any():
+    topology, n = incident.topology, len(incident.topology)
+    seen = {name for name, measured in zip(topology.names, observed, strict=True) if measured}
+    kept = tuple(a for a in incident.alerts if a.component not in seen and a.caller not in seen)
+    if len(kept) < len(incident.alerts):
         notes.append(
-            "Alerts on components whose series or spans are read were not counted again; those on "
-            "other components were."
+            f"{len(incident.alerts) - len(kept)} alerts are about components whose series or spans "
+            "are read, which they repeat, and were not counted."
         )
-    return found.without(observed)
+    if not kept:
+        return None
+    found = build_alert_evidence(kept, hide_components(topology, seen), law)
+    notes.extend(found.notes)
+    return found.spread(np.flatnonzero(~observed), n)
 
 
 def _note_unobserved(incident: Incident, observed: NDArray[np.bool_], notes: list[str]) -> None:

@@ -73,7 +73,7 @@ def has_telemetry(evidence: Evidence) -> NDArray[np.bool_]:
     states = evidence.states
     seen[states.component[~np.isnan(states.log_fault).all(axis=1)]] = True
     if evidence.alerts is not None:
-        seen |= evidence.alerts.log_ratio != 0.0
+        seen |= evidence.alerts.counted
     return seen if evidence.traces is None else seen | evidence.traces.measured
 
 

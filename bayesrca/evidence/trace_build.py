@@ -12,6 +12,7 @@ from bayesrca.evidence.changes import find_changes
 from bayesrca.evidence.trace_columns import WINDOW, TraceColumns, build_trace_columns
 from bayesrca.evidence.trace_evidence import TraceEvidence, TraceTest
 from bayesrca.evidence.trace_fold import fold
+from bayesrca.evidence.trace_laws import LARGEST_LOG_RATIO
 from bayesrca.evidence.trace_patterns import read_patterns
 from bayesrca.evidence.trace_tests import (
     TestTable,
@@ -25,10 +26,6 @@ from bayesrca.incident import Incident, TimeWindow
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-LARGEST_LOG_RATIO = 60.0
-"""Largest log Bayes factor, either way, that is handed on; the likelihood accepts no larger one.
-What it is worth has stopped growing long before: e^L / N(L) is at most 1 / `trace_strong`."""
 
 
 def build_trace_evidence(incident: Incident, window: TimeWindow) -> TraceEvidence | None:

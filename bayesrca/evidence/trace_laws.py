@@ -30,6 +30,10 @@ FLIPPED = (0.1, 10.0)
 FOLLOWS = (4.0, 0.5)
 """Beta law of the share of a caller's changes that follow a changed call to what causes them."""
 
+LARGEST_LOG_RATIO = 60.0
+"""Largest log Bayes factor, either way, that is handed on; the likelihood accepts no larger one.
+What it is worth has stopped growing long before: e^L / N(L) is at most 1 / `trace_strong`."""
+
 _GRID = np.linspace(-60.0, 120.0, 721)
 
 

@@ -1,15 +1,17 @@
-"""A part of what was traced and logged."""
+"""A part of what was traced and logged, or of the components."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesrca.incident.alerts import Alert
 from bayesrca.incident.logs import Logs
 from bayesrca.incident.spans import Spans
+from bayesrca.incident.topology import Topology
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -40,6 +42,34 @@ def select_tables(
     if logs is not None:
         logs = _select(logs, keep(logs.time_ns / 1e9), "span", rows)
     return spans, logs
+
+
+def hide_components(topology: Topology, hidden: Collection[str]) -> Topology:
+    """Return the topology as it is known where nobody knows of some components.
+
+    Raises:
+        InvalidIncidentError: no component is left.
+    """
+    return Topology(
+        tuple(
+            replace(c, parent=None) if c.parent in hidden else c
+            for c in topology.components
+            if c.name not in hidden
+        ),
+        tuple(e for e in topology.edges if e.source not in hidden and e.target not in hidden),
+    )
+
+
+def hide_alerts(alerts: Iterable[Alert], hidden: Collection[str]) -> tuple[Alert, ...]:
+    """Return the alerts that are told where nobody knows of some components.
+
+    Calls that these make come from outside then.
+    """
+    return tuple(
+        replace(a, caller=None) if a.caller in hidden else a
+        for a in alerts
+        if a.component not in hidden
+    )
 
 
 def _select[T: (Spans, Logs)](

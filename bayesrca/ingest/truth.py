@@ -127,7 +127,10 @@ def has_label(case: Path, key: str, value: str) -> bool:
     content = read_json(file)
     if content is None:
         return False
-    found = expect_object(file, content).get(key)
+    labels = expect_object(file, content)
+    if key not in labels:
+        return False
+    found = labels[key]
     return value == (found if isinstance(found, str) else json.dumps(found))
 
 

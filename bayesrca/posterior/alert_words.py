@@ -12,7 +12,7 @@ def tell_alerts(alerts: AlertEvidence | None, i: int) -> list[str]:
         alerts: what fired, or None.
         i: index of the component.
     """
-    if alerts is None or alerts.log_ratio[i] == 0.0:
+    if alerts is None or not alerts.counted[i] or not alerts.told:
         return []
     fired = int(alerts.fired[i])
     count = f"{fired} alert{'' if fired == 1 else 's'}" if fired else "no alert"

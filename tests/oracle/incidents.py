@@ -124,7 +124,13 @@ def random_alerts(rng: np.random.Generator, n: int) -> AlertEvidence:
     """Factors of some size; some components have none."""
     log_ratio = np.where(rng.random(n) < 0.2, 0.0, rng.uniform(-4.0, 8.0, n))
     fired = rng.integers(0, 3, n)
-    return AlertEvidence(log_ratio=log_ratio, fired=fired, told=int(fired.sum()), learned=False)
+    return AlertEvidence(
+        log_ratio=log_ratio,
+        fired=fired,
+        counted=np.ones(len(fired), dtype=np.bool_),
+        told=int(fired.sum()),
+        learned=False,
+    )
 
 
 def random_traces(rng: np.random.Generator, n: int) -> TraceEvidence:

@@ -24,6 +24,7 @@ from bayesrca.incident import (
     Family,
     Incident,
     Logs,
+    Run,
     Signal,
     Spans,
     Statistic,
@@ -239,3 +240,18 @@ def test_quiet_windows_are_normal_and_apart(
         assert high - low == pytest.approx(length)
         assert high < window[0] or low > window[1]
         assert all(high < later for later, _ in mine[i + 1 :])
+
+
+def test_online_knows_no_span_of_a_normal_run_that_comes_later() -> None:
+    incident = make(range(60), baseline=(0, 59), window=(20, 40))
+    early, late = (trace(incident, minutes, seconds=1.0) for minutes in (range(5, 50), (45, 46)))
+    runs = (
+        Run("both", (), early.spans, early.logs),
+        Run("later", (), late.spans, late.logs),
+        Run("with series", incident.signals, late.spans, late.logs),
+    )
+    both, series = cut_online(replace(incident, normal_runs=runs)).normal_runs
+    assert both.spans is not None
+    assert both.spans.start_ns.max() / 60e9 == 24
+    assert (series.name, series.spans, series.logs) == ("with series", None, None)
+    assert series.signals == incident.signals

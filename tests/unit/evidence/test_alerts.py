@@ -11,12 +11,23 @@ from bayesrca import Settings, analyze
 from bayesrca.alert_law import AlertLaw
 from bayesrca.config import Method
 from bayesrca.errors import InvalidIncidentError
-from bayesrca.evaluation.learn_alerts import AlertCase, fit_alert_law
+from bayesrca.evaluation.learn_alerts import fit_alert_law, make_alert_case
+from bayesrca.evaluation.periods import cut_normal, cut_online
 from bayesrca.evidence import build_evidence
 from bayesrca.evidence.alert_evidence import build_alert_evidence
 from bayesrca.evidence.alert_features import compute_alert_features, count_alert_features
 from bayesrca.evidence.alert_table import build_alert_table, find_instances
-from bayesrca.incident import Alert, AlertKind, Component, Incident, Topology
+from bayesrca.incident import (
+    Alert,
+    AlertKind,
+    Component,
+    Family,
+    Incident,
+    Signal,
+    Statistic,
+    TimeWindow,
+    Topology,
+)
 
 NAMES = ("web-0", "web-1", "db", "cache", "queue")
 TOPOLOGY = Topology(tuple(map(Component, NAMES)))
@@ -49,9 +60,10 @@ def some_law() -> AlertLaw:
         root = i % 5
         alerts = [Alert(name, "qps") for name in NAMES]
         alerts += [Alert(NAMES[root], "cpu"), Alert(NAMES[i % 4], "disk")]
-        table = build_alert_table(alerts, TOPOLOGY)
-        cases.append(AlertCase(table=table, root=root, kind="hog", group=i))
-    return fit_alert_law(cases)
+        cases.append(make_alert_case(alerts, TOPOLOGY, NAMES[root], kind="hog", group=i))
+    law, converged = fit_alert_law(cases)
+    assert converged
+    return law
 
 
 LAW = some_law()
@@ -170,3 +182,64 @@ def test_an_unknown_component_is_refused(alert: Alert, field: str) -> None:
 def test_only_calls_have_callers() -> None:
     with pytest.raises(InvalidIncidentError, match="leave the caller out"):
         Alert("db", "cpu", caller="web-0")
+
+
+def test_without_its_component_an_incident_is_as_if_nobody_knew_of_it() -> None:
+    alerts = [
+        Alert("db", "GET", AlertKind.CALL, "500", "web-0"),
+        Alert("cache", "GET", AlertKind.CALL, "500", "db"),
+        Alert("db", "cpu"),
+        Alert("queue", "qps"),
+    ]
+    case = make_alert_case(alerts, TOPOLOGY, "db", kind="hog", group=0)
+    rest = Topology(tuple(c for c in TOPOLOGY.components if c.name != "db"))
+    outside = [Alert("cache", "GET", AlertKind.CALL, "500"), Alert("queue", "qps")]
+    expected = build_alert_table(outside, rest)
+    assert case.absent.counts == expected.counts
+    assert case.absent.details == expected.details
+    assert not case.absent.calls.any()
+    assert case.absent.components == rest.names
+
+
+def test_one_alert_on_one_of_two_is_an_alarm() -> None:
+    two = Topology((Component("a"), Component("b")))
+    told = Incident("night", two, (), alerts=(Alert("a", "cpu"),))
+    alarm = analyze(told, seed=0, settings=SCREEN).answer.alarm
+    assert alarm.anomalous
+    assert "1 alert fired on 1 component " in alarm.text
+
+
+def with_series(*alerts: Alert) -> Incident:
+    """The same system with a series of web-0, which a fault makes slow."""
+    times = np.arange(60.0)
+    values = 1.0 + 0.1 * np.sin(times) + 3.0 * (times >= 50)
+    signal = Signal("web-0", "latency", Family.LATENCY, Statistic.MEAN, times, values, "s")
+    return Incident(
+        "night",
+        TOPOLOGY,
+        (signal,),
+        baseline=TimeWindow(0.0, 49.0),
+        window=TimeWindow(50.0, 59.0),
+        alerts=alerts,
+    )
+
+
+def test_alerts_that_repeat_telemetry_move_nobody() -> None:
+    told = (Alert("db", "cpu"), Alert("queue", "qps"))
+    repeated = (Alert("web-0", "cpu"), Alert("cache", "GET", AlertKind.CALL, "500", "web-0"))
+    plain = build_evidence(with_series(*told)).alerts
+    more = build_evidence(with_series(*told, *repeated))
+    assert plain is not None
+    assert more.alerts is not None
+    np.testing.assert_array_equal(more.alerts.log_ratio, plain.log_ratio)
+    assert not more.alerts.counted[0]
+    assert plain.log_ratio[0] == 0.0
+    assert any(note.startswith("2 alerts are about components whose series") for note in more.notes)
+    assert build_evidence(with_series(*repeated)).alerts is None
+
+
+def test_a_normal_window_has_no_alert_of_the_incident() -> None:
+    told = with_series(Alert("db", "cpu", time=52.0), Alert("db", "qps"))
+    assert cut_normal(told, TimeWindow(10.0, 19.0)).alerts == ()
+    assert cut_normal(with_series(Alert("db", "qps")), TimeWindow(10.0, 19.0)).alerts is None
+    assert cut_online(told).alerts == (Alert("db", "cpu", time=52.0),)

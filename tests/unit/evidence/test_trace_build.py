@@ -11,8 +11,9 @@ import pytest
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.evidence import TraceEvidence, build_evidence
-from bayesrca.evidence.trace_build import LARGEST_LOG_RATIO, build_trace_evidence
+from bayesrca.evidence.trace_build import build_trace_evidence
 from bayesrca.evidence.trace_columns import build_trace_columns
+from bayesrca.evidence.trace_laws import LARGEST_LOG_RATIO
 from bayesrca.incident import Event, Family, Signal, Statistic, TimeWindow
 from tests.unit.evidence.trace_kit import BASELINE, WINDOW, Traces, incident, is_window
 
