@@ -239,6 +239,10 @@ def main() -> None:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
         sys.stderr.write("bayesrca: interrupted\n")
+        # An interrupt that crosses an `exec` of text, such as a library's generated code, marks
+        # CPython as killed by it, whatever is caught; under `python -m` that replaces the code.
+        # The next such call takes the mark away.
+        exec("")
     sys.exit(code)
 
 

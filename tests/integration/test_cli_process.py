@@ -268,6 +268,17 @@ class TestStreams:
         assert out == ""
         assert said == "bayesrca: interrupted\n"
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="no such signal there")
+    def test_an_interrupt_within_generated_code(self, tmp_path: Path) -> None:
+        """CPython ends by the signal, not the code, if the mark that `exec` leaves is kept."""
+        program = "from bayesrca import cli\ncli.app = lambda: exec('raise KeyboardInterrupt')\n"
+        (tmp_path / "interrupted.py").write_text(program + "cli.main()\n", encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "interrupted"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (130, "bayesrca: interrupted\n")
+
     @pytest.mark.skipif(sys.platform != "linux", reason="reads who is whose child from /proc")
     def test_an_interrupted_backtest_takes_its_workers_along(self) -> None:
         process = subprocess.Popen(
