@@ -172,13 +172,6 @@ class OtlpTable:
         """
         Bytes that the table takes in memory.
         """
-    def parent_rows(self, /) -> "numpy.typing.NDArray[numpy.int64]":
-        """
-        Of spans: row of the span that called each one, -1 for a root and where the caller is not here.
-
-        Raises:
-            ValueError: the table does not hold spans.
-        """
     @property
     def period(self, /) -> tuple[int, int] | None:
         """
@@ -192,13 +185,6 @@ class OtlpTable:
     def resource_attribute(self, /, key: str) -> "numpy.typing.NDArray[numpy.int32]":
         """
         For each distinct resource the number of its attribute with this key, -1 where it has none.
-        """
-    def rows_of_logs(self, /, logs: OtlpTable) -> "numpy.typing.NDArray[numpy.int64]":
-        """
-        Of spans: row of the span in which each record of a table of logs was written, -1 where there is none.
-
-        Raises:
-            ValueError: the tables do not hold spans and logs.
         """
     def strings(self, /) -> "list[str]":
         """

@@ -130,22 +130,6 @@ class Table:
         """Return the same for each distinct resource."""
         return self._native.resource_attribute(key)
 
-    def parent_rows(self) -> Ints:
-        """Return the row of each span's caller, -1 for a root or where it is not here: int64 [n].
-
-        Raises:
-            ValueError: the table does not hold spans.
-        """
-        return self._native.parent_rows()
-
-    def rows_of_logs(self, logs: Table) -> Ints:
-        """Return the row of the span in which each log record was written, -1 for none.
-
-        Raises:
-            ValueError: this table does not hold spans, or the other one no logs.
-        """
-        return self._native.rows_of_logs(logs._native)
-
     def traces(self) -> tuple[Ints, list[str]]:
         """Return the number of each span's trace, and the traces' ids in hexadecimal.
 

@@ -238,29 +238,6 @@ impl OtlpTable {
         signed(&found).into_pyarray(py).into_any()
     }
 
-    /// Of spans: row of the span that called each one, -1 for a root and where the caller is not here.
-    ///
-    /// Raises:
-    ///     ValueError: the table does not hold spans.
-    #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.int64]")]
-    fn parent_rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let spans = self.spans().ok_or_else(no_spans)?;
-        let rows = py.detach(|| long(&spans.parent_rows()));
-        Ok(rows.into_pyarray(py).into_any())
-    }
-
-    /// Of spans: row of the span in which each record of a table of logs was written, -1 where there is none.
-    ///
-    /// Raises:
-    ///     ValueError: the tables do not hold spans and logs.
-    #[pyo3(signature = (logs) -> "numpy.typing.NDArray[numpy.int64]")]
-    fn rows_of_logs<'py>(&self, py: Python<'py>, logs: &Self) -> PyResult<Bound<'py, PyAny>> {
-        let spans = self.spans().ok_or_else(no_spans)?;
-        let logs = logs.logs().ok_or_else(no_spans)?;
-        let rows = py.detach(|| long(&spans.rows_of(&logs.trace, &logs.span)));
-        Ok(rows.into_pyarray(py).into_any())
-    }
-
     /// Of spans: number of each one's trace, and the traces' ids as hexadecimal digits.
     ///
     /// Raises:
@@ -276,7 +253,7 @@ impl OtlpTable {
 }
 
 fn no_spans() -> PyErr {
-    PyValueError::new_err("the tables do not hold what is asked for: spans, and logs")
+    PyValueError::new_err("the table does not hold spans")
 }
 
 /// A dictionary of arrays on the way.
@@ -381,10 +358,6 @@ fn signed(found: &[Option<u32>]) -> Vec<i32> {
         .iter()
         .map(|id| id.map_or(-1, u32::cast_signed))
         .collect()
-}
-
-fn long(rows: &[Option<u32>]) -> Vec<i64> {
-    rows.iter().map(|row| row.map_or(-1, i64::from)).collect()
 }
 
 fn type_of(value: Value) -> i8 {

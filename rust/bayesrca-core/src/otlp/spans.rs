@@ -275,30 +275,6 @@ impl Spans {
         self.events.name.shrink_to_fit();
     }
 
-    /// Row of the span that called each one, None for a root and where the caller is not here.
-    ///
-    /// Ids are looked up within their trace; of spans that share one the first counts, and none is its own caller.
-    #[must_use]
-    pub fn parent_rows(&self) -> Vec<Option<u32>> {
-        let mut rows = self.rows_of(&self.trace, &self.parent);
-        for (row, parent) in rows.iter_mut().enumerate() {
-            *parent = parent.filter(|&parent| parent as usize != row);
-        }
-        rows
-    }
-
-    /// Row of the span with each of some ids, within their traces; None where it is not here.
-    #[must_use]
-    pub fn rows_of(&self, traces: &[u128], ids: &[u64]) -> Vec<Option<u32>> {
-        let seed = foldhash::fast::RandomState::default();
-        let mut rows = HashMap::with_capacity_and_hasher(self.id.len(), seed);
-        for (row, key) in self.trace.iter().zip(&self.id).enumerate() {
-            rows.entry(key).or_insert(row as u32);
-        }
-        let keys = traces.iter().zip(ids);
-        keys.map(|key| rows.get(&key).copied()).collect()
-    }
-
     /// Number of each span's trace, in the order in which traces come, and the traces' ids.
     #[must_use]
     pub fn traces(&self) -> (Vec<u32>, Vec<u128>) {
