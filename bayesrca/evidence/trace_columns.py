@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from bayesrca.columns.logs import mine_templates
 from bayesrca.columns.spans import SpanBatch, SpanTables, build_batch, reduce_spans
 from bayesrca.evidence.trace_laws import DRIFT, FAR_DRIFT
-from bayesrca.incident import Incident, Logs, Spans, TimeWindow
+from bayesrca.incident import Incident, Logs, Run, Spans, TimeWindow
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-WINDOW, BASELINE, RUNS = 0, 1, 2
-"""Sides: the incident window, its normal period, and other recordings in which all was well."""
-SIDES = 3
+WINDOW, BASELINE, NEAR, FAR = 0, 1, 2, 3
+"""Sides: the incident window, its normal period, and recordings in which all was well, made within
+the normal period and at other times."""
+SIDES = 4
 GUARD_BEFORE, GUARD_AFTER = 2.0, 5.0
 """Seconds before and after the window's start that belong to neither side: what begins there may
 still, or not yet, be under the fault."""
@@ -58,8 +60,8 @@ class TraceColumns:
         operations: names of operations.
         keys: log keys by number.
         has_spans: bool [n] whether a component made a span in the incident.
-        drift: [2] standard deviation between mean log times of the window and of each reference.
-        trust: [2] weight of each reference by itself.
+        drift: [3] standard deviation between mean log times of the window and of each reference.
+        trust: [3] weight of each reference by itself.
         spans: spans on each side.
     """
 
@@ -111,18 +113,17 @@ def build_trace_columns(incident: Incident, window: TimeWindow) -> TraceColumns:
     if incident.spans is not None:
         made = np.unique(incident.spans.component)
         has_spans[[incident.topology.index(incident.spans.components[i]) for i in made]] = True
-    near = _are_runs_near(incident)
     sides = [r.side(spans.start_ns) for spans, r in traced]
-    counts = [np.bincount(side[side >= 0], minlength=SIDES) for side in sides]
+    counts = np.bincount(np.concatenate([*sides, [-1]]) + 1, minlength=SIDES + 1)[1:]
     return TraceColumns(
         minutes=numbers.minutes(recordings, window),
         tables=reduce_spans(batches, sides=SIDES),
         operations=tuple(numbers.operations),
         keys=tuple(numbers.keys),
         has_spans=has_spans,
-        drift=np.array([DRIFT, DRIFT if near else FAR_DRIFT]),
-        trust=np.array([DOUBT, TRUST] if near else [TRUST, DOUBT]),
-        spans=np.sum(counts, axis=0) if counts else np.zeros(SIDES, dtype=np.int64),
+        drift=np.array([DRIFT, DRIFT, FAR_DRIFT]),
+        trust=np.array([DOUBT, TRUST, DOUBT] if counts[NEAR] else [TRUST, TRUST, DOUBT]),
+        spans=counts,
     )
 
 
@@ -138,18 +139,19 @@ def _recordings(incident: Incident, window: TimeWindow) -> Iterator[_Recording]:
 
     yield _Recording(incident.spans, incident.logs, side)
     for run in incident.normal_runs:
-        yield _Recording(run.spans, run.logs, lambda time_ns: np.full(len(time_ns), RUNS))
+        where = NEAR if _is_near(incident, run) else FAR
+        yield _Recording(run.spans, run.logs, partial(_all_on, where))
 
 
-def _are_runs_near(incident: Incident) -> bool:
-    """Whether normal runs were recorded within the baseline's time."""
-    period = incident.baseline
-    starts = [run.spans.start_ns / 1e9 for run in incident.normal_runs if run.spans is not None]
-    return (
-        period is not None
-        and bool(starts)
-        and all(period.contains(start).all() for start in starts)
-    )
+def _all_on(side: int, time_ns: Ints) -> Ints:
+    return np.full(len(time_ns), side)
+
+
+def _is_near(incident: Incident, run: Run) -> bool:
+    """Whether a recording was made within the baseline's time."""
+    if incident.baseline is None or run.spans is None:
+        return False
+    return bool(incident.baseline.contains(run.spans.start_ns / 1e9).all())
 
 
 class _Numbers:
