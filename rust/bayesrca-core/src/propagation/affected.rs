@@ -272,12 +272,13 @@ impl Sweep {
                 v.resize(table, 0.0);
             }
         }
-        for (v, rows) in [
-            (&mut self.spared, rates.spared.len()),
-            (&mut self.on, plan.nodes.len()),
-        ] {
-            v.clear();
-            v.resize(rows * lanes, 0.0);
+        // Every component in a block of its own writes its number; only cycles add to theirs.
+        let on = plan.nodes.len() * lanes;
+        self.on.resize(on, 0.0);
+        if !plan.knots.is_empty() {
+            self.on.fill(0.0);
         }
+        self.spared.clear();
+        self.spared.resize(rates.spared.len() * lanes, 0.0);
     }
 }

@@ -264,6 +264,18 @@ impl PairDoses {
             slope,
             level,
         );
+        if s == 1 {
+            out.extend(nodes.iter().enumerate().map(|(p, &i)| {
+                let share = self.full_share(p, theta);
+                let dose = share * full[p] + (1.0 - share) * self.partial[p];
+                if self.ratio[p].is_nan() {
+                    cells.generic[i]
+                } else {
+                    cells.unrelated[i] + cells.related[i] * dose
+                }
+            }));
+            return;
+        }
         for (p, row) in rows.enumerate() {
             let share = self.full_share(p, theta);
             let here = p * s..(p + 1) * s;

@@ -2,11 +2,14 @@
 
 use fearless_simd::Level;
 
-use super::hypotheses::{ByMode, kind_prior, kind_prior_backward};
+use super::hypotheses::{ByMode, N_WAYS, kind_prior, kind_prior_backward};
 use super::likelihood::{Likelihood, NEGLIGIBLE, Workspace};
 use super::range::split_scale;
 use crate::elementary::{exp_all, ln_all};
 use crate::params::{CODE, CRASH, ERRORS, LINK, LOAD, N_FAMILIES, N_KINDS, Natural, RESOURCE};
+
+/// What the families contribute where a fault does not show in them and where it does, `[family][shows]`.
+type Shown = [[f64; 2]; N_FAMILIES];
 
 /// How a fault of a kind shows in the vitals of its component: it disturbs it, or lies there.
 fn vital_way(kind: usize) -> usize {
@@ -27,7 +30,7 @@ impl Workspace {
         sources: [usize; N_FAMILIES],
         scales: &[(f64, f64); N_FAMILIES],
         (s, k): (usize, usize),
-    ) -> [[f64; 2]; N_FAMILIES] {
+    ) -> Shown {
         [0, 1].map(|f| {
             [
                 self.alarm[f][k] * scales[f].0,
@@ -84,6 +87,7 @@ impl Likelihood {
     pub(super) fn fill_joints(&self, theta: &Natural, w: &mut Workspace) {
         let s = self.s;
         w.joint.clear();
+        w.sum.clear();
         w.log_scale.clear();
         w.by_footprint.clear();
         let background = &mut w.background;
@@ -110,7 +114,24 @@ impl Likelihood {
     pub(super) fn close(&self, h: usize, log_scale: f64, w: &mut Workspace) {
         let sum: f64 = w.by_footprint[h * self.s..].iter().sum();
         w.log_scale.push(log_scale);
+        w.sum.push(sum);
         w.joint.push(sum.ln() + log_scale);
+    }
+
+    /// Fill the posterior share of every hypothesis; return the logarithm of all joints together.
+    pub(super) fn fill_shares(&self, w: &mut Workspace) -> f64 {
+        let most = w.joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        w.share.clear();
+        if !most.is_finite() {
+            w.share.resize(w.joint.len(), 0.0);
+            return most;
+        }
+        w.share.extend(w.joint.iter().map(|j| j - most));
+        exp_all(&mut w.share, self.level);
+        let sum: f64 = w.share.iter().sum();
+        let per = 1.0 / sum;
+        w.share.iter_mut().for_each(|share| *share *= per);
+        most + sum.ln()
     }
 
     /// Sources of the two families for a single cause.
@@ -140,29 +161,39 @@ impl Likelihood {
         w.fill_vitals((self.n, s), self.level);
         let log_kind: [f64; N_KINDS] = std::array::from_fn(|kind| kind_prior(theta, kind).ln());
         w.by_footprint.resize(N_KINDS * self.n * s, 0.0);
-        for h in 0..N_KINDS * self.n {
-            let (root, kind) = (h / N_KINDS, h % N_KINDS);
-            let sources = self.single_sources(root, kind);
-            let scales = w.scales(sources);
-            let m = w.modes[self.ways[h]].weight;
-            let row = vital_way(kind) * self.n + root;
-            let mut sum = 0.0;
-            for k in 0..s {
-                let [latency, errors] = w.shown(sources, &scales, (s, k));
-                let of = |l: usize| m[l][0] * errors[0] + m[l][1] * errors[1];
-                let t = latency[0] * of(0) + latency[1] * of(1);
-                let outside = self.presence(kind, root * s + k) * w.background[k];
-                let term = t * w.vital[row * s + k] * outside;
-                w.by_footprint[h * s + k] = term;
-                sum += term;
+        for root in 0..self.n {
+            // All kinds but the link start from the same two sources.
+            let common = self.single_sources(root, CODE);
+            let link = self.single_sources(root, LINK);
+            let scales = [w.scales(common), w.scales(link)];
+            let logs = [common, link].map(|sources| {
+                (0..N_FAMILIES)
+                    .map(|f| w.common[f][sources[f]].max(0.0))
+                    .sum()
+            });
+            for kind in 0..N_KINDS {
+                let (h, linked) = (root * N_KINDS + kind, usize::from(kind == LINK));
+                let sources = [common, link][linked];
+                let modes = &w.modes[self.ways[h]].weight;
+                let row = vital_way(kind) * self.n + root;
+                let mut sum = 0.0;
+                for k in 0..s {
+                    let [latency, errors] = w.shown(sources, &scales[linked], (s, k));
+                    let of = |l: usize| modes[l][0] * errors[0] + modes[l][1] * errors[1];
+                    let t = latency[0] * of(0) + latency[1] * of(1);
+                    let outside = self.presence(kind, root * s + k) * w.background[k];
+                    let term = t * w.vital[row * s + k] * outside;
+                    w.by_footprint[h * s + k] = term;
+                    sum += term;
+                }
+                w.sum.push(sum);
+                let prior = log_prior + log_kind[kind] + self.log_joint_weight[h];
+                let told = w.traces.log.single[h] + self.alerts.of_root(root);
+                let common: f64 = logs[linked];
+                w.log_scale.push(w.most_vital[row] + common + told + prior);
             }
-            w.joint.push(sum);
-            let common = |f: usize| w.common[f][sources[f]].max(0.0);
-            let prior = log_prior + log_kind[kind] + self.log_joint_weight[h];
-            let told = w.traces.log.single[h] + self.alerts.of_root(root);
-            w.log_scale
-                .push(w.most_vital[row] + common(0) + common(1) + told + prior);
         }
+        w.joint.extend_from_slice(&w.sum);
         ln_all(&mut w.joint, self.level);
         for (joint, scale) in w.joint.iter_mut().zip(&w.log_scale) {
             *joint += scale;
@@ -181,26 +212,31 @@ impl Likelihood {
     pub(super) fn joints_backward(
         &self,
         theta: &Natural,
-        total: f64,
         w: &mut Workspace,
         gradient: &mut Natural,
     ) {
         let (s, singles) = (self.s, N_KINDS * self.n);
-        let mut single_weight = 0.0;
-        let mut shares: Vec<f64> = w.joint[..singles].iter().map(|j| j - total).collect();
-        exp_all(&mut shares, self.level);
-        for (h, share) in shares.into_iter().enumerate() {
-            single_weight += share;
+        let mut by_kind = [0.0; N_KINDS];
+        let mut d_modes = [ByMode::default(); N_WAYS];
+        for h in 0..singles {
+            let share = w.share[h];
+            by_kind[h % N_KINDS] += share;
             if share > NEGLIGIBLE {
-                self.single_backward(theta, h, total, w, gradient);
-                kind_prior_backward(theta, h % N_KINDS, share, gradient);
+                self.single_backward(h, share, w, &mut d_modes[self.ways[h]]);
             }
         }
-        self.singles_prior_backward(theta, single_weight, w, gradient);
-        self.sets_backward(theta, total, w, gradient);
+        for (kind, &share) in by_kind.iter().enumerate() {
+            kind_prior_backward(theta, kind, share, gradient);
+        }
+        for (way, (modes, d)) in w.modes.iter().zip(&d_modes).enumerate() {
+            modes.backward(theta, way / 4, d, gradient);
+        }
+        self.singles_prior_backward(theta, by_kind.iter().sum(), w, gradient);
+        self.sets_backward(theta, w, gradient);
         let none = w.joint.len() - 1;
-        for k in 0..s {
-            let r = w.by_footprint[none * s + k] * (w.log_scale[none] - total).exp();
+        let weight = w.share[none] / w.sum[none];
+        for k in (0..s).filter(|_| w.share[none] > 0.0) {
+            let r = w.by_footprint[none * s + k] * weight;
             w.footprint_weight[k] += r;
             w.alarm_alone[0][k] += r;
             w.alarm_alone[1][k] += r;
@@ -208,19 +244,19 @@ impl Likelihood {
         }
     }
 
+    /// Add the adjoints behind one single cause, of which the posterior has a `share`.
     pub(super) fn single_backward(
         &self,
-        theta: &Natural,
         h: usize,
-        total: f64,
+        share: f64,
         w: &mut Workspace,
-        gradient: &mut Natural,
+        d_weight: &mut ByMode,
     ) {
         let (root, kind, s) = (h / N_KINDS, h % N_KINDS, self.s);
         let sources = self.single_sources(root, kind);
-        let (m, scales) = (w.modes[self.ways[h]], w.scales(sources));
-        let weight = (w.log_scale[h] - total).exp();
-        let mut d_weight: ByMode = [[0.0; 2]; 2];
+        let scales = w.scales(sources);
+        let modes = w.modes[self.ways[h]].weight;
+        let weight = share / w.sum[h];
         for k in 0..s {
             let at = root * s + k;
             let r = w.by_footprint[h * s + k] * weight;
@@ -231,30 +267,22 @@ impl Likelihood {
             w.vital_adjoint(kind, at, r);
             w.traces.adjoint.single[h] += r;
             let [latency, errors] = w.shown(sources, &scales, (s, k));
-            let mut parts: ByMode = [[0.0; 2]; 2];
-            let mut inner = 0.0;
+            let parts = latency.map(|l| errors.map(|e| l * e));
+            let inner: f64 = (0..4)
+                .map(|m| modes[m / 2][m % 2] * parts[m / 2][m % 2])
+                .sum();
+            let per = r / inner;
+            let share = |l: usize, e: usize| per * parts[l][e] * modes[l][e];
             for l in 0..2 {
                 for e in 0..2 {
-                    parts[l][e] = latency[l] * errors[e];
-                    inner += m.weight[l][e] * parts[l][e];
+                    d_weight[l][e] += per * parts[l][e];
                 }
             }
-            for l in 0..2 {
-                for e in 0..2 {
-                    let part = r * parts[l][e] / inner;
-                    d_weight[l][e] += part;
-                    let share = part * m.weight[l][e];
-                    for (f, shows) in [l, e].into_iter().enumerate() {
-                        if shows == 1 {
-                            w.gain_adjoint[f][sources[f] * s + k] += share;
-                        } else {
-                            w.alarm_alone[f][k] += share;
-                        }
-                    }
-                }
-            }
+            w.alarm_alone[0][k] += share(0, 0) + share(0, 1);
+            w.alarm_alone[1][k] += share(0, 0) + share(1, 0);
+            w.gain_adjoint[0][sources[0] * s + k] += share(1, 0) + share(1, 1);
+            w.gain_adjoint[1][sources[1] * s + k] += share(0, 1) + share(1, 1);
         }
-        m.backward(theta, kind, &d_weight, gradient);
     }
 
     /// Gradient of `-weight * ln singles_total`.

@@ -5,16 +5,14 @@ use rayon::prelude::*;
 
 use super::alerts::Alerts;
 use super::hypotheses::{Modes, N_WAYS, modes_at, way};
-use super::range::log_sum_exp;
 use super::sets::{Member, Sets};
 use super::spread::{PathProbabilities, Spread, SpreadScratch};
 use super::traces::{TraceScratch, Traces};
 use super::vitals::{VitalScratch, Vitals};
+use super::weights::prior_weights;
 use crate::error::{Error, Result};
 use crate::evidence::Evidence;
-use crate::params::{
-    CODE, CRASH, LATENCY, LINK, LOAD, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural, RESOURCE,
-};
+use crate::params::{LATENCY, LINK, N_FAMILIES, N_KINDS, N_PARAMETERS, Natural};
 use crate::simd;
 
 /// Joint weights below this share of the total are left out of the gradient (never of the value).
@@ -22,14 +20,6 @@ use crate::simd;
 /// Hamiltonian dynamics with a slightly truncated gradient stay reversible and volume-preserving, and the acceptance
 /// uses the value: the sampler's target is not changed.
 pub(super) const NEGLIGIBLE: f64 = 1e-10;
-/// Prior weight of a latency or errors fault at a component that does not report that family, of a crash where
-/// silence or calls cut short could not be seen, and of a link fault where nobody calls, against one that would show.
-const UNSEEN: f64 = 0.35;
-/// Prior weight of a link fault where calls to the component are timed at both ends, against one that only slow callers
-/// would tell.
-const TIMED_LINK: f64 = 5.0;
-/// Prior weight of a load fault at a component whose callers would have passed it on, against one without callers.
-const CALLED: f64 = 0.1;
 
 /// The likelihood of one incident, prepared once and evaluated at many theta.
 ///
@@ -86,8 +76,11 @@ pub struct Workspace {
     /// Weights of the components that are in sets, and the logarithm taken out of each; see `fill_members`.
     pub(super) members: Vec<Member>,
     pub(super) member_scale: Vec<f64>,
-    /// Log joint of each hypothesis (prior included, normaliser of the prior not).
+    /// Log joint of each hypothesis (prior included, normaliser of the prior not), and its share of the posterior.
     pub(super) joint: Vec<f64>,
+    pub(super) share: Vec<f64>,
+    /// Sum of each hypothesis over its footprints, over `exp(log_scale)`.
+    pub(super) sum: Vec<f64>,
     /// Joint of each (hypothesis, footprint) over `exp(log_scale[hypothesis])`.
     pub(super) by_footprint: Vec<f64>,
     pub(super) log_scale: Vec<f64>,
@@ -229,7 +222,7 @@ impl Likelihood {
     pub fn logp(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> f64 {
         let natural = Natural::from_unconstrained(theta);
         let quiet = self.forward(&natural, w);
-        quiet + log_sum_exp(&w.joint)
+        quiet + self.fill_shares(w)
     }
 
     /// Log likelihood and its gradient with respect to the unconstrained theta.
@@ -240,8 +233,8 @@ impl Likelihood {
     ) -> (f64, [f64; N_PARAMETERS]) {
         let natural = Natural::from_unconstrained(theta);
         let quiet = self.forward_keeping(&natural, w, true);
-        let total = log_sum_exp(&w.joint);
-        let gradient = self.backward(&natural, total, w);
+        let total = self.fill_shares(w);
+        let gradient = self.backward(&natural, w);
         (quiet + total, gradient.chain(&natural))
     }
 
@@ -253,7 +246,7 @@ impl Likelihood {
         out: &mut [f64],
     ) -> f64 {
         let quiet = self.forward(&Natural::from_unconstrained(theta), w);
-        let total = log_sum_exp(&w.joint);
+        let total = self.fill_shares(w);
         for (o, j) in out.iter_mut().zip(&w.joint) {
             *o = j - total;
         }
@@ -420,11 +413,11 @@ impl Likelihood {
         self.traces.reset_adjoints(&mut w.traces);
     }
 
-    fn backward(&self, theta: &Natural, total: f64, w: &mut Workspace) -> Natural {
+    fn backward(&self, theta: &Natural, w: &mut Workspace) -> Natural {
         let s = self.s;
         let mut gradient = Natural::default();
         self.reset_adjoints(w);
-        self.joints_backward(theta, total, w, &mut gradient);
+        self.joints_backward(theta, w, &mut gradient);
         for source in 0..self.families[LATENCY].n_sources() {
             let waits = self.waiting(source);
             for k in 0..s {
@@ -462,44 +455,4 @@ fn multiply_by_exp(gain: &mut [f64], log: &[f64]) -> f64 {
         *g *= (l - most).exp();
     }
     most
-}
-
-/// Prior weight of every (component, kind), and the part of it that the vitals' factors do not hold.
-fn prior_weights(
-    e: &Evidence,
-    families: &[Spread; N_FAMILIES],
-    (vitals, traces): (&Vitals, &Traces),
-) -> (Vec<f64>, Vec<f64>) {
-    let s = e.n_footprints();
-    let (mut prior, mut joint) = (Vec::new(), Vec::new());
-    for i in 0..e.n_components {
-        let own = e.root_log_prior.get(i).map_or(1.0, |l| l.exp());
-        let silence = e.crash_log_ratio.get(i * s..(i + 1) * s);
-        let entry = if vitals.has_callers(i) { CALLED } else { 1.0 };
-        for kind in 0..N_KINDS {
-            let seen = match kind {
-                RESOURCE | LOAD | CODE => true,
-                LINK => families[LATENCY].reaches_anybody(i),
-                CRASH => silence.is_some_and(|x| x.iter().any(|&l| l != 0.0)) && !traces.untold(i),
-                f => families[f].cells.reports(i),
-            };
-            let shows = match kind {
-                CODE => traces.code_weight(i),
-                LINK if traces.times_calls_to(i) => TIMED_LINK,
-                _ if seen => 1.0,
-                _ => UNSEEN,
-            };
-            let weight = own * shows * if kind == LOAD { entry } else { 1.0 };
-            joint.push(weight);
-            prior.push(
-                weight
-                    * match kind {
-                        RESOURCE => vitals.prior_weight(i),
-                        LOAD => vitals.load_weight(i),
-                        _ => 1.0,
-                    },
-            );
-        }
-    }
-    (prior, joint)
 }

@@ -22,6 +22,7 @@ mod sums;
 mod traces;
 mod untraced;
 mod vitals;
+mod weights;
 
 pub use likelihood::{Likelihood, Workspace};
 pub use plan::MAX_BLOCK;

@@ -274,9 +274,9 @@ impl Likelihood {
         });
         let mut share = [[0.0; 1 << MAX_CAUSES]; N_FAMILIES];
         for f in 0..N_FAMILIES {
-            share[f][0] = (-family[f]).exp();
+            share[f][0] = exp_of(-family[f]);
             for mask in 1..1usize << set.len() {
-                share[f][mask] = (w.common[f][self.source(f, p, mask)] - family[f]).exp();
+                share[f][mask] = exp_of(w.common[f][self.source(f, p, mask)] - family[f]);
             }
         }
         Scales {
@@ -314,23 +314,17 @@ impl Likelihood {
     }
 
     /// Fill the adjoints of the sets' joints, of the log likelihood.
-    pub(super) fn sets_backward(
-        &self,
-        theta: &Natural,
-        total: f64,
-        w: &mut Workspace,
-        gradient: &mut Natural,
-    ) {
+    pub(super) fn sets_backward(&self, theta: &Natural, w: &mut Workspace, gradient: &mut Natural) {
         if self.sets.len() == 0 {
             return;
         }
         let mut share = [0.0; MAX_CAUSES];
         for p in 0..self.sets.len() {
             let h = N_KINDS * self.n + p;
-            let one = (w.joint[h] - total).exp();
+            let one = w.share[h];
             share[self.sets.members[p].len() - 1] += one;
             if one > NEGLIGIBLE {
-                self.set_backward(theta, p, total, w, gradient);
+                self.set_backward(theta, p, one, w, gradient);
             }
         }
         self.sets_prior_backward(theta, &share, w, gradient);
@@ -340,14 +334,14 @@ impl Likelihood {
         &self,
         theta: &Natural,
         p: usize,
-        total: f64,
+        share: f64,
         w: &mut Workspace,
         gradient: &mut Natural,
     ) {
         let (s, h) = (self.s, N_KINDS * self.n + p);
         let set = &self.sets.members[p];
         let scales = self.scales(p, w);
-        let weight = (w.log_scale[h] - total).exp();
+        let weight = share / w.sum[h];
         for k in 0..s {
             let r = w.by_footprint[h * s + k] * weight;
             if r < NEGLIGIBLE {
@@ -386,7 +380,12 @@ impl Likelihood {
                 }
                 for (j, d) in d_mode.iter_mut().enumerate().take(set.len()) {
                     let (l, e) = (latency >> j & 1, errors >> j & 1);
-                    d[l][e] += share / terms.members[j].mode[l][e];
+                    d[l][e] += share;
+                }
+            }
+            for (d, member) in d_mode.iter_mut().zip(&terms.members[..set.len()]) {
+                for (d, mode) in d.iter_mut().flatten().zip(member.mode.iter().flatten()) {
+                    *d /= mode;
                 }
             }
             for (j, &i) in set.iter().enumerate() {
@@ -429,6 +428,11 @@ impl Likelihood {
             }
         }
     }
+}
+
+/// `exp`, mostly of 0: little ever leaves the range of a double.
+fn exp_of(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { x.exp() }
 }
 
 /// Common logarithms taken out of a set's terms.

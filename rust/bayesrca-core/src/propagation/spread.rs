@@ -21,6 +21,7 @@ use crate::evidence::FamilyEvidence;
 use crate::params::Natural;
 use crate::simd;
 
+mod adjoints;
 mod estimate;
 mod path;
 
@@ -389,17 +390,6 @@ impl Spread {
         let (s, f, own) = (self.s, self.f, theta.own_visible);
         x.sums.adjoint[source * s..(source + 1) * s].copy_from_slice(g);
         let (source, plan) = self.source(source);
-        // Every root, every member of the reached set and every dependency gives up its background factor.
-        for &i in plan
-            .roots
-            .iter()
-            .chain(&plan.nodes)
-            .chain(&plan.dependencies)
-        {
-            for (d, g) in x.given_up[i * s..(i + 1) * s].iter_mut().zip(g) {
-                *d += g;
-            }
-        }
         let low = DEPENDENCY_SHARE * theta.base_rate[f];
         for k in (0..s).filter(|&k| g[k] > 0.0) {
             if matches!(source.origin, Origin::Roots(_)) {

@@ -1,5 +1,6 @@
 //! How far sums past the width limit may be off, hypothesis by hypothesis.
 
+use super::hypotheses::ByMode;
 use super::likelihood::{Likelihood, Workspace};
 use super::spread::Spread;
 use crate::params::{N_FAMILIES, N_KINDS, N_PARAMETERS, Natural};
@@ -32,9 +33,9 @@ impl Likelihood {
                 }
                 let touched = self.sources_of(h);
                 if h < singles {
-                    self.single_backward(&theta, h, w.joint[h], w, &mut unused);
+                    self.single_backward(h, 1.0, w, &mut ByMode::default());
                 } else {
-                    self.set_backward(&theta, h - singles, w.joint[h], w, &mut unused);
+                    self.set_backward(&theta, h - singles, 1.0, w, &mut unused);
                 }
                 self.take_error(&touched, w)
             })

@@ -18,6 +18,7 @@ pub(super) struct Slot {
     pub factors: usize,
     /// Numbers kept of the doses, after the panels.
     doses: usize,
+    panels: usize,
 }
 
 impl Slot {
@@ -35,6 +36,7 @@ impl Slot {
             states: plan.states * width,
             factors: if long { plan.blocks.len() * width } else { 0 },
             doses,
+            panels: lanes.div_ceil(width),
         }
     }
 
@@ -43,20 +45,20 @@ impl Slot {
     }
 
     pub fn panels(&self) -> usize {
-        self.lanes.div_ceil(self.width)
+        self.panels
     }
 
     pub fn size(&self) -> usize {
-        self.panel() * self.panels() + self.doses
+        self.panel() * self.panels + self.doses
     }
 
     /// The panels and what is kept of the doses.
     pub fn split<'a>(&self, arena: &'a [f64]) -> (&'a [f64], &'a [f64]) {
-        arena[self.at..self.at + self.size()].split_at(self.panel() * self.panels())
+        arena[self.at..self.at + self.size()].split_at(self.panel() * self.panels)
     }
 
     pub fn split_mut<'a>(&self, arena: &'a mut [f64]) -> (&'a mut [f64], &'a mut [f64]) {
-        arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels())
+        arena[self.at..self.at + self.size()].split_at_mut(self.panel() * self.panels)
     }
 
     /// The weights of a panel by node: of all its lanes unaffected, then affected.

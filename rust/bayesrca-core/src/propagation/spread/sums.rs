@@ -11,8 +11,7 @@ use super::slot::Slot;
 use super::{Spread, SpreadScratch};
 use crate::params::Natural;
 use crate::propagation::affected::{self, Rates, Sweep};
-use crate::propagation::alarm::{ALARM_TRUE, mix};
-use crate::propagation::doses::{DoseLanes, PairAdjoint};
+use crate::propagation::alarm::mix;
 use crate::propagation::knot::KnotScratch;
 use crate::propagation::plan::Plan;
 use crate::propagation::source::Origin;
@@ -32,19 +31,19 @@ pub(super) struct Sums {
     /// Adjoint of the logarithm of each sum.
     pub adjoint: Vec<f64>,
     /// Weights of a source's nodes, `[node * s + footprint]`.
-    path: Vec<f64>,
+    pub path: Vec<f64>,
     /// The last tables of one plan, `[with the target * lanes + lane]`, each lane over `exp(log)`.
     pub totals: Vec<f64>,
     pub lane_log: Vec<f64>,
     /// Adjoint of the last table, laid out as the last tables of a plan's panels.
-    last: Vec<f64>,
+    pub last: Vec<f64>,
     /// Estimated sums: standard error of the logarithm of each source by footprint, and the current plan's draws.
     pub error: Vec<f64>,
     pub drawn: Drawn,
     /// No parents given.
-    none: Vec<u32>,
+    pub none: Vec<u32>,
     pub knots: KnotScratch,
-    sweep: Sweep,
+    pub sweep: Sweep,
 }
 
 impl Spread {
@@ -116,7 +115,7 @@ impl Spread {
         [Some(first), link].into_iter().flatten().zip(lanes)
     }
 
-    fn sum_plan(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
+    pub(super) fn sum_plan(&self, theta: &Natural, plan: usize, x: &mut SpreadScratch) {
         let room = if x.sums.value_only {
             self.largest_slot
         } else {
@@ -177,6 +176,14 @@ impl Spread {
                     rows.for_each(|row| sums.path.extend_from_slice(row));
                 }
             }
+            if s == 1 {
+                let (panel, lane) = slot.place(first);
+                let rows = slot.rows(panel, tables).zip(nodes).zip(&sums.path);
+                for ((row, i), path) in rows {
+                    (row[lane], row[slot.width + lane]) = (x.factors.inv[*i], *path);
+                }
+                continue;
+            }
             let mut k = 0;
             while k < s {
                 let (panel, lane) = slot.place(first + k);
@@ -198,16 +205,17 @@ impl Spread {
         // The lane without data, if any, and those left over lie in the last panel.
         let last = slot.panels() - 1;
         let unit = used - last * slot.width;
-        for lanes in slot
-            .rows(last, tables)
-            .flat_map(|row| row.chunks_exact_mut(slot.width))
-        {
-            lanes[unit..].fill(1.0);
+        if unit < slot.width {
+            for row in slot.rows(last, tables) {
+                let (off, on) = row.split_at_mut(slot.width);
+                off[unit..].iter_mut().for_each(|x| *x = 1.0);
+                on[unit..].iter_mut().for_each(|x| *x = 1.0);
+            }
         }
     }
 
     /// Take the last tables of a plan from its panels; those of an estimated sum are taken already.
-    fn collect(&self, plan: usize, sums: &mut Sums) {
+    pub(super) fn collect(&self, plan: usize, sums: &mut Sums) {
         if self.banks[plan].is_some() {
             return;
         }
@@ -215,7 +223,14 @@ impl Spread {
         let (tables, _) = slot.split(&sums.arena);
         sums.totals.clear();
         for on in [false, true] {
-            if on <= plan.keeps_target {
+            if on && !plan.keeps_target {
+                continue;
+            }
+            if slot.panels() == 1 {
+                let from = slot.last(on, 0, plan);
+                sums.totals
+                    .extend_from_slice(&tables[from..from + slot.lanes]);
+            } else {
                 let lanes = (0..slot.lanes).map(|lane| tables[slot.last(on, lane, plan)]);
                 sums.totals.extend(lanes);
             }
@@ -286,151 +301,6 @@ impl Spread {
                     sums.error[at] = sums.drawn.error(bank, lane, totals);
                 }
                 sums.log[at] = sums.lane_log[lane];
-            }
-        }
-    }
-
-    /// Add the adjoints behind those of all sums.
-    pub(super) fn sum_backward(
-        &self,
-        theta: &Natural,
-        x: &mut SpreadScratch,
-        gradient: &mut Natural,
-    ) {
-        for plan in 0..self.plans.len() {
-            let active = self.sharing(plan).any(|(source, _)| {
-                let row = source * self.s..(source + 1) * self.s;
-                x.sums.adjoint[row].iter().any(|&g| g > 0.0)
-            });
-            // Where nothing is reached there is nothing to sum.
-            if !active || self.plans[plan].nodes.is_empty() {
-                continue;
-            }
-            if !self.slots[plan].kept {
-                self.sum_plan(theta, plan, x);
-            }
-            self.collect(plan, &mut x.sums);
-            self.last_adjoint(plan, &mut x.sums);
-            self.plan_backward(theta, plan, x, gradient);
-        }
-    }
-
-    /// Fill the adjoint of a plan's last tables.
-    fn last_adjoint(&self, plan: usize, sums: &mut Sums) {
-        let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let totals = &sums.totals;
-        let entry = |on, lane| totals[usize::from(on) * slot.lanes + lane];
-        let rows = 1 + usize::from(plan.keeps_target);
-        let at = |on, lane| {
-            let (panel, lane) = slot.place(lane);
-            ((panel * rows + usize::from(on)) << slot.shift) + lane
-        };
-        let d = &mut sums.last;
-        d.clear();
-        d.resize(slot.panels() * rows * slot.width, 0.0);
-        let last = slot.lanes - 1;
-        for (source, first) in self.sharing(index) {
-            for k in 0..self.s {
-                let (g, lane) = (sums.adjoint[source * self.s + k], first + k);
-                if g <= 0.0 {
-                    continue;
-                }
-                if !plan.keeps_target {
-                    d[at(false, lane)] += g / entry(false, lane);
-                    continue;
-                }
-                let (prior_off, prior_on) = (entry(false, last), entry(true, last));
-                let sum = prior_off + prior_on;
-                let prior = prior_on / sum;
-                let (off, on) = (entry(false, lane), entry(true, lane));
-                let g = g / mix(off, on, prior);
-                d[at(false, lane)] += g * (1.0 - ALARM_TRUE);
-                d[at(true, lane)] += g * (ALARM_TRUE / prior + 1.0 - ALARM_TRUE);
-                let d_prior = -g * ALARM_TRUE * on / (prior * prior);
-                d[at(true, last)] += d_prior * prior_off / (sum * sum);
-                d[at(false, last)] -= d_prior * prior_on / (sum * sum);
-            }
-        }
-    }
-
-    fn plan_backward(
-        &self,
-        theta: &Natural,
-        plan: usize,
-        x: &mut SpreadScratch,
-        gradient: &mut Natural,
-    ) {
-        let (index, plan, slot) = (plan, &self.plans[plan], &self.slots[plan]);
-        let rows = (1 + usize::from(plan.keeps_target)) * slot.width;
-        let mut into = PairAdjoint {
-            ratios: &mut x.adjoint,
-            gradient,
-        };
-        let Sums {
-            arena,
-            adjoint,
-            last,
-            knots,
-            sweep,
-            drawn,
-            none,
-            ..
-        } = &mut x.sums;
-        let (tables, kept) = slot.split_mut(arena);
-        let panels = tables.chunks_exact_mut(slot.panel());
-        for (j, (panel, last)) in panels.zip(last.chunks_exact(rows)).enumerate() {
-            if last.iter().all(|&d| d == 0.0) {
-                continue;
-            }
-            let (t, b) = if let Some(bank) = &self.banks[index] {
-                drawn.backward(
-                    bank,
-                    plan,
-                    slot,
-                    (j, panel),
-                    last,
-                    &x.rates,
-                    knots,
-                    sweep,
-                    self.level,
-                )
-            } else {
-                backward(
-                    plan,
-                    slot,
-                    panel,
-                    last,
-                    (&x.rates, none),
-                    knots,
-                    sweep,
-                    self.level,
-                )
-            };
-            into.gradient.transmission[self.f] += t;
-            into.gradient.base_rate[self.f] += b;
-            for (source, first) in self.sharing(index) {
-                // Footprints of this source whose lanes lie in this panel.
-                let begin = (j * slot.width).saturating_sub(first);
-                let end = ((j + 1) * slot.width).saturating_sub(first).min(self.s);
-                for k in begin..end {
-                    if adjoint[source * self.s + k] <= 0.0 {
-                        continue;
-                    }
-                    let lanes = DoseLanes {
-                        nodes: &plan.nodes,
-                        footprint: k,
-                        on: &sweep.on[slot.place(first + k).1..],
-                        step: slot.width,
-                    };
-                    match &self.sources[source].origin {
-                        Origin::Roots(doses) => {
-                            doses.backward(
-                                &lanes, theta, self.f, &x.ratios, &x.factors, kept, &mut into,
-                            );
-                        }
-                        Origin::Link => lanes.generic_backward(self.s, &x.factors, &mut into),
-                    }
-                }
             }
         }
     }
