@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +25,7 @@ from bayesrca.cli_collect import collect
 from bayesrca.cli_decide import decide
 from bayesrca.cli_evidence import evidence
 from bayesrca.cli_learn import Prior, learn, read_prior
+from bayesrca.cli_normal import NormalRuns, SharedNormal, add_normal
 from bayesrca.cli_output import OutputError, check_file, say, show, silence, write_file
 from bayesrca.cli_serve import config, serve, token
 from bayesrca.cli_simulate import simulate
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bayesrca.analysis import Analysis
     from bayesrca.client import Client
     from bayesrca.incident import Incident, IncidentSource
+    from bayesrca.ingest import FamilyRules
     from bayesrca.posterior.result import Answer
     from bayesrca.wire import StoredAnalysis
 
@@ -106,12 +107,8 @@ def analyze(  # noqa: PLR0913  one parameter per option
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
     ] = None,
-    normal_runs: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of fault-free runs of the same system (docs/incident-folder.md)."
-        ),
-    ] = None,
+    normal_runs: NormalRuns = None,
+    shared_normal: SharedNormal = False,
     server: Annotated[
         str | None,
         typer.Option(help="Let the server at HOST:PORT compute; the same numbers come back."),
@@ -176,10 +173,16 @@ def analyze(  # noqa: PLR0913  one parameter per option
     )
     incident: Incident | IncidentSource
     if held:
-        extra = {"PATH": path, "--families": families, "--normal-runs": normal_runs}
+        extra = {
+            "PATH": path,
+            "--families": families,
+            "--normal-runs": normal_runs,
+            "--shared-normal": shared_normal or None,
+        }
         incident = _held(held, server, sources, extra)
     else:
-        incident = local = _load(path, sources, families, normal_runs)
+        loaded, rules = _load(path, sources, families)
+        incident = local = add_normal(loaded, path, rules, normal_runs, shared_normal=shared_normal)
     if server is not None:
         with _client(server, token_file, ca_file, tls=tls) as client:
             if output is None:
@@ -283,10 +286,9 @@ def _held(
 
 
 def _load(
-    path: Path | None, sources: SourceFlags, families: Path | None, normal_runs: Path | None
-) -> Incident:
-    # Late, to keep --help fast.
-    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs  # noqa: PLC0415
+    path: Path | None, sources: SourceFlags, families: Path | None
+) -> tuple[Incident, FamilyRules | None]:
+    from bayesrca.ingest import FamilyRules, load_incident  # noqa: PLC0415  keeps --help fast
 
     if (path is None) != sources.given:
         msg = "give either an incident folder or sources such as --prometheus, one of the two"
@@ -299,13 +301,8 @@ def _load(
         raise typer.BadParameter(msg, param_hint="--families")
     rules = None if families is None else FamilyRules.from_toml(families)
     if path is None:
-        incident = collect_incident(sources, None).incident
-    else:
-        incident = load_incident(path, families=rules)
-    if normal_runs is None:
-        return incident
-    runs = load_normal_runs(normal_runs, families=rules)
-    return replace(incident, normal_runs=(*incident.normal_runs, *runs))
+        return collect_incident(sources, None).incident, None
+    return load_incident(path, families=rules), rules
 
 
 def _analyze(incident: Incident, seed: int, settings: Settings) -> Analysis:

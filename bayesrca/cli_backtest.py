@@ -21,7 +21,7 @@ from bayesrca.cli_output import (
 from bayesrca.config import LARGEST_SEED, Method, Settings
 
 
-def backtest(
+def backtest(  # noqa: PLR0913  one parameter per option
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -56,6 +56,16 @@ def backtest(
         typer.Option(help="Only cases whose name matches this shell pattern; may be repeated."),
     ] = None,
     where: Where = None,
+    own_normal: Annotated[
+        bool,
+        typer.Option(
+            "--own-normal", help="Compare no case with normal recordings of its data set."
+        ),
+    ] = False,
+    without: Annotated[
+        list[Literal["metrics", "spans", "logs", "events", "alerts"]] | None,
+        typer.Option(help="Telemetry that no analysis sees; may be repeated."),
+    ] = None,
     families: Annotated[
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
@@ -68,6 +78,7 @@ def backtest(
             check_file(file, field)
     # Late, for they load SciPy, which --help does not need.
     from bayesrca.evaluation.cases import choose_cases, find_data_sets  # noqa: PLC0415
+    from bayesrca.evaluation.periods import Telemetry  # noqa: PLC0415
     from bayesrca.evaluation.plot import plot_reliability  # noqa: PLC0415
     from bayesrca.evaluation.run import Mode, Plan, run_backtest  # noqa: PLC0415
     from bayesrca.evaluation.summary import backtest_document  # noqa: PLC0415
@@ -87,6 +98,8 @@ def backtest(
         mode=Mode(mode),
         families=None if families is None else FamilyRules.from_toml(families),
         normal_windows=no_incident,
+        own_normal=own_normal,
+        without=frozenset(map(Telemetry, without or ())),
     )
     with counting("analysing") as tell:
         results = run_backtest(data_sets, plan, jobs=jobs, tell=tell)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayesrca.cli_normal import NormalRuns, SharedNormal, add_normal
 from bayesrca.cli_output import say
 from bayesrca.config import Settings
 from bayesrca.errors import InvalidSettingsError
@@ -30,12 +30,8 @@ def evidence(
         Path | None,
         typer.Option(help="TOML file of rules from metric names to families (docs/families.md)."),
     ] = None,
-    normal_runs: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of fault-free runs of the same system (docs/incident-folder.md)."
-        ),
-    ] = None,
+    normal_runs: NormalRuns = None,
+    shared_normal: SharedNormal = False,
     max_bins: Annotated[
         int, typer.Option(help="Bins of the incident window to place onset and end in.")
     ] = Settings().max_bins,
@@ -46,14 +42,12 @@ def evidence(
     centre of theta's prior.
     """
     from bayesrca.evidence import build_evidence  # noqa: PLC0415  keeps --help fast
-    from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs  # noqa: PLC0415
+    from bayesrca.ingest import FamilyRules, load_incident  # noqa: PLC0415
 
     settings = Settings(max_bins=max_bins)
     rules = None if families is None else FamilyRules.from_toml(families)
     incident = load_incident(path, families=rules)
-    if normal_runs is not None:
-        runs = load_normal_runs(normal_runs, families=rules)
-        incident = replace(incident, normal_runs=(*incident.normal_runs, *runs))
+    incident = add_normal(incident, path, rules, normal_runs, shared_normal=shared_normal)
     found = build_evidence(incident, max_bins=settings.max_bins)
     n = len(found.footprints)
     if footprint is not None and not 0 <= footprint < n:

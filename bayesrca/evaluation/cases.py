@@ -13,8 +13,6 @@ from bayesrca.ingest.truth import has_label
 
 _MARKS = ("truth.json", "metrics.parquet")
 """A folder that holds one of these is a case."""
-NORMAL_RUNS = "_normal"
-"""Folder of a data set that holds fault-free recordings of the same system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +122,6 @@ def read_labels(case: Path) -> Labels:
         raise IncidentFormatError(msg, field="root_causes")
     components = tuple(dict.fromkeys(component for component, _ in truth.root_causes))
     return Labels(components, truth.fault_type)
-
-
-def find_normal_runs(case: Path) -> Path | None:
-    """Return the folder of normal runs that is offered to a case, None where there is none."""
-    folder = case.parent / NORMAL_RUNS
-    return folder if folder.is_dir() else None
 
 
 def _matches(case: Path, pattern: str) -> bool:

@@ -1,12 +1,14 @@
-"""What an analysis may see of an incident: all of it, the beginning of it, or a quiet part of it.
+"""What an analysis may see of an incident: all of it, its beginning, a quiet part, some telemetry.
 
 No label is read here: only the periods and the target, which the incident itself holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,10 @@ from bayesrca.errors import InvalidIncidentError
 from bayesrca.incident import (
     Alert,
     Incident,
+    Logs,
     Run,
     Signal,
+    Spans,
     Target,
     TimeWindow,
     select_tables,
@@ -30,6 +34,89 @@ ONLINE_INTERVALS = 3
 """Online, telemetry ends the longer of these two after the incident window begins."""
 FULL_SHARE = 0.8
 """A normal window has at least this share of the sample times that the incident window has."""
+
+
+class Telemetry(StrEnum):
+    """A kind of telemetry that an analysis may be denied."""
+
+    METRICS = "metrics"
+    SPANS = "spans"
+    LOGS = "logs"
+    EVENTS = "events"
+    ALERTS = "alerts"
+
+
+def hide_telemetry(incident: Incident, kinds: Collection[Telemetry]) -> Incident:
+    """Return the incident as it is known without some kinds of telemetry, in normal runs too.
+
+    The topology stays as it is. Log records stay without their spans.
+
+    Raises:
+        InvalidIncidentError: nothing is left of it, or nothing in its window.
+    """
+    signals = () if Telemetry.METRICS in kinds else incident.signals
+    events = () if Telemetry.EVENTS in kinds else incident.events
+    runs = []
+    for run in incident.normal_runs:
+        spans, logs = _hide_tables(run.spans, run.logs, kinds)
+        kept = () if Telemetry.METRICS in kinds else run.signals
+        if kept or spans is not None or logs is not None:
+            runs.append(replace(run, signals=kept, spans=spans, logs=logs))
+    return _rebuild(
+        incident,
+        signals,
+        _hide_tables(incident.spans, incident.logs, kinds),
+        incident.window,
+        events=events,
+        alerts=None if Telemetry.ALERTS in kinds else incident.alerts,
+        normal_runs=tuple(runs),
+    )
+
+
+def _hide_tables(
+    spans: Spans | None, logs: Logs | None, kinds: Collection[Telemetry]
+) -> tuple[Spans | None, Logs | None]:
+    if Telemetry.LOGS in kinds:
+        logs = None
+    if Telemetry.SPANS in kinds:
+        spans = None
+        logs = None if logs is None else replace(logs, span=np.full_like(logs.span, -1))
+    return spans, logs
+
+
+def _rebuild(
+    incident: Incident,
+    signals: tuple[Signal, ...],
+    tables: tuple[Spans | None, Logs | None],
+    window: TimeWindow | None,
+    **changes: Any,  # noqa: ANN401  further fields, each of its own type
+) -> Incident:
+    """Give an incident other telemetry; what its target and its normal period lack then is gone."""
+    spans, logs = tables
+    target = incident.target
+    if target is not None and all(
+        (s.component, s.name) != (target.component, target.signal) for s in signals
+    ):
+        target = Target(target.component)
+    baseline = incident.baseline
+    if baseline is not None:
+        times = [s.timestamps for s in signals]
+        times += [] if spans is None else [spans.start_ns / 1e9]
+        times += [] if logs is None else [logs.time_ns / 1e9]
+        normal = [baseline.contains(t) for t in times]
+        if window is not None:
+            normal = [n & ~window.contains(t) for n, t in zip(normal, times, strict=True)]
+        baseline = baseline if any(rows.any() for rows in normal) else None
+    return replace(
+        incident,
+        signals=signals,
+        spans=spans,
+        logs=logs,
+        target=target,
+        baseline=baseline,
+        window=window,
+        **changes,
+    )
 
 
 def cut_online(incident: Incident) -> Incident:
@@ -52,21 +139,22 @@ def cut_online(incident: Incident) -> Incident:
     delay = max(ONLINE_SECONDS, ONLINE_INTERVALS * interval)
     end = min(window.start + delay, window.end)
     known = _keep(incident, -np.inf, end, window=TimeWindow(window.start, end))
-    runs = (_cut_run(run, lambda t: t <= end) for run in incident.normal_runs)
-    return replace(known, normal_runs=tuple(run for run in runs if run is not None))
+    return replace(known, normal_runs=_cut_runs(incident.normal_runs, lambda t: t <= end))
 
 
 def cut_normal(incident: Incident, quiet: TimeWindow) -> Incident:
     """Return a quiet part of the normal period as if it were the incident.
 
     Nothing but the normal period is kept, without what lies in the incident window; what is left of
-    it outside `quiet` stays the normal period. Topology and target are the incident's.
+    it outside `quiet` stays the normal period, and normal runs lose what they hold of it. Topology
+    and target are the incident's.
     """
     if incident.baseline is None:
         msg = "there is no normal period to cut a quiet window from; give one (normal_window)"
         raise InvalidIncidentError(msg, field="baseline")
     baseline = incident.baseline
-    return _keep(incident, baseline.start, baseline.end, window=quiet, without=incident.window)
+    kept = _keep(incident, baseline.start, baseline.end, window=quiet, without=incident.window)
+    return replace(kept, normal_runs=_cut_runs(incident.normal_runs, lambda t: ~quiet.contains(t)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,38 +270,24 @@ def _keep(
         return inside if without is None else inside & ~without.contains(t)
 
     cut = tuple(s for signal in incident.signals if (s := _cut(signal, kept(signal.timestamps))))
-    spans, logs = select_tables(incident.spans, incident.logs, kept)
-    target = incident.target
-    if target is not None and all(
-        (s.component, s.name) != (target.component, target.signal) for s in cut
-    ):
-        target = Target(target.component)
-    baseline = incident.baseline
-    if baseline is not None:
-        times = [s.timestamps for s in cut]
-        times += [] if spans is None else [spans.start_ns / 1e9]
-        times += [] if logs is None else [logs.time_ns / 1e9]
-        normal = [baseline.contains(t) & ~window.contains(t) for t in times]
-        baseline = baseline if any(rows.any() for rows in normal) else None
-    return replace(
+    return _rebuild(
         incident,
-        signals=cut,
+        cut,
+        select_tables(incident.spans, incident.logs, kept),
+        window,
         events=tuple(e for e in incident.events if kept(np.array([e.time]))[0]),
         alerts=_dated(incident.alerts, kept),
-        baseline=baseline,
-        window=window,
-        target=target,
-        spans=spans,
-        logs=logs,
     )
 
 
-def _cut_run(run: Run, keep: Callable[[Floats], Bools]) -> Run | None:
+def _cut_runs(runs: Iterable[Run], keep: Callable[[Floats], Bools]) -> tuple[Run, ...]:
     """Keep the spans and log records of a time; series are on a clock of their own."""
-    spans, logs = select_tables(run.spans, run.logs, keep)
-    if spans is None and logs is None and not run.signals:
-        return None
-    return replace(run, spans=spans, logs=logs)
+    cut = []
+    for run in runs:
+        spans, logs = select_tables(run.spans, run.logs, keep)
+        if spans is not None or logs is not None or run.signals:
+            cut.append(replace(run, spans=spans, logs=logs))
+    return tuple(cut)
 
 
 def _dated(

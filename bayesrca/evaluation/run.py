@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from bayesrca.analysis import analyze
 from bayesrca.config import Method, Settings
 from bayesrca.errors import BayesRcaError, IncidentFormatError
-from bayesrca.evaluation.cases import DataSet, Labels, find_normal_runs, read_labels
+from bayesrca.evaluation.cases import DataSet, Labels, read_labels
 from bayesrca.evaluation.outcome import (
     DataSetResult,
     NormalOutcome,
@@ -26,14 +26,16 @@ from bayesrca.evaluation.outcome import (
 )
 from bayesrca.evaluation.periods import (
     Recording,
+    Telemetry,
     cut_normal,
     cut_online,
     find_quiet_windows,
+    hide_telemetry,
     record_normal,
 )
 from bayesrca.evaluation.workers import work
-from bayesrca.incident import Incident, Run, TimeWindow
-from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs
+from bayesrca.incident import Incident, TimeWindow
+from bayesrca.ingest import FamilyRules, load_incident, share_normal
 from bayesrca.ingest.folder import folder_name
 from bayesrca.model import warm
 
@@ -62,6 +64,8 @@ class Plan:
         mode: what the analysis may see.
         families: rules from metric names to families, or None.
         normal_windows: whether normal windows are given as incidents too.
+        own_normal: whether cases are compared with no normal recording of their data set.
+        without: telemetry that no analysis sees.
     """
 
     settings: Settings
@@ -69,6 +73,8 @@ class Plan:
     mode: Mode = Mode.RETROSPECTIVE
     families: FamilyRules | None = None
     normal_windows: bool = False
+    own_normal: bool = False
+    without: frozenset[Telemetry] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +226,9 @@ def _answer(plan: Plan, task: _Task) -> _Done:
     begun = time.process_time()
     prediction, reason = None, ""
     try:
-        incident = load_case(task.case, plan.families)
+        incident = load_case(task.case, plan.families, own_normal=plan.own_normal)
+        if plan.without:
+            incident = hide_telemetry(incident, plan.without)
         if task.quiet is not None:
             incident = cut_normal(incident, task.quiet)
         if plan.mode is Mode.ONLINE:
@@ -233,19 +241,16 @@ def _answer(plan: Plan, task: _Task) -> _Done:
     return _Done(prediction, reason, time.process_time() - begun)
 
 
-def load_case(case: Path, families: FamilyRules | None) -> Incident:
-    """Read a case with the normal runs of its data set.
+def load_case(case: Path, families: FamilyRules | None, *, own_normal: bool = False) -> Incident:
+    """Read a case, to be compared with the normal recordings of its data set.
+
+    Args:
+        case: its folder.
+        families: rules that say what a metric measures by its name.
+        own_normal: compare it with its own alone.
 
     Raises:
         BayesRcaError: it cannot be read.
     """
     incident = load_incident(case, families=families)
-    folder = find_normal_runs(case)
-    if folder is None:
-        return incident
-    return replace(incident, normal_runs=(*incident.normal_runs, *_runs(folder, families)))
-
-
-@lru_cache(maxsize=1)  # cases of one data set come one after the other
-def _runs(folder: Path, families: FamilyRules | None) -> tuple[Run, ...]:
-    return load_normal_runs(folder, families=families)
+    return incident if own_normal else share_normal(incident, case, families)

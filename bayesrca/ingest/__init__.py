@@ -5,6 +5,7 @@ from bayesrca.ingest.folder import load_incident, load_topology_map
 from bayesrca.ingest.normal_runs import load_normal_runs
 from bayesrca.ingest.rule import Reading, Rule
 from bayesrca.ingest.save import save_incident
+from bayesrca.ingest.shared_normal import share_normal
 from bayesrca.ingest.truth import Truth, load_truth
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "load_topology_map",
     "load_truth",
     "save_incident",
+    "share_normal",
 ]

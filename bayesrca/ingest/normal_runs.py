@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bayesrca.incident import Component, Run, Topology
+from bayesrca.incident import Component, Run, Signal, Topology
 from bayesrca.ingest._files import naming, reject
 from bayesrca.ingest.families import FamilyRules
-from bayesrca.ingest.folder import METRICS, folder_name
+from bayesrca.ingest.folder import GRAPH, METRICS, folder_name
+from bayesrca.ingest.graph_file import read_graph
 from bayesrca.ingest.metrics_file import read_metrics
+from bayesrca.ingest.places import Naming
 from bayesrca.ingest.signals_file import FILE_NAME as SIGNALS
 from bayesrca.ingest.signals_file import read_signals
+from bayesrca.ingest.tables import LOGS, SPANS, read_tables
 
 
 def load_normal_runs(path: str | Path, *, families: FamilyRules | None = None) -> tuple[Run, ...]:
-    """Read a folder of normal runs: one folder per run, each with its own metrics.parquet.
+    """Read a folder of normal runs: one folder per run, with its own metrics, spans or log records.
 
     Runs come in the order of their names. Files beside them, and folders whose names start with
     ``_`` or ``.``, are passed over.
@@ -24,14 +27,14 @@ def load_normal_runs(path: str | Path, *, families: FamilyRules | None = None) -
         families: rules that say what a metric measures by its name, as for `load_incident`.
 
     Raises:
-        IncidentFormatError: no such folder, no run in it, a run without metrics.parquet, or a file
-            that cannot be read as the format says.
+        IncidentFormatError: no such folder, no run in it, a run without any of these files, or a
+            file that cannot be read as the format says.
         InvalidIncidentError: a series holds an infinite value.
     """
     folder = Path(path)
     runs = _find_runs(folder)
     if not runs:
-        reject(folder, f"holds no normal run; give one folder per run, each with its own {METRICS}")
+        reject(folder, "holds no normal run; give one folder per run, each with its own files")
     return tuple(_read_run(run, families or FamilyRules()) for run in runs)
 
 
@@ -51,10 +54,16 @@ def _find_runs(folder: Path) -> list[Path]:
 
 def _read_run(folder: Path, rules: FamilyRules) -> Run:
     file = folder / METRICS
-    if not file.is_file():
-        reject(folder, f"has no {METRICS}, so it is no normal run; add the file or move the folder")
-    table = read_metrics(file)
-    names = dict.fromkeys(component for component, _, _ in table.series)
-    topology = Topology(tuple(Component(name) for name in names))
-    with naming(file):
-        return Run(folder_name(folder), read_signals(folder / SIGNALS, table, topology, rules))
+    table = read_metrics(file) if file.is_file() else None
+    names = {} if table is None else dict.fromkeys(component for component, _, _ in table.series)
+    tables = read_tables(folder, Naming(read_graph(folder / GRAPH).aliases, names))
+    if table is None and tables.spans is None and tables.logs is None:
+        known = f"{METRICS}, {SPANS} nor {LOGS}"
+        reject(folder, f"has neither {known}, so it is no normal run; add one or move the folder")
+    signals: tuple[Signal, ...] = ()
+    if table is not None:
+        topology = Topology(tuple(Component(name) for name in names))
+        with naming(file):
+            signals = read_signals(folder / SIGNALS, table, topology, rules)
+    with naming(folder):
+        return Run(folder_name(folder), signals, tables.spans, tables.logs)

@@ -32,8 +32,8 @@ from bayesrca.decision import (
     decide,
 )
 from bayesrca.errors import BayesRcaError
-from bayesrca.evaluation.cases import find_data_sets, find_normal_runs, read_labels
-from bayesrca.ingest import load_incident, load_normal_runs
+from bayesrca.evaluation.cases import find_data_sets, read_labels
+from bayesrca.evaluation.run import load_case
 from bayesrca.posterior.result import Answer
 
 BASE = Policy(
@@ -55,12 +55,8 @@ POLICIES = {
 
 
 def answer_of(case: Path, seed: int) -> Answer:
-    """Analyse a case by the screen, with the normal runs of its data set if there are any."""
-    incident = load_incident(case)
-    normal = find_normal_runs(case)
-    if normal is not None:
-        incident = replace(incident, normal_runs=load_normal_runs(normal))
-    return analyze(incident, seed=seed, settings=Settings(method=Method.SCREEN)).answer
+    """Analyse a case by the screen, with the normal recordings of its data set."""
+    return analyze(load_case(case, None), seed=seed, settings=Settings(method=Method.SCREEN)).answer
 
 
 def decide_now(answer: Answer, policy: Policy) -> Decision:

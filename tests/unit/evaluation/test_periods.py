@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from bayesrca.errors import InvalidIncidentError
 from bayesrca.evaluation.periods import (
+    Telemetry,
     cut_normal,
     cut_online,
     find_quiet_windows,
+    hide_telemetry,
     record_normal,
 )
 from bayesrca.incident import (
@@ -255,3 +257,42 @@ def test_online_knows_no_span_of_a_normal_run_that_comes_later() -> None:
     assert both.spans.start_ns.max() / 60e9 == 24
     assert (series.name, series.spans, series.logs) == ("with series", None, None)
     assert series.signals == incident.signals
+
+
+def test_a_quiet_window_is_not_its_own_reference() -> None:
+    incident = make(range(60), baseline=(0, 59), window=(50, 55))
+    normal = trace(incident, range(10, 30), seconds=1.0)
+    runs = (Run("normal", (), normal.spans, normal.logs),)
+    quiet = cut_normal(replace(incident, normal_runs=runs), TimeWindow(15 * 60.0, 20 * 60.0))
+    (run,) = quiet.normal_runs
+    assert run.spans is not None
+    assert sorted({int(t // 60e9) for t in run.spans.start_ns}) == [*range(10, 15), *range(21, 30)]
+
+
+@pytest.mark.parametrize("kind", ["metrics", "spans", "logs"])
+def test_hidden_telemetry_is_not_there(kind: str) -> None:
+    incident = make(range(60), baseline=(0, 19), window=(20, 40))
+    both = trace(incident, range(60), seconds=1.0)
+    runs = (Run("normal", incident.signals, both.spans, both.logs),)
+    incident = replace(both, normal_runs=runs)
+    hidden = hide_telemetry(incident, {Telemetry(kind)})
+    for before, after in ((incident, hidden), (incident.normal_runs[0], hidden.normal_runs[0])):
+        assert bool(after.signals) == (kind != "metrics")
+        assert (after.spans is not None) == (kind != "spans")
+        assert (after.logs is not None) == (kind != "logs")
+        if kind == "spans":
+            assert after.logs is not None
+            assert before.logs is not None
+            assert (after.logs.span == -1).all()
+            assert (before.logs.span >= 0).any()
+    assert (hidden.topology, hidden.window) == (incident.topology, incident.window)
+    assert hidden.baseline == incident.baseline
+
+
+def test_hiding_leaves_no_period_without_telemetry() -> None:
+    incident = make(range(60), baseline=(0, 19), window=(20, 40))
+    late = trace(incident, range(25, 35), seconds=1.0)
+    hidden = hide_telemetry(late, {Telemetry.METRICS})
+    assert hidden.baseline is None
+    with pytest.raises(InvalidIncidentError):
+        hide_telemetry(late, {Telemetry.METRICS, Telemetry.SPANS, Telemetry.LOGS})

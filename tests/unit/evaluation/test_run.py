@@ -19,7 +19,7 @@ from bayesrca.evaluation.cases import find_data_sets
 from bayesrca.evaluation.run import Mode, Plan, run_backtest
 from bayesrca.evaluation.summary import backtest_document
 from bayesrca.incident import Incident
-from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs
+from bayesrca.ingest import FamilyRules, load_incident, load_normal_runs, shared_normal
 from tests.unit.evaluation.kit import label, save_case
 from tests.unit.posterior.synthetic import make_incident, make_shop
 
@@ -164,17 +164,17 @@ def test_every_analysis_is_offered_the_normal_runs(
         (shops / "_normal" / day).mkdir(parents=True)
         shutil.copy(shops / "c" / "metrics.parquet", shops / "_normal" / day)
     monkeypatch.setattr(run, "analyze", spy)
-    monkeypatch.setattr(run, "load_normal_runs", load)
+    monkeypatch.setattr(shared_normal, "load_normal_runs", load)
     found = document(shops, replace(PLAN, normal_windows=True))
     assert found["n"] == 3
     assert len(seen) == 3 + found["no_incident"]["n"] > 3
     assert all(names == ["monday", "tuesday"] for names in seen)
     assert read == ["_normal"]  # once per data set
-    run._runs.cache_clear()
+    shared_normal._load_runs.cache_clear()
     (shops / "_normal" / "monday" / "metrics.parquet").unlink()
     failures = document(shops)["failures"]
     assert len(failures) == 3
-    assert "monday: has no metrics.parquet" in failures[0]["reason"]
+    assert "monday: has neither metrics.parquet" in failures[0]["reason"]
 
 
 def test_an_interrupt_keeps_what_there_is(shops: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ def test_lines_are_compared_where_there_are_any() -> None:
 
 def test_what_begins_at_the_window_s_start_belongs_to_neither_side() -> None:
     columns = build_trace_columns(incident(recorded(lambda t, s, _: void(call(t, s)))), WINDOW)
-    assert columns.spans.tolist() == [55 * 3, 98 * 3, 0]
+    assert columns.spans.tolist() == [55 * 3, 98 * 3, 0, 0]
 
 
 def test_a_run_stands_in_for_a_baseline() -> None:

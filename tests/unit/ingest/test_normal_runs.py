@@ -47,5 +47,33 @@ def test_a_bad_folder_is_named_with_a_remedy(runs: Path, tmp_path: Path) -> None
     with pytest.raises(IncidentFormatError, match=r"b/metrics.parquet: is not a readable parquet"):
         load_normal_runs(runs)
     (runs / "b" / "metrics.parquet").unlink()
-    with pytest.raises(IncidentFormatError, match=r"b: has no metrics.parquet.*add the file"):
+    with pytest.raises(IncidentFormatError, match=r"b: has neither metrics.parquet, .*add one or"):
         load_normal_runs(runs)
+
+
+def test_a_run_of_spans_and_logs_needs_no_series(runs: Path) -> None:
+    spans = {
+        "TraceID": ["t", "t"],
+        "SpanID": ["a", "b"],
+        "ParentID": ["", "a"],
+        "service.name": ["front", "web-7"],
+        "OperationName": ["GET /", "rpc"],
+        "StartTimeUnixNano": [1_000, 2_000],
+        "EndTimeUnixNano": [8_000, 7_000],
+    }
+    logs = {"TimeUnixNano": [2_500], "TraceID": ["t"], "SpanID": ["b"], "service.name": ["web-7"],
+            "Log": ["done"]}  # fmt: skip
+    (runs / "c").mkdir()
+    pq.write_table(pa.table(spans), runs / "c" / "traces.parquet")
+    pq.write_table(pa.table(logs), runs / "c" / "logs.parquet")
+    pq.write_table(pa.table(logs), runs / "a" / "logs.parquet")
+    a, _, c = load_normal_runs(runs)
+    assert a.logs is not None
+    assert (a.spans, len(a.signals), a.logs.components) == (None, 2, ("web-7",))
+    assert c.spans is not None
+    assert c.logs is not None
+    assert (c.signals, c.spans.components, c.logs.span.tolist()) == ((), ("front", "web-7"), [1])
+    (runs / "c" / "graph.json").write_text('{"nodes": ["web"], "aliases": {"web-7": "web"}}')
+    c = load_normal_runs(runs)[2]
+    assert c.spans is not None
+    assert c.spans.components == ("front", "web")  # by the run's own aliases
