@@ -63,8 +63,11 @@ def backtest(  # noqa: PLR0913  one parameter per option
         ),
     ] = False,
     without: Annotated[
-        list[Literal["metrics", "spans", "logs", "events", "alerts"]] | None,
-        typer.Option(help="Telemetry that no analysis sees; may be repeated."),
+        list[str] | None,
+        typer.Option(
+            metavar="metrics|spans|logs|events|alerts",
+            help="Telemetry that no analysis sees; may be repeated.",
+        ),
     ] = None,
     families: Annotated[
         Path | None,
@@ -88,6 +91,10 @@ def backtest(  # noqa: PLR0913  one parameter per option
     if plot is not None:
         check_plot_file(plot)
     data_sets = choose_cases(find_data_sets(paths), case or (), limit, where or ())
+    for word in without or ():
+        if word not in {*Telemetry}:
+            msg = f"{word!r} must be one of {', '.join(Telemetry)}"
+            raise typer.BadParameter(msg, param_hint="--without")
     plan = Plan(
         settings=Settings(
             method=Method(method),
