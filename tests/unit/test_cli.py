@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 
 from bayesrca import analysis
 from bayesrca.cli import main
+from bayesrca.cli_normal import add_normal
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import (
     BayesRcaError,
@@ -23,7 +25,7 @@ from bayesrca.errors import (
     SamplingError,
     ServiceError,
 )
-from bayesrca.ingest import save_incident
+from bayesrca.ingest import load_incident, save_incident
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
 
@@ -336,6 +338,23 @@ def test_normal_runs_are_read(screen: Run, folder: Path, tmp_path: Path) -> None
     (runs / "monday").mkdir(parents=True)
     shutil.copy(folder / "metrics.parquet", runs / "monday")
     assert screen(folder, "--normal-runs", runs).returncode == 0
+
+
+def test_normal_recordings_beside_the_incident_are_read(
+    screen: Run, bayesrca: Run, folder: Path
+) -> None:
+    runs = folder.parent / "_normal"
+    runs.mkdir()
+    assert screen(folder).returncode == 0
+    assert f"{runs}: holds no normal run" in check_refused(screen(folder, "--shared-normal"))
+    refused = check_refused(bayesrca("evidence", folder, "--shared-normal"))
+    assert "holds no normal run" in refused
+    (runs / "monday").mkdir()
+    shutil.copy(folder / "metrics.parquet", runs / "monday")
+    assert screen(folder, "--shared-normal").returncode == 0
+    assert bayesrca("evidence", folder, "--shared-normal").returncode == 0
+    with pytest.raises(typer.BadParameter, match="only an incident folder has others beside it"):
+        add_normal(load_incident(folder), None, None, None, shared_normal=True)
 
 
 def test_evidence_prints_the_table_and_its_alarm(bayesrca: Run) -> None:

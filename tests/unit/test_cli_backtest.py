@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,30 @@ def test_the_examples(backtest: Backtest) -> None:
     code, out, _ = backtest(ROOT / "examples", "--case", "search_e*")
     assert code == 0
     assert out.splitlines()[1].split()[:3] == ["examples", "1", "1.000"]
+
+
+def test_what_an_analysis_sees_can_be_chosen(
+    backtest: Backtest, shops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Incident] = []
+
+    def spy(incident: Incident, *, seed: int, settings: Settings) -> object:
+        seen.append(incident)
+        return analyze(incident, seed=seed, settings=settings)
+
+    monkeypatch.setattr(run, "analyze", spy)
+    (shops / "_normal" / "monday").mkdir(parents=True)
+    shutil.copy(shops / "a" / "metrics.parquet", shops / "_normal" / "monday")
+    assert backtest(shops)[0] == backtest(shops, "--own-normal")[0] == 0
+    assert [len(incident.normal_runs) for incident in seen] == [1, 1, 0, 0]
+    seen.clear()
+    code, out, _ = backtest(shops, "--without", "metrics")
+    assert code == 0
+    assert seen == []  # nothing is left of these: they are misses, and told
+    assert out.count("has no signal and no span") == 2
+    code, out, err = backtest(shops, "--without", "span")
+    assert (code, out) == (2, "")
+    assert "metrics, spans, logs, events, alerts" in " ".join(err.replace("│", " ").split())
 
 
 def test_an_interrupt_prints_what_there_is(
