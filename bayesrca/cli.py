@@ -181,8 +181,12 @@ def analyze(  # noqa: PLR0913  one parameter per option
         }
         incident = _held(held, server, sources, extra)
     else:
+        beside = path if shared_normal else None
+        if shared_normal and path is None:
+            msg = "only an incident folder has others beside it; give PATH, or --normal-runs"
+            raise typer.BadParameter(msg, param_hint="--shared-normal")
         loaded, rules = _load(path, sources, families)
-        incident = local = add_normal(loaded, path, rules, normal_runs, shared_normal=shared_normal)
+        incident = local = add_normal(loaded, beside, rules, normal_runs)
     if server is not None:
         with _client(server, token_file, ca_file, tls=tls) as client:
             if output is None:

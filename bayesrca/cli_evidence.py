@@ -47,7 +47,7 @@ def evidence(
     settings = Settings(max_bins=max_bins)
     rules = None if families is None else FamilyRules.from_toml(families)
     incident = load_incident(path, families=rules)
-    incident = add_normal(incident, path, rules, normal_runs, shared_normal=shared_normal)
+    incident = add_normal(incident, path if shared_normal else None, rules, normal_runs)
     found = build_evidence(incident, max_bins=settings.max_bins)
     n = len(found.footprints)
     if footprint is not None and not 0 <= footprint < n:

@@ -28,28 +28,25 @@ SharedNormal = Annotated[
 
 def add_normal(
     incident: Incident,
-    path: Path | None,
+    beside: Path | None,
     rules: FamilyRules | None,
     normal_runs: Path | None,
-    *,
-    shared_normal: bool,
 ) -> Incident:
     """Add the recordings that the options name.
 
     Args:
         incident: what is analysed.
-        path: its folder, None where it is from telemetry sources.
+        beside: its folder, if those beside it are to be used.
         rules: rules that say what a metric measures by its name.
-        normal_runs: see the options.
-        shared_normal: see the options.
+        normal_runs: folder of further runs, if any.
+
+    Raises:
+        BayesRcaError: they cannot be read.
     """
     from bayesrca.ingest import load_normal_runs, share_normal  # noqa: PLC0415  keeps --help fast
 
-    if shared_normal:
-        if path is None:
-            msg = "only an incident folder has others beside it; give PATH, or --normal-runs"
-            raise typer.BadParameter(msg, param_hint="--shared-normal")
-        incident = share_normal(incident, path, rules)
+    if beside is not None:
+        incident = share_normal(incident, beside, rules)
     if normal_runs is None:
         return incident
     runs = load_normal_runs(normal_runs, families=rules)

@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from bayesrca.evaluation.periods import (
 )
 from bayesrca.evaluation.workers import work
 from bayesrca.incident import Incident, TimeWindow
-from bayesrca.ingest import FamilyRules, load_incident, share_normal
+from bayesrca.ingest import FamilyRules, SharedNormal, load_incident
 from bayesrca.ingest.folder import folder_name
 from bayesrca.model import warm
 
@@ -253,4 +253,12 @@ def load_case(case: Path, families: FamilyRules | None, *, own_normal: bool = Fa
         BayesRcaError: it cannot be read.
     """
     incident = load_incident(case, families=families)
-    return incident if own_normal else share_normal(incident, case, families)
+    if own_normal:
+        return incident
+    folder = case.resolve()
+    return _shared(folder.parent, families).add_to(incident, folder)
+
+
+@lru_cache(maxsize=1)  # cases of one data set come one after the other
+def _shared(data_set: Path, families: FamilyRules | None) -> SharedNormal:
+    return SharedNormal(data_set, families)

@@ -5,13 +5,14 @@ from bayesrca.ingest.folder import load_incident, load_topology_map
 from bayesrca.ingest.normal_runs import load_normal_runs
 from bayesrca.ingest.rule import Reading, Rule
 from bayesrca.ingest.save import save_incident
-from bayesrca.ingest.shared_normal import share_normal
+from bayesrca.ingest.shared_normal import SharedNormal, share_normal
 from bayesrca.ingest.truth import Truth, load_truth
 
 __all__ = [
     "FamilyRules",
     "Reading",
     "Rule",
+    "SharedNormal",
     "Truth",
     "load_incident",
     "load_normal_runs",

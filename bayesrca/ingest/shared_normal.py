@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesrca.errors import BayesRcaError
 from bayesrca.incident import Incident, Run, TimeWindow
+from bayesrca.ingest._files import reject
 from bayesrca.ingest.families import FamilyRules
 from bayesrca.ingest.folder import folder_name, load_incident
 from bayesrca.ingest.normal_runs import load_normal_runs
@@ -26,13 +27,9 @@ MOST_SHARED = 4
 """Recordings of other incident folders that one incident is compared with, at most."""
 
 
-def find_normal_runs(folder: Path) -> Path | None:
-    """Return the folder of normal runs beside an incident folder, None where there is none."""
-    runs = folder.resolve().parent / NORMAL_RUNS
-    return runs if runs.is_dir() else None
-
-
-def share_normal(incident: Incident, folder: Path, families: FamilyRules | None = None) -> Incident:
+def share_normal(
+    incident: Incident, folder: str | Path, families: FamilyRules | None = None
+) -> Incident:
     """Compare an incident with the normal times of the incident folders beside its own too.
 
     These are the runs in ``_normal`` and the normal spans and log records of the other folders: of
@@ -46,50 +43,109 @@ def share_normal(incident: Incident, folder: Path, families: FamilyRules | None 
         families: rules that say what a metric measures by its name, for the runs in ``_normal``.
 
     Raises:
-        BayesRcaError: the runs in ``_normal`` cannot be read.
+        BayesRcaError: the folders beside it, or the runs in ``_normal``, cannot be read.
     """
-    runs: tuple[Run, ...] = ()
-    beside = find_normal_runs(folder)
-    if beside is not None:
-        runs = _load_runs(beside, families)
-    notes: list[str] = []
-    shared = tuple(islice(_recordings(incident, folder.resolve(), notes), MOST_SHARED))
-    if shared:
-        names = ", ".join(run.name for run in shared)
-        notes.append(f"Normal recordings of other incident folders were compared with: {names}.")
-    return replace(
-        incident,
-        normal_runs=(*incident.normal_runs, *runs, *shared),
-        notes=(*incident.notes, *notes),
-    )
+    own = Path(folder).resolve()
+    return SharedNormal(own.parent, families).add_to(incident, own)
 
 
-def _recordings(incident: Incident, folder: Path, notes: list[str]) -> Iterator[Run]:
-    """Give the recordings of other folders that differ, by nearness of their incidents."""
-    seen = {_digest(folder)}
-    for other in _nearest(incident.window, folder):
-        content = _digest(other)
-        if content in seen:
-            continue
-        seen.add(content)
+class SharedNormal:
+    """What the incident folders in one folder share, read once for all of them.
+
+    Args:
+        parent: the folder of incident folders, resolved.
+        families: as for `share_normal`.
+    """
+
+    def __init__(self, parent: Path, families: FamilyRules | None = None) -> None:
+        self._parent = parent
+        self._families = families
+        self._load = lru_cache(maxsize=2 * MOST_SHARED)(_load_recording)
+
+    def add_to(self, incident: Incident, folder: Path) -> Incident:
+        """Return the incident of one of the folders with what the others hold; see `share_normal`.
+
+        Raises:
+            BayesRcaError: as `share_normal`.
+        """
+        notes: list[str] = []
+        shared = tuple(islice(self._recordings(incident, folder, notes), MOST_SHARED))
+        if shared:
+            names = ", ".join(run.name for run in shared)
+            notes.append(f"Normal recordings of other incident folders were used: {names}.")
+        return replace(
+            incident,
+            normal_runs=(*incident.normal_runs, *self._runs, *shared),
+            notes=(*incident.notes, *notes),
+        )
+
+    def _recordings(self, incident: Incident, folder: Path, notes: list[str]) -> Iterator[Run]:
+        """Give the recordings of other folders that differ, by nearness of their incidents."""
+        window = incident.window
+        nearest = list(self._found)
+        if window is not None:
+            nearest.sort(key=lambda found: abs(found.start - window.start))
+        seen = {found.content for found in nearest if found.folder == folder}
+        for found in nearest:
+            if found.content in seen:
+                continue
+            seen.add(found.content)
+            try:
+                run = self._load(found.folder)
+            except BayesRcaError as error:
+                notes.append(f"A normal recording was left out: {error}.")
+                continue
+            if window is None or not _holds(run, window):
+                yield replace(run, name=f"{folder_name(found.folder)}/{run.name}")
+
+    @cached_property
+    def _runs(self) -> tuple[Run, ...]:
+        runs = self._parent / NORMAL_RUNS
+        return load_normal_runs(runs, families=self._families) if runs.is_dir() else ()
+
+    @cached_property
+    def _found(self) -> tuple[_Found, ...]:
+        """The recordings of all folders, by the names of these."""
         try:
-            run = _load_recording(other)
-        except BayesRcaError as error:
-            notes.append(f"A normal recording was left out: {error}.")
-            continue
-        if incident.window is None or not _holds(run, incident.window):
-            yield replace(run, name=f"{folder_name(other)}/{run.name}")
+            folders = sorted(self._parent.iterdir())
+            return tuple(
+                _Found(f, content, _start(f))
+                for f in folders
+                if not f.name.startswith(("_", ".")) and (content := _digest(f)) is not None
+            )
+        except OSError as error:
+            where = error.filename or self._parent
+            reject(where, f"cannot be read ({error.strerror}); check the permissions")
 
 
-def _nearest(window: TimeWindow | None, folder: Path) -> list[Path]:
-    others = [
-        f
-        for f in sorted(folder.parent.iterdir())
-        if f != folder and not f.name.startswith(("_", ".")) and any(map(Path.is_file, _files(f)))
-    ]
-    if window is None:
-        return others
-    return sorted(others, key=lambda f: abs(_start(f) - window.start))
+@dataclass(frozen=True, slots=True)
+class _Found:
+    folder: Path
+    content: bytes
+    """Hash of its normal recording: many folders hold the same one."""
+    start: float
+    """When its incident began, infinite where that cannot be told."""
+
+
+def _digest(folder: Path) -> bytes | None:
+    files = [folder / NORMAL_SPANS, folder / NORMAL_LOGS]
+    content = [file.read_bytes() if file.is_file() else b"" for file in files]
+    if not any(content):
+        return None
+    return sha256(len(content[0]).to_bytes(8, "little") + b"".join(content)).digest()
+
+
+def _start(folder: Path) -> float:
+    try:
+        window = read_setting(folder / TRUTH).window
+    except BayesRcaError:  # of no weight here: loading the folder tells
+        return np.inf
+    return np.inf if window is None else window.start
+
+
+def _load_recording(folder: Path) -> Run:
+    (run,) = load_incident(folder).normal_runs
+    return run
 
 
 def _holds(run: Run, window: TimeWindow) -> bool:
@@ -97,41 +153,3 @@ def _holds(run: Run, window: TimeWindow) -> bool:
     times = [] if run.spans is None else [run.spans.start_ns]
     times += [] if run.logs is None else [run.logs.time_ns]
     return bool(window.contains(np.concatenate(times) / 1e9).any())
-
-
-def _files(folder: Path) -> tuple[Path, Path]:
-    return folder / NORMAL_SPANS, folder / NORMAL_LOGS
-
-
-@lru_cache(maxsize=4096)
-def _start(folder: Path) -> float:
-    """When the incident of a folder began, infinite where that cannot be told."""
-    try:
-        window = read_setting(folder / TRUTH).window
-    except BayesRcaError:
-        return np.inf
-    return np.inf if window is None else window.start
-
-
-@lru_cache(maxsize=4096)
-def _digest(folder: Path) -> bytes:
-    """Hash of a folder's normal recording: many folders hold the same one."""
-    found = sha256()
-    for file in _files(folder):
-        try:
-            content = file.read_bytes()
-        except OSError:  # there is none, or reading it tells why it cannot be read
-            content = b""
-        found.update(len(content).to_bytes(8, "little") + content)
-    return found.digest()
-
-
-@lru_cache(maxsize=2 * MOST_SHARED)
-def _load_recording(folder: Path) -> Run:
-    (run,) = load_incident(folder).normal_runs
-    return run
-
-
-@lru_cache(maxsize=1)  # incidents of one folder come one after the other
-def _load_runs(folder: Path, families: FamilyRules | None) -> tuple[Run, ...]:
-    return load_normal_runs(folder, families=families)

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import typer
 
 from bayesrca import analysis
 from bayesrca.cli import main
-from bayesrca.cli_normal import add_normal
 from bayesrca.config import BeyondWidth, Method, Settings
 from bayesrca.errors import (
     BayesRcaError,
@@ -25,7 +23,7 @@ from bayesrca.errors import (
     SamplingError,
     ServiceError,
 )
-from bayesrca.ingest import load_incident, save_incident
+from bayesrca.ingest import save_incident
 from tests.integration.kit import ROOT
 from tests.unit.posterior.synthetic import make_incident, make_shop
 
@@ -353,8 +351,11 @@ def test_normal_recordings_beside_the_incident_are_read(
     shutil.copy(folder / "metrics.parquet", runs / "monday")
     assert screen(folder, "--shared-normal").returncode == 0
     assert bayesrca("evidence", folder, "--shared-normal").returncode == 0
-    with pytest.raises(typer.BadParameter, match="only an incident folder has others beside it"):
-        add_normal(load_incident(folder), None, None, None, shared_normal=True)
+    done = bayesrca("analyze", "--prometheus", "http://127.0.0.1:1", "--shared-normal")
+    assert done.returncode == 2
+    assert "only an incident folder has others beside it" in " ".join(
+        done.stderr.replace("│", " ").split()
+    )
 
 
 def test_evidence_prints_the_table_and_its_alarm(bayesrca: Run) -> None:

@@ -170,7 +170,7 @@ def test_every_analysis_is_offered_the_normal_runs(
     assert len(seen) == 3 + found["no_incident"]["n"] > 3
     assert all(names == ["monday", "tuesday"] for names in seen)
     assert read == ["_normal"]  # once per data set
-    shared_normal._load_runs.cache_clear()
+    run._shared.cache_clear()
     (shops / "_normal" / "monday" / "metrics.parquet").unlink()
     failures = document(shops)["failures"]
     assert len(failures) == 3

@@ -1,7 +1,6 @@
 """Which normal recordings of the incident folders beside one it is compared with."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -10,17 +9,9 @@ import pytest
 
 from bayesrca.errors import IncidentFormatError
 from bayesrca.incident import Incident, TimeWindow
-from bayesrca.ingest import load_incident, share_normal, shared_normal
+from bayesrca.ingest import load_incident, share_normal
 
 HOUR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """What was read of one test's folders is nobody's else."""
-    yield
-    for cached in ("_start", "_digest", "_load_recording", "_load_runs"):
-        getattr(shared_normal, cached).cache_clear()
 
 
 def spans(second: float, operation: str) -> pa.Table:
@@ -68,7 +59,7 @@ def test_the_nearest_that_differ_are_taken(tmp_path: Path) -> None:
     assert [run.name for run in incident.normal_runs] == [
         f"{name}/normal" for name in ("g", "e", "c", "d")
     ]
-    assert "compared with: g/normal, e/normal, c/normal, d/normal." in incident.notes[-1]
+    assert "folders were used: g/normal, e/normal, c/normal, d/normal." in incident.notes[-1]
     assert all(run.spans is not None and not run.signals for run in incident.normal_runs)
 
 
@@ -141,3 +132,30 @@ def test_a_relative_path_is_no_other_folder(
     monkeypatch.chdir(tmp_path / "m")
     assert names(Path()) == ["normal"]
     assert load_incident(Path()).window == TimeWindow(36_000.0, 36_060.0)
+
+
+def test_what_changes_on_disk_is_read_anew(tmp_path: Path) -> None:
+    mine = make(tmp_path / "m", 10.0)
+    make(tmp_path / "a", 12.0, normal=9.0)
+    assert names(mine) == ["a/normal"]
+    (tmp_path / "a" / "traces_normal.parquet").unlink()
+    make(tmp_path / "b", 12.0, normal=9.0)
+    assert names(mine) == ["b/normal"]
+
+
+def test_an_empty_file_is_no_recording_and_a_folder_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = make(tmp_path / "m", 10.0)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "logs_normal.parquet").touch()
+    assert names(mine) == []
+    incident = load_incident(mine)
+
+    def denied(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", "elsewhere")
+
+    (tmp_path / "a" / "logs_normal.parquet").write_bytes(b"x")
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(IncidentFormatError, match=r"elsewhere: cannot be read .Permission denied"):
+        share_normal(incident, mine)
