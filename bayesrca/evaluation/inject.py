@@ -18,7 +18,7 @@ from bayesrca.errors import InvalidIncidentError
 from bayesrca.evaluation.inject_faults import FAULTS, Injection, draw_course
 from bayesrca.evaluation.inject_panel import Panel
 from bayesrca.evaluation.inject_telemetry import move_to_another_day, spoil
-from bayesrca.evaluation.periods import cut_normal, record_normal
+from bayesrca.evaluation.periods import Telemetry, cut_normal, hide_telemetry, record_normal
 from bayesrca.incident import Family, Incident, Target, TimeWindow, Topology
 from bayesrca.incident.selection import hide_alerts, hide_components
 from bayesrca.ingest.truth import Truth
@@ -73,7 +73,9 @@ class Injected:
 def inject(
     incident: Incident, *, seed: int | Sequence[int], part: Part = Part.CAUSE, share: float = 1 / 3
 ) -> Injected:
-    """Cut a quiet window out of an incident's normal period and put a fault into it.
+    """Cut a quiet window out of an incident's normal period and put a fault into its series.
+
+    Spans and log records are left out: they would say that nothing happened.
 
     Args:
         incident: an incident with a normal period and a window; nothing but the normal period, the
@@ -89,6 +91,7 @@ def inject(
     rng = np.random.default_rng(seed)
     candidates = 1 if part is Part.QUIET else _CANDIDATES
     quiet = cut_normal(incident, _choose_window(incident, rng, candidates))
+    quiet = hide_telemetry(quiet, (Telemetry.SPANS, Telemetry.LOGS))
     for _ in range(_TRIES):
         made = _MAKERS[part](quiet, rng)
         if made is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,7 +20,9 @@ from bayesrca.incident import (
     Edge,
     Family,
     Incident,
+    Run,
     Signal,
+    Spans,
     Statistic,
     TimeWindow,
     Topology,
@@ -76,6 +81,26 @@ def test_parts_hold_what_they_say(system: Incident, part: Part) -> None:
         hidden = set(system.topology.names) - set(made.incident.topology.names)
         assert len(hidden) == (1 if part is Part.HIDDEN else 0)
         assert {s.component for s in made.incident.signals}.isdisjoint(hidden)
+
+
+@pytest.mark.parametrize("part", Part)
+def test_spans_and_logs_are_left_out(system: Incident, part: Part) -> None:
+    """They are of the normal period and would contradict the fault; a hidden cause may own some."""
+    n = len(system.topology)
+    count: Any = np.arange(3 * n)
+    none: Any = np.full(3 * n, -1)
+    zeros: Any = np.zeros(3 * n, dtype=np.int64)
+    assert system.baseline is not None
+    start = np.linspace(system.baseline.start, system.baseline.end - 1.0, 3 * n) * 1e9
+    spans = Spans(
+        components=system.topology.names, operations=("x",), codes=(), trace_ids=("t",),
+        component=count % n, operation=zeros, code=none, trace=zeros, parent=none,
+        start_ns=start.astype(np.int64), duration_ns=zeros, kind=zeros, status=zeros, peer=none,
+    )  # fmt: skip
+    traced = replace(system, spans=spans, normal_runs=(Run("normal", (), spans),))
+    made = inject(traced, seed=3, part=part).incident
+    assert (made.spans, made.logs, made.normal_runs) == (None, None, ())
+    assert made == inject(system, seed=3, part=part).incident
 
 
 def test_the_same_seed_gives_the_same_incident(system: Incident) -> None:
