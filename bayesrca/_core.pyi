@@ -281,13 +281,13 @@ class SpanReduction:
         """
         Spans with such a call, int64 [t, sides].
         """
-    def count_order(self, /, batches: "list[SpanBatch]", *, side: "int", marks: "numpy.typing.NDArray[numpy.int8]") -> "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]":
+    def count_order(self, /, batches: "list[SpanBatch]", *, sides: "int", marks: "numpy.typing.NDArray[numpy.int8]") -> "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]":
         """
-        Count in which order things changed in the visits of one side, batch by batch.
+        Count in which order things changed in the visits of the first sides, batch by batch.
 
         Args:
             batches: what was pushed.
-            side: the side.
+            sides: how many of the first sides are asked.
             marks: int8 [e], per event 1 where having it is a change, -1 where missing it is, else 0.
 
         Returns:

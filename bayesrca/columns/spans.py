@@ -40,7 +40,7 @@ def build_batch(
         spans: n spans.
         components: number of each of ``spans.components`` among those of the reduction.
         operations: the same of each of ``spans.operations``.
-        side: [n] which count each span goes to, -1 for none.
+        side: [n] which count each span goes to, -1 for none; see `reduce_spans`.
         covered: bool [n] whether log lines of the component are there for the time of the span.
         log_span: [l] row of the span that a log line lies in, -1 for none.
         log_key: [l] number of its template or code region (>= 0).
@@ -71,6 +71,25 @@ def build_batch(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PartCounts:
+    """Counts of the first side's q parts, in their order; rows as in `SpanTables`.
+
+    Attributes:
+        instances: int64 [p, q].
+        covered: int64 [p, q].
+        present: int64 [e, q].
+        calls: int64 [t, q].
+        last: int64 [t, q].
+    """
+
+    instances: Ints
+    covered: Ints
+    present: Ints
+    calls: Ints
+    last: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpanTables:
     """What a reduction keeps: counts by key (rows) and by side (columns, s of them).
 
@@ -96,6 +115,7 @@ class SpanTables:
             count as something that happens after it.
         calls: int64 [t, s] spans with such a call.
         last: int64 [t, s] of them, those in which it was the last thing to happen.
+        parts: the counts of the first side, part by part.
         left_out: numbers that were not kept because a table was full.
     """
 
@@ -112,12 +132,13 @@ class SpanTables:
     terminal_keys: Ints
     calls: Ints
     last: Ints
+    parts: PartCounts
     left_out: int
     _batches: list[SpanBatch]
     _reduction: _core.SpanReduction
 
-    def count_order(self, side: int, marks: ArrayLike) -> tuple[Ints, Ints]:
-        """Count in which order callers and callees changed within the visits of one side.
+    def count_order(self, marks: ArrayLike) -> tuple[Ints, Ints]:
+        """Count in which order callers and callees changed within the visits of the first side.
 
         A visit is all that one entry into a component makes it do. It has changed from the first
         time on at which a span of it shows an event marked 1, or, from that span's end on, lacks
@@ -125,7 +146,6 @@ class SpanTables:
         the visit to the callee has changed.
 
         Args:
-            side: the side.
             marks: [e] one mark per event: 1, -1, or 0 for neither.
 
         Returns:
@@ -137,11 +157,15 @@ class SpanTables:
             InvalidEvidenceError: another number of marks than there are events.
         """
         return self._reduction.count_order(
-            self._batches, side=side, marks=np.asarray(marks, dtype=np.int8)
+            self._batches,
+            sides=self.parts.present.shape[1],
+            marks=np.asarray(marks, dtype=np.int8),
         )
 
 
-def reduce_spans(batches: Sequence[SpanBatch], *, sides: int, limit: int = MOST_KEYS) -> SpanTables:
+def reduce_spans(
+    batches: Sequence[SpanBatch], *, sides: int, parts: int = 1, limit: int = MOST_KEYS
+) -> SpanTables:
     """Reduce batches of whole traces, one after the other, to counts and moments by side.
 
     Time is that of sorting siblings by start. What is counted takes memory by the number of
@@ -149,31 +173,52 @@ def reduce_spans(batches: Sequence[SpanBatch], *, sides: int, limit: int = MOST_
     ancestors lead back to itself counts as a root.
 
     Args:
-        batches: the spans; no trace may be divided among them.
+        batches: the spans; no trace may be divided among them. Sides 0 to ``parts - 1`` of a batch
+            are the parts of the first side here, ``parts`` is the second, and so on.
         sides: how many sides are counted apart (>= 1).
+        parts: parts of the first side that are told apart too (>= 1).
         limit: most keys of each table; what does not fit is counted in ``left_out``.
 
     Raises:
         InvalidEvidenceError: columns of different lengths, or a number out of its range.
     """
-    reduction = _core.SpanReduction(sides=sides, limit=limit)
+    columns = sides + parts - 1 if sides else 0
+    reduction = _core.SpanReduction(sides=columns, limit=limit)
     for batch in batches:
         reduction.push(batch)
+    counts = {
+        name: getattr(reduction, name)
+        for name in ("instances", "covered", "present", "calls", "last")
+    }
     return SpanTables(
         paths=reduction.paths,
-        instances=reduction.instances,
-        covered=reduction.covered,
         events=reduction.events,
-        present=reduction.present,
-        ranks=reduction.ranks,
+        ranks=_join(reduction.ranks, parts),
         self_keys=reduction.self_keys,
-        self_moments=reduction.self_moments.reshape(-1, sides, 3),
+        self_moments=_join_moments(reduction.self_moments.reshape(-1, columns, 3), parts),
         gap_keys=reduction.gap_keys,
-        gap_moments=reduction.gap_moments.reshape(-1, sides, 3),
+        gap_moments=_join_moments(reduction.gap_moments.reshape(-1, columns, 3), parts),
         terminal_keys=reduction.terminal_keys,
-        calls=reduction.calls,
-        last=reduction.last,
+        parts=PartCounts(**{name: table[:, :parts] for name, table in counts.items()}),
         left_out=reduction.left_out,
         _batches=list(batches),
         _reduction=reduction,
+        **{name: _join(table, parts) for name, table in counts.items()},
     )
+
+
+def _join[T: np.number](table: NDArray[T], parts: int) -> NDArray[T]:
+    """Sum the first columns into one."""
+    out = table[:, parts - 1 :].copy()
+    out[:, 0] = table[:, :parts].sum(axis=1)
+    return out
+
+
+def _join_moments(table: Floats, parts: int) -> Floats:
+    """Join numbers, means and squared deviations of the first columns (Chan et al. 1979)."""
+    n, mean, squares = np.moveaxis(table[:, :parts], -1, 0)
+    total = n.sum(axis=1)
+    middle = (n * mean).sum(axis=1) / np.maximum(total, 1.0)
+    spread = (squares + n * (mean - middle[:, None]) ** 2).sum(axis=1)
+    first = np.stack([total, middle, spread], axis=-1)
+    return np.asarray(np.concatenate([first[:, None], table[:, parts:]], axis=1))

@@ -22,6 +22,9 @@ WINDOW, BASELINE, NEAR, FAR = 0, 1, 2, 3
 """Sides: the incident window, its normal period, and recordings in which all was well, made within
 the normal period and at other times."""
 SIDES = 4
+PARTS = 4
+"""Parts of equal length into which the time that the window's spans cover is cut, to tell when what
+they show began to change."""
 GUARD_BEFORE, GUARD_AFTER = 2.0, 5.0
 """Seconds before and after the window's start that belong to neither side: what begins there may
 still, or not yet, be under the fault."""
@@ -117,7 +120,7 @@ def build_trace_columns(incident: Incident, window: TimeWindow) -> TraceColumns:
     counts = np.bincount(np.concatenate([*sides, [-1]]) + 1, minlength=SIDES + 1)[1:]
     return TraceColumns(
         minutes=numbers.minutes(recordings, window),
-        tables=reduce_spans(batches, sides=SIDES),
+        tables=reduce_spans(batches, sides=SIDES, parts=PARTS),
         operations=tuple(numbers.operations),
         keys=tuple(numbers.keys),
         has_spans=has_spans,
@@ -141,6 +144,16 @@ def _recordings(incident: Incident, window: TimeWindow) -> Iterator[_Recording]:
     for run in incident.normal_runs:
         where = NEAR if _is_near(incident, run) else FAR
         yield _Recording(run.spans, run.logs, partial(_all_on, where))
+
+
+def _parts(side: Ints, start_ns: Ints) -> Ints:
+    """Sides as `reduce_spans` counts them: which part of the window, or what else."""
+    inside = side == WINDOW
+    out = np.where(side > WINDOW, side + PARTS - 1, side)
+    if inside.any():
+        since = start_ns[inside] - start_ns[inside].min()
+        out[inside] = since * PARTS // (since.max() + 1)
+    return out
 
 
 def _all_on(side: int, time_ns: Ints) -> Ints:
@@ -178,7 +191,7 @@ class _Numbers:
             spans,
             components=[self._of(self.components, name) for name in spans.components],
             operations=[self._of(self.operations, name) for name in spans.operations],
-            side=recording.side(spans.start_ns),
+            side=_parts(recording.side(spans.start_ns), spans.start_ns),
             covered=np.zeros(len(spans), dtype=np.bool_) if covered is None else covered,
             log_span=nothing if logs is None else logs.span[rows],
             log_key=nothing if logs is None else self.key[id(logs)][rows],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesrca.columns.spans import LOG, OPERATION
-from bayesrca.evidence.trace_columns import WINDOW, TraceColumns
+from bayesrca.evidence.trace_columns import PARTS, WINDOW, TraceColumns
 from bayesrca.evidence.trace_laws import (
     FOLLOWS,
     log_beta_binomial,
@@ -17,7 +17,8 @@ from bayesrca.evidence.trace_laws import (
     log_quiet_count,
     log_risen_count,
 )
-from bayesrca.evidence.trace_reference import compare_times, log_quiet_mixture
+from bayesrca.evidence.trace_onset import compare_parts
+from bayesrca.evidence.trace_reference import compare_times
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,12 +35,12 @@ class TestTable:
 
     Attributes:
         row: int64 [j] key of the reduction's table that each is about.
-        n: [j] instances in the window.
+        n: [j] instances in the window; of a share, those from its most probable onset on.
         n0: [j] instances in all references.
-        contrast: [j] share, or mean logarithm, in the window less that of the references.
+        contrast: [j] share, or mean logarithm, in these less that of the references.
         scale: [j] its standard deviation when quiet.
         log_ratio: [j] log Bayes factor, affected against quiet.
-        share: [j] share of the window's instances; NaN for times.
+        share: [j] share of these instances; NaN for times.
         share0: [j] share of the references' instances; NaN for times.
     """
 
@@ -88,10 +89,18 @@ def compare_patterns(columns: TraceColumns) -> PatternTests:
     path, kind, what, _ = tables.events.T
     own = tables.paths[path]
     of_logs = (kind == LOG)[:, None]
+    parts = tables.parts
+    n_parts = np.where(of_logs, parts.covered[path], parts.instances[path])
     n = np.where(of_logs, tables.covered[path], tables.instances[path])
     found = _compare_shares(
-        np.concatenate([tables.present, minutes.present]),
-        np.concatenate([n, minutes.minutes]),
+        (
+            np.concatenate([parts.present, _as_one_part(minutes.present)]),
+            np.concatenate([n_parts, _as_one_part(minutes.minutes)]),
+        ),
+        (
+            np.concatenate([tables.present, minutes.present])[:, 1:],
+            np.concatenate([n, minutes.minutes])[:, 1:],
+        ),
         columns.trust,
         log_changed_count,
     )
@@ -120,7 +129,12 @@ def _ranks(present: Ints, ranks: Floats) -> Floats:
 def compare_terminals(columns: TraceColumns) -> TestTable:
     """Compare how often a call is the last thing that happens; rows: ``terminal_keys``."""
     tables = columns.tables
-    return _compare_shares(tables.last, tables.calls, columns.trust, log_risen_count)
+    return _compare_shares(
+        (tables.parts.last, tables.parts.calls),
+        (tables.last[:, 1:], tables.calls[:, 1:]),
+        columns.trust,
+        log_risen_count,
+    )
 
 
 def compare_self_times(columns: TraceColumns) -> TestTable:
@@ -147,7 +161,7 @@ def compare_orders(columns: TraceColumns, patterns: PatternTests) -> tuple[Ints,
     found = patterns.tests
     changed = (found.log_ratio >= UNUSUAL) & (found.row < len(marks))
     marks[found.row[changed]] = np.where(found.contrast[changed] > 0, 1, -1)
-    edges, visits = columns.tables.count_order(WINDOW, marks)
+    edges, visits = columns.tables.count_order(marks)
     of = {int(c): (int(a), int(b)) for c, a, b in visits}
     spoke = [of.get(int(r), (0, 0))[0] + k1 + k0 > 0 for _, r, k1, k0 in edges]
     edges = edges[np.array(spoke, dtype=np.bool_)]
@@ -160,20 +174,25 @@ def compare_orders(columns: TraceColumns, patterns: PatternTests) -> tuple[Ints,
     return edges[:, :2], _kept(n1, n0, ratio, k1 / np.maximum(n1, 1.0), share, least=0)
 
 
+def _as_one_part(counts: Ints) -> Ints:
+    """Counts of minutes, which are few, as if all of the window lay in its first part."""
+    out = np.zeros((len(counts), PARTS), dtype=np.int64)
+    out[:, 0] = counts[:, WINDOW]
+    return out
+
+
 def _compare_shares(
-    present: Ints,
-    instances: Ints,
+    window: tuple[Ints, Ints],
+    references: tuple[Ints, Ints],
     trust: Floats,
     log_change: Callable[[Floats, Floats, Floats], Floats],
 ) -> TestTable:
-    k, n = present.astype(np.float64), instances.astype(np.float64)
-    k1, n1, k0, n0 = k[:, WINDOW], n[:, WINDOW], k[:, 1:], n[:, 1:]
-    quiet = log_quiet_mixture(k1, n1, k0, n0, trust)
+    """Compare what shows, and instances, [j, parts] of the window and [j, r] of the references."""
+    k0, n0 = (counts.astype(np.float64) for counts in references)
+    found = compare_parts(*window, (k0, n0), trust, log_change)
     share0 = (k0.sum(axis=1) + 0.5) / (n0.sum(axis=1) + 1.0)
-    share = k1 / np.maximum(n1, 1.0)
-    return _kept(
-        n1, n0.sum(axis=1), log_change(k1, n1, share0) - quiet, share, share0, least=MIN_INSTANCES
-    )
+    share = found.k / np.maximum(found.n, 1.0)
+    return _kept(found.n, n0.sum(axis=1), found.log_ratio, share, share0, least=MIN_INSTANCES)
 
 
 def _kept(

@@ -89,7 +89,7 @@ fn reduce(c: &mut Criterion) {
         b.iter(|| {
             let mut counts = OrderCounts::default();
             reduction
-                .count_order(black_box(&batch), 0, &marks, &mut counts)
+                .count_order(black_box(&batch), 0..1, &marks, &mut counts)
                 .expect("a mark per event");
             counts
         });

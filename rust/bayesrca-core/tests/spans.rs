@@ -141,7 +141,7 @@ proptest! {
             .map(|e| ((seed >> (e % 31)) % 3) as i8 - 1)
             .collect();
         let mut found = OrderCounts::default();
-        reduction.count_order(&columns(&spans).batch(), 0, &marks, &mut found).unwrap();
+        reduction.count_order(&columns(&spans).batch(), 0..1, &marks, &mut found).unwrap();
 
         let mut changed = vec![i64::MAX; spans.len()];
         for (s, span) in spans.iter().enumerate().filter(|(_, span)| span.side == 0) {

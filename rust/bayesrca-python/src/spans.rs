@@ -136,11 +136,11 @@ impl SpanReduction {
         py.detach(|| inner.push(&view)).map_err(to_python)
     }
 
-    /// Count in which order things changed in the visits of one side, batch by batch.
+    /// Count in which order things changed in the visits of the first sides, batch by batch.
     ///
     /// Args:
     ///     batches: what was pushed.
-    ///     side: the side.
+    ///     sides: how many of the first sides are asked.
     ///     marks: int8 [e], per event 1 where having it is a change, -1 where missing it is, else 0.
     ///
     /// Returns:
@@ -149,13 +149,13 @@ impl SpanReduction {
     ///
     /// Raises:
     ///     InvalidEvidenceError: another number of marks than there are events.
-    #[pyo3(signature = (batches: "list[SpanBatch]", *, side: "int", marks: "numpy.typing.NDArray[numpy.int8]") -> "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]")]
+    #[pyo3(signature = (batches: "list[SpanBatch]", *, sides: "int", marks: "numpy.typing.NDArray[numpy.int8]") -> "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]")]
     #[allow(clippy::type_complexity, reason = "two arrays")]
     fn count_order<'py>(
         &self,
         py: Python<'py>,
         batches: Vec<PyRef<'py, SpanBatch>>,
-        side: i8,
+        sides: i8,
         marks: PyReadonlyArray1<'py, i8>,
     ) -> PyResult<(Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>)> {
         let marks = copy(&marks, "marks")?;
@@ -164,7 +164,7 @@ impl SpanReduction {
             .detach(|| {
                 let mut counts = OrderCounts::default();
                 for view in &views {
-                    self.inner.count_order(view, side, &marks, &mut counts)?;
+                    self.inner.count_order(view, 0..sides, &marks, &mut counts)?;
                 }
                 Ok(counts)
             })

@@ -65,11 +65,11 @@ def test_tables_are_in_the_numbers_of_the_reduction() -> None:
 
 def test_order_needs_a_mark_for_each_event() -> None:
     tables = reduce_spans([make_batch()], sides=1)
-    edges, visits = tables.count_order(0, [0, 1, 0])
+    edges, visits = tables.count_order([0, 1, 0])
     assert edges.tolist() == [[1, 0, 0, 0]]
     assert visits.tolist() == [[0, 0, 1], [1, 1, 0]]
     with pytest.raises(InvalidEvidenceError, match="marks"):
-        tables.count_order(0, [0])
+        tables.count_order([0])
 
 
 def test_bad_columns_are_refused() -> None:

@@ -1,6 +1,7 @@
 //! What came first within each trace: a failed call, or the caller's own change.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::batch::SpanBatch;
 use super::forest::Forest;
@@ -9,7 +10,7 @@ use super::keys::EventKey;
 use super::reduction::Reduction;
 use crate::error::{Error, Result};
 
-/// Visits of a caller that call one callee, on one side. A visit is all that one entry into a component makes it do.
+/// Visits of a caller that call one callee. A visit is all that one entry into a component makes it do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EdgeOrder {
     /// Visits in which the caller changed, after a failed or changed call to the callee.
@@ -36,7 +37,7 @@ struct Call {
 }
 
 impl Reduction {
-    /// Count in which order things changed, over the visits of a batch that began on one side.
+    /// Count in which order things changed, over the visits of a batch that began on some of its sides.
     ///
     /// A span has *changed* where it shows an event whose mark is 1, or misses one whose mark is -1; the first counts from
     /// the event's time, the second from the span's end. A visit has changed from the first such time on. A call has
@@ -47,7 +48,7 @@ impl Reduction {
     pub fn count_order(
         &self,
         batch: &SpanBatch<'_>,
-        side: i8,
+        sides: Range<i8>,
         marks: &[i8],
         counts: &mut OrderCounts,
     ) -> Result<()> {
@@ -60,8 +61,9 @@ impl Reduction {
         }
         let forest = Forest::new(batch);
         let entry = forest.entries(batch.component);
-        let changed = self.first_changes(batch, &forest, side, &entry, marks);
-        for s in (0..batch.len()).filter(|&s| entry[s] as usize == s && batch.side[s] == side) {
+        let asked = |s: usize| sides.contains(&batch.side[s]);
+        let changed = self.first_changes(batch, &forest, &asked, &entry, marks);
+        for s in (0..batch.len()).filter(|&s| entry[s] as usize == s && asked(s)) {
             let visits = counts.visits.entry(batch.component[s]).or_default();
             if changed[s] < i64::MAX {
                 visits.0 += 1;
@@ -69,7 +71,7 @@ impl Reduction {
                 visits.1 += 1;
             }
         }
-        let mut calls = find_calls(batch, &forest, side, &entry, &changed);
+        let mut calls = find_calls(batch, &forest, &asked, &entry, &changed);
         calls.sort_unstable_by_key(|c| (c.visit, c.callee, !c.changed, c.start_ns));
         calls.dedup_by_key(|c| (c.visit, c.callee)); // keeps the earliest that changed, if any did
         for call in calls {
@@ -90,7 +92,7 @@ impl Reduction {
         &self,
         batch: &SpanBatch<'_>,
         forest: &Forest,
-        side: i8,
+        asked: &impl Fn(usize) -> bool,
         entry: &[u32],
         marks: &[i8],
     ) -> Vec<i64> {
@@ -101,7 +103,7 @@ impl Reduction {
         let lines = Lines::new(batch);
         let mut scratch = Scratch::default();
         let mut changed = vec![i64::MAX; batch.len()];
-        for s in (0..batch.len()).filter(|&s| batch.side[s] == side) {
+        for s in (0..batch.len()).filter(|&s| asked(s)) {
             let Some(path) = self.paths.get(&path_of(batch, forest, s)) else {
                 continue;
             };
@@ -123,9 +125,9 @@ impl Reduction {
             }
             let misses = missed.get(&(path as u32)).is_some_and(|keys| {
                 keys.iter().any(|key| {
-                    let asked = key.kind != super::keys::EventKind::Log || batch.covered[s];
+                    let told = key.kind != super::keys::EventKind::Log || batch.covered[s];
                     let at = happened.binary_search_by_key(&(key.kind, key.id), |h| (h.kind, h.id));
-                    asked && !at.is_ok_and(|at| !key.twice || happened[at].times > 1)
+                    told && !at.is_ok_and(|at| !key.twice || happened[at].times > 1)
                 })
             });
             if misses {
@@ -141,13 +143,13 @@ impl Reduction {
 fn find_calls(
     batch: &SpanBatch<'_>,
     forest: &Forest,
-    side: i8,
+    asked: &impl Fn(usize) -> bool,
     entry: &[u32],
     changed: &[i64],
 ) -> Vec<Call> {
     let mut calls = Vec::new();
-    let counted = |visit: u32| batch.side[visit as usize] == side;
-    for s in (0..batch.len()).filter(|&s| batch.side[s] == side) {
+    let counted = |visit: u32| asked(visit as usize);
+    for s in (0..batch.len()).filter(|&s| asked(s)) {
         match forest.parent(s) {
             Some(p) if batch.component[p] != batch.component[s] && counted(entry[p]) => {
                 calls.push(Call {
