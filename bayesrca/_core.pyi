@@ -8,7 +8,7 @@ from _typeshed import Incomplete
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "OtlpTable", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "decode_otlp", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "merge_otlp", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
+__all__ = ["__version__", "FamilyEvidence", "NativeEstimate", "NativeGame", "OtlpTable", "Screen", "SpanBatch", "SpanReduction", "TraceEvidence", "VitalEvidence", "call_tree_game", "compute_interactions", "compute_shapley", "decode_otlp", "estimate_shapley", "excess_flow_game", "excess_flow_weights", "families_at_fault", "fault_kinds", "footprint_log_joint", "gaussian_tail_game", "interaction_game", "live_edge_game", "logp_grad", "max_block", "merge_otlp", "mine_templates", "n_estimated", "n_hypotheses", "noisy_or_game", "nonlinear_tail_game", "own_log_ratios", "own_patterns_shown", "parameter_layout", "pareto_k", "path_probabilities", "prepare", "python_game", "release", "root_log_posterior", "sampled_tail_game", "screen", "set_sizes", "sets", "sum_errors", "symbol_address", "trace_log_ratios", "vital_families", "vital_log_ratios", "width"]
 
 __version__: Final[str]
 """
@@ -686,6 +686,12 @@ def nonlinear_tail_game(*, edges: "numpy.typing.NDArray[numpy.int64]", weights: 
 def own_log_ratios(handle: int, theta: Incomplete) -> Incomplete:
     """
     Log Bayes factor of "root" against "quiet" of every cell given theta: float64 [families, n, s].
+    """
+
+def own_patterns_shown(handle: int, theta: Incomplete) -> Incomplete:
+    """
+    Probability that a single cause shows its fault in its own patterns given theta and its kind: float64 [n, kinds], NaN
+    where these tell nothing.
     """
 
 def parameter_layout() -> list[tuple[str, int, str]]:

@@ -268,6 +268,14 @@ class PreparedLikelihood:
         n, e = self.n_components, (len(out) - 2 * self.n_components) // 3
         return TraceLogRatios(*np.split(out, [n, 2 * n, 2 * n + e, 2 * n + 2 * e]))
 
+    def compute_own_patterns_shown(self, theta: Floats) -> Floats:
+        """Probability [n, k] that a single cause shows its fault in its own patterns (eq. 22).
+
+        Given theta [p], all spans and logs, and the kind; NaN where its own patterns tell nothing.
+        """
+        out: Floats = _core.own_patterns_shown(self.handle, _floats(theta, "theta"))
+        return out
+
     def compute_families_at_fault(self, theta: Floats) -> Floats:
         """Probability [n, v, s] of each vital family, given theta [p] and a resource fault."""
         out: Floats = _core.families_at_fault(self.handle, _floats(theta, "theta"))

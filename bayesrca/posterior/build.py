@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -162,11 +163,15 @@ def _cause(
     i: int, root: RootProbabilities, evidence: Evidence, explainer: Explainer, *, leading: bool
 ) -> Cause:
     kind = int(np.argmax(root.by_kind[i]))
+    probability = root.probability(i)
     return Cause(
         component=evidence.components[i],
         kind=KINDS[kind],
         kinds={k: float(p) for k, p in zip(KINDS, root.by_kind[i], strict=True)},
-        probability=root.probability(i),
+        probability=probability,
         only=root.only.probability(i),
-        explains=explainer.explain(i, kind, leading=leading),
+        explains=replace(
+            explainer.explain(i, kind, leading=leading),
+            regions=explainer.find_regions(i, probability, root.by_kind[i]),
+        ),
     )

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from bayesrca.attribution.shares import ExcessAttribution
-from bayesrca.posterior.result import Answer, Cause, CauseSet, Level, Probability
+from bayesrca.posterior.result import Answer, Cause, CauseSet, Level, Probability, Region
 
 SCHEMA = 2
 """Number of the document's form; grows when a key is removed or changes its meaning."""
@@ -66,8 +66,20 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "kinds": dict(cause.kinds),
         **_probability(cause.probability),
         "only": _probability(cause.only),
-        "explains": _plain(asdict(cause.explains)),
+        "explains": {**_plain(asdict(cause.explains)), "regions": _regions(cause.explains.regions)},
     }
+
+
+def _regions(regions: tuple[Region, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "region": r.region,
+            "change": r.change,
+            "probability": r.probability,
+            "at_fault": None if r.at_fault is None else _probability(r.at_fault),
+        }
+        for r in regions
+    ]
 
 
 def _set(cause_set: CauseSet) -> dict[str, Any]:

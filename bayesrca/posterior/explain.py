@@ -19,6 +19,7 @@ from bayesrca.posterior.result import (
     Explanation,
     OwnEvidence,
     PathEdge,
+    Probability,
     Region,
 )
 from bayesrca.posterior.summary import Members
@@ -92,6 +93,7 @@ class Explainer:
         self._vital = likelihood.compute_vital_log_ratios(theta)
         self._at_fault = likelihood.compute_families_at_fault(theta)
         self._traced = likelihood.compute_trace_log_ratios(theta)
+        self._patterns_shown = likelihood.compute_own_patterns_shown(theta)
         # With a target known, only paths in the alarm's family lead from a symptom to a cause.
         self._family = evidence.alarm_family if evidence.alarm_family is not None else 0
         self._towards = find_hops(evidence.families[self._family].edges, target)
@@ -99,7 +101,8 @@ class Explainer:
     def explain(self, i: int, kind: int, *, leading: bool = True) -> Explanation:
         """Explain component i as the root of a fault of the given kind, an index into `KINDS`.
 
-        Only a leading cause is told which share it explains and how its fault spread.
+        Only a leading cause is told which share it explains and how its fault spread. Its code
+        regions are told by `find_regions`.
         """
         s = int(self._footprint[i])
         own = tuple(
@@ -135,14 +138,30 @@ class Explainer:
                 )
                 + tell_alerts(self._evidence.alerts, i),
             ),
-            regions=self._regions(i),
         )
 
-    def _regions(self, i: int) -> tuple[Region, ...]:
+    def find_regions(self, i: int, probability: Probability, by_kind: Floats) -> tuple[Region, ...]:
+        """Return where component i shows its fault: its own probability, divided among places.
+
+        What is divided is the part in which its own patterns show the fault, given its kinds and
+        the representative theta.
+
+        Args:
+            i: the component.
+            probability: of its being a cause.
+            by_kind: [k] probability of its being the only cause, by kind.
+        """
         traces = self._evidence.traces
         found = () if traces is None else [r for r in traces.regions if r.component == i]
+        kinds = by_kind / by_kind.sum() if by_kind.sum() > 0.0 else np.full(len(KINDS), np.nan)
+        shows = float(np.nan_to_num(kinds @ self._patterns_shown[i])) if found else 0.0
         return tuple(
-            Region(region=r.region, change=r.change, probability=r.probability)
+            Region(
+                region=r.region,
+                change=r.change,
+                probability=r.probability,
+                at_fault=_part(probability, min(shows, 1.0) * min(r.probability, 1.0)),
+            )
             for r in sorted(found, key=lambda r: -r.probability)[:_MOST_REGIONS]
         )
 
@@ -282,6 +301,14 @@ class Explainer:
             here = self._towards[here]  # type: ignore[assignment]
             names.append(self._evidence.components[here])
         return tuple(names)
+
+
+def _part(whole: Probability, share: float) -> Probability:
+    """Return a probability that is a known share of another."""
+    low, high = whole.interval
+    return Probability(
+        value=whole.value * share, mcse=whole.mcse * share, interval=(low * share, high * share)
+    )
 
 
 def _joint_of_components(joint: Floats, sets: Members) -> Floats:

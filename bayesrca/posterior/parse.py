@@ -15,7 +15,7 @@ from bayesrca.posterior.result import Answer, Probability, RootCausePosterior
 
 _POSTERIOR = {"causes", "none", "sets", "ambiguity", "levels"}
 """Keys of the document that the domain keeps one level down."""
-_YOUNGER = {"changes", "regions"}
+_YOUNGER = {"changes", "regions", "at_fault"}
 """Keys that the schema gained later: a document without them says nothing of them."""
 _DEFINED = ("onsets", "interval_mass")
 """Parts of the document in which no number is ever undefined."""

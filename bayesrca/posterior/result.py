@@ -126,11 +126,15 @@ class Region:
         change: what happened there, e.g. ``vanished``, ``new``, ``rarer``, ``slower``.
         probability: posterior probability, given that the component is the cause and its fault is
             seen in one of its regions; those of one component, listed or not, sum to one.
+        at_fault: posterior probability that the component is a cause and shows its fault here; None
+            where an older version answered. Those of one component sum to at most the component's
+            own: the rest shows elsewhere, or not in its spans and log lines.
     """
 
     region: str
     change: str
     probability: float
+    at_fault: Probability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,6 +175,7 @@ def _reasons(answer: Answer, shown: int) -> RenderableType:
         lines.append(Text(f"  {cause.component}", style="bold"))
         lines.append(Text(f"    {cause.explains.text}"))
         lines.append(Text(f"    {_where(cause)}"))
+        lines += [Text(f"    {line}") for line in _in_code(cause)]
     return Group(*lines)
 
 
@@ -220,6 +221,17 @@ def _where(cause: Cause) -> str:
     if others:
         when += f"; also affected: {_listing([(a.component, a.probability) for a in others])}"
     return when
+
+
+def _in_code(cause: Cause) -> list[str]:
+    """Say in which places of its code the cause shows its fault, where one is likely at all."""
+    found = [
+        (f"{r.region} {r.change}", r.at_fault.value)
+        for r in cause.explains.regions
+        if r.at_fault is not None and r.at_fault.value >= WORTH
+    ]
+    found.sort(key=lambda of: -of[1])
+    return [f"at fault in its code: {_listing(found)}"] if found else []
 
 
 def _listing(named: list[tuple[str, float]]) -> str:

@@ -12,7 +12,7 @@ from bayesrca.posterior.result import (
     PathEdge,
     Region,
 )
-from bayesrca.wire.parts import require
+from bayesrca.wire.parts import decode_probability, encode_probability, require
 
 
 def encode_explanation(explanation: Explanation) -> answer_pb2.Explanation:
@@ -57,7 +57,12 @@ def encode_explanation(explanation: Explanation) -> answer_pb2.Explanation:
         footprint=incident_pb2.TimeWindow(start_seconds=start, end_seconds=end),
         text=explanation.text,
         regions=[
-            answer_pb2.CodeRegion(region=r.region, change=r.change, probability=r.probability)
+            answer_pb2.CodeRegion(
+                region=r.region,
+                change=r.change,
+                probability=r.probability,
+                at_fault=None if r.at_fault is None else encode_probability(r.at_fault),
+            )
             for r in explanation.regions
         ],
     )
@@ -107,8 +112,15 @@ def decode_explanation(message: answer_pb2.Explanation, field: str) -> Explanati
         footprint=(message.footprint.start_seconds, message.footprint.end_seconds),
         text=message.text,
         regions=tuple(
-            Region(region=r.region, change=r.change, probability=r.probability)
-            for r in message.regions
+            Region(
+                region=r.region,
+                change=r.change,
+                probability=r.probability,
+                at_fault=decode_probability(r.at_fault, f"{field}.regions[{j}].at_fault")
+                if r.HasField("at_fault")
+                else None,
+            )
+            for j, r in enumerate(message.regions)
         ),
     )
 

@@ -112,6 +112,19 @@ class Traces:
             )
         )
 
+    def pattern_shown(self, root: int, kind: int) -> float:
+        """Probability that a single cause shows its fault in its own patterns; NaN without any."""
+        if (PATTERN, root) not in self.cells:
+            return float("nan")
+        shown = all_of_it = 0.0
+        for way, share in _ways(kind).items():
+            whole = share * self._own(root, way) * self._around((root,), TRACE_SHOWS[way])
+            p = TRACE_SHOWS[way][f"own {PATTERN}"]
+            r = self.ratio[PATTERN, root]
+            all_of_it += whole
+            shown += whole * p * r / (1 - p + p * r)
+        return shown / all_of_it
+
     def log_member(self, root: int, kind: int) -> float:
         """Log factor of the own cells of one of several causes."""
         return float(np.log(sum(p * self._own(root, way) for way, p in _ways(kind).items())))

@@ -24,7 +24,7 @@ from tests.oracle.incidents import (
     random_theta,
     random_traces,
 )
-from tests.oracle.traces import quiet_density_ratio, reference
+from tests.oracle.traces import Traces, quiet_density_ratio, reference
 
 Floats = NDArray[np.float64]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -212,3 +212,18 @@ def test_the_halfway_law_lies_between() -> None:
     half = stats.norm.pdf(12.0, -4.5, 3.0) ** 0.5 * stats.norm.pdf(12.0, 4.5, 3.0) ** 0.5
     # There only the most powerful of the three tests reaches.
     assert np.log(half) + 9 / 8 - np.log(3) == pytest.approx(reference(0, 12.0), abs=1e-6)
+
+
+@few
+@given(seed=SEEDS)
+def test_who_shows_a_fault_in_own_patterns_is_as_enumerated(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence = random_evidence(rng)
+    evidence = replace(evidence, traces=random_traces(rng, len(evidence.components)))
+    theta = random_theta(rng)
+    with prepare(evidence) as likelihood:
+        shown = likelihood.compute_own_patterns_shown(theta)
+    oracle = Traces(evidence, natural_values(theta))
+    for root, kind in np.ndindex(*shown.shape):
+        expected = oracle.pattern_shown(root, kind)
+        assert shown[root, kind] == pytest.approx(expected, rel=1e-9, nan_ok=True)

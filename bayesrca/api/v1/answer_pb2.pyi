@@ -322,6 +322,7 @@ class CodeRegion(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
+    AT_FAULT_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     """E.g. `OrderController#52`, a function or a database statement."""
     change: _builtins.str
@@ -332,18 +333,27 @@ class CodeRegion(_message.Message):
     """Posterior probability, in [0, 1], given that the component is the cause and that its fault is
     seen in one of its regions; those of one component, listed or not, sum to one.
     """
+    @_builtins.property
+    def at_fault(self) -> Global___Probability:
+        """Posterior probability that the component is a cause and shows its fault here; those of one
+        component sum to at most the component's own. Absent from older servers.
+        """
+
     def __init__(
         self,
         *,
         region: _builtins.str = ...,
         change: _builtins.str = ...,
         probability: _builtins.float = ...,
+        at_fault: Global___Probability | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_at_fault", b"_at_fault", "at_fault", b"at_fault"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "probability", b"probability", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_fault", b"_at_fault", "at_fault", b"at_fault", "change", b"change", "probability", b"probability", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__at_fault: _TypeAlias = _typing.Literal["at_fault"]  # noqa: Y015
+    _WhichOneofArgType__at_fault: _TypeAlias = _typing.Literal["_at_fault", b"_at_fault"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at_fault) -> _WhichOneofReturnType__at_fault | None: ...
 
 Global___CodeRegion: _TypeAlias = CodeRegion  # noqa: Y015
 

@@ -44,9 +44,9 @@ mod _core {
     #[pymodule_export]
     use super::likelihood::{
         families_at_fault, fault_kinds, footprint_log_joint, logp_grad, max_block, n_estimated,
-        n_hypotheses, own_log_ratios, parameter_layout, path_probabilities, prepare, release,
-        root_log_posterior, set_sizes, sets, sum_errors, trace_log_ratios, vital_families,
-        vital_log_ratios, width,
+        n_hypotheses, own_log_ratios, own_patterns_shown, parameter_layout, path_probabilities,
+        prepare, release, root_log_posterior, set_sizes, sets, sum_errors, trace_log_ratios,
+        vital_families, vital_log_ratios, width,
     };
     #[pymodule_export]
     use super::otlp::{OtlpTable, decode_otlp, merge_otlp};

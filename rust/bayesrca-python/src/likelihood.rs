@@ -1,6 +1,6 @@
 //! The likelihood by handle.
 
-use bayesrca_core::{Evidence, Likelihood, N_FAMILIES, N_PARAMETERS, N_VITALS, Transform};
+use bayesrca_core::{Evidence, Likelihood, N_FAMILIES, N_KINDS, N_PARAMETERS, N_VITALS, Transform};
 use numpy::ndarray::{Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -290,6 +290,22 @@ pub(crate) fn trace_log_ratios<'py>(
     let theta = parameters(theta.as_array().as_slice())?;
     let values = py.detach(|| with(handle, |l| l.trace_log_ratios(&theta)))?;
     Ok(values.into_pyarray(py))
+}
+
+/// Probability that a single cause shows its fault in its own patterns given theta and its kind: float64 [n, kinds], NaN
+/// where these tell nothing.
+#[pyfunction]
+pub(crate) fn own_patterns_shown<'py>(
+    py: Python<'py>,
+    handle: i64,
+    theta: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let theta = parameters(theta.as_array().as_slice())?;
+    let values = py.detach(|| with(handle, |l| l.own_patterns_shown(&theta)))?;
+    let shape = (values.len() / N_KINDS, N_KINDS);
+    Ok(Array2::from_shape_vec(shape, values)
+        .expect("n x kinds values")
+        .into_pyarray(py))
 }
 
 /// Probability that each vital family is the one at fault, given theta and a resource fault at a component: float64

@@ -164,7 +164,8 @@ impl SpanReduction {
             .detach(|| {
                 let mut counts = OrderCounts::default();
                 for view in &views {
-                    self.inner.count_order(view, 0..sides, &marks, &mut counts)?;
+                    self.inner
+                        .count_order(view, 0..sides, &marks, &mut counts)?;
                 }
                 Ok(counts)
             })

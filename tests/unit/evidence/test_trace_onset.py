@@ -32,9 +32,15 @@ def quiet_order(k: int, n: int) -> float:
     for s, w in ((2000.0, 0.6), (30.0, 0.3), (4.0, 0.1)):
         precision = 1.0 / (1.0 / s + 1.0 / (worth + 1.0))
         law = stats.beta(share * precision, (1.0 - share) * precision)
-        total += w * integrate.quad(
-            lambda p, law=law: law.pdf(p) * p**k * (1.0 - p) ** (n - k), 0.0, 1.0, points=[0.1, 0.2]
-        )[0]
+        total += (
+            w
+            * integrate.quad(
+                lambda p, law=law: law.pdf(p) * p**k * (1.0 - p) ** (n - k),
+                0.0,
+                1.0,
+                points=[0.1, 0.2],
+            )[0]
+        )
     return total
 
 

@@ -187,7 +187,14 @@ EXPLANATION = st.builds(
     footprint=st.tuples(DOUBLE, DOUBLE),
     text=TEXT,
     regions=st.lists(
-        st.builds(Region, region=TEXT, change=TEXT, probability=DOUBLE), max_size=2
+        st.builds(
+            Region,
+            region=TEXT,
+            change=TEXT,
+            probability=DOUBLE,
+            at_fault=st.none() | PROBABILITY,
+        ),
+        max_size=2,
     ).map(tuple),
 )
 CAUSE = st.builds(

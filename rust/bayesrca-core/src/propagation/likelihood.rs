@@ -314,6 +314,14 @@ impl Likelihood {
         self.traces.log_ratios(&Natural::from_unconstrained(theta))
     }
 
+    /// Probability that a single cause shows its fault in its own patterns given theta and its kind,
+    /// `[component * N_KINDS + kind]`; NaN where these tell nothing.
+    #[must_use]
+    pub fn own_patterns_shown(&self, theta: &[f64; N_PARAMETERS]) -> Vec<f64> {
+        let natural = Natural::from_unconstrained(theta);
+        self.traces.own_patterns_shown(&natural)
+    }
+
     /// Probability that each vital family is the one at fault, given theta and a resource fault at a component,
     /// `[(component * N_VITALS + family) * s + footprint]`.
     pub fn families_at_fault(&self, theta: &[f64; N_PARAMETERS], w: &mut Workspace) -> Vec<f64> {

@@ -209,7 +209,9 @@ fn reduced(reduction: &Reduction, batch: &SpanBatch<'_>) {
         .map(|event| [1, -1, 0][event % 3])
         .collect();
     let mut order = OrderCounts::default();
-    reduction.count_order(batch, 0..1, &marks, &mut order).unwrap();
+    reduction
+        .count_order(batch, 0..1, &marks, &mut order)
+        .unwrap();
     for ((caller, _), edge) in &order.edges {
         let (changed, unchanged) = order.visits[caller];
         assert!(edge.changed_after <= changed && edge.unchanged_with <= unchanged);

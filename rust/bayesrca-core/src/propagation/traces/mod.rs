@@ -302,6 +302,26 @@ impl Traces {
         };
         self.cells.iter().enumerate().map(ratio).collect()
     }
+
+    /// Probability that a root shows its fault in its own patterns, given theta, all cells and the kind of a single
+    /// cause, `[root * N_KINDS + kind]`; NaN where these tell nothing.
+    pub fn own_patterns_shown(&self, theta: &Natural) -> Vec<f64> {
+        let mut x = TraceScratch::default();
+        self.forward(theta, &mut x);
+        let mut out = vec![f64::NAN; self.at.n * N_KINDS];
+        for root in (0..self.at.n).filter(|&root| self.known[self.at.own(0, root)]) {
+            let log_ratio = x.log_ratio[self.at.own(0, root)];
+            for (kind, mix) in MIX.iter().enumerate() {
+                let total = x.log.single[root * N_KINDS + kind];
+                let each = PROFILES.iter().enumerate().map(|(p, profile)| {
+                    let given = mix[p] * (x.all[root * N_PROFILES + p] - total).exp();
+                    given * shown(profile.own[0], log_ratio).1
+                });
+                out[root * N_KINDS + kind] = each.sum();
+            }
+        }
+        out
+    }
 }
 
 /// Log ratio of a member that shows the fault: its cell's, and the mean of what errors did on its way to the roots.
