@@ -21,9 +21,11 @@ from bayesrca.ingest.connectors.change_events import ChangeEvents
 from bayesrca.ingest.connectors.collect import Wanted, collect
 from bayesrca.ingest.connectors.datadog import Datadog
 from bayesrca.ingest.connectors.elasticsearch import Elasticsearch
+from bayesrca.ingest.connectors.grpc_source import GrpcSource
 from bayesrca.ingest.connectors.http import HttpSource
 from bayesrca.ingest.connectors.interface import Ask, Asked, Connector, Haul, What
 from bayesrca.ingest.connectors.jaeger import Jaeger, JaegerJson
+from bayesrca.ingest.connectors.jaeger_grpc import JaegerGrpc
 from bayesrca.ingest.connectors.loki import Loki
 from bayesrca.ingest.connectors.mapping import Mapping
 from bayesrca.ingest.connectors.otlp_json import SpanReader
@@ -140,6 +142,34 @@ def _server(name: str, make: Callable[[HttpSource], Connector]) -> Law:
     return lambda data: collected(make(Scripted(name, data)))
 
 
+class _Messages(GrpcSource):
+    """A gRPC server whose answers are given: names of services, then traces for each of them."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("jaeger", "grpc://back.end:1", limits=LIMITS, pause=lambda _: None)
+        self._left = data
+
+    def __enter__(self) -> Self:
+        self._patience.begin()
+        return self
+
+    def ask(self, method: str, request: bytes) -> list[bytes]:
+        """Return messages: their number in a byte, each behind its length in two."""
+        assert method
+        assert request or method.endswith("GetServices")
+        count, self._left = self._left[:1], self._left[1:]
+        messages = []
+        for _ in range(count[0] % 8 if count else 0):
+            length = int.from_bytes(self._left[:2], "little")
+            messages.append(self._left[2 : 2 + length])
+            self._left = self._left[2 + length :]
+        return messages
+
+
+def jaeger_grpc(data: bytes) -> bool:
+    return collected(Jaeger(JaegerGrpc(_Messages(data))))
+
+
 def change_events(data: bytes) -> bool:
     path = folder() / "changes.json"
     path.write_bytes(data)
@@ -209,6 +239,7 @@ LAWS: dict[str, Law] = {
     "elasticsearch": _server("elasticsearch", Elasticsearch),
     "http_body": http_body,
     "jaeger": _server("jaeger", lambda http: Jaeger(JaegerJson(http))),
+    "jaeger_grpc": jaeger_grpc,
     "loki": _server("loki", Loki),
     "otlp_json": otlp_json,
     "prometheus": _server("prometheus", Prometheus),

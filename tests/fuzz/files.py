@@ -125,6 +125,14 @@ def tables(data: bytes) -> bool:
             file.unlink()
 
 
+def parquet(data: bytes) -> bool:
+    """The bytes of an incident's metrics themselves, its column names as they come."""
+    path = folder() / "parquet"
+    path.mkdir(exist_ok=True)
+    (path / "metrics.parquet").write_bytes(data)
+    return _loaded(path)
+
+
 def _written(path: Path, data: bytes) -> bool:
     try:
         for name, columns in json.loads(data).items():
@@ -265,6 +273,7 @@ LAWS: dict[str, Law] = {
     "gaps_json": _part("gaps.json"),
     "graph_json": _part("graph.json"),
     "otlp_received": received,
+    "parquet": parquet,
     "policy": policy,
     "prior": prior,
     "queries": queries,
