@@ -97,14 +97,12 @@ class Alerts:
         """Answer a notification; runs in a thread of the HTTP server."""
         try:
             caller = self._caller(posted)
-            notification = parse_notification(json.loads(posted.content))
         except CallFailedError as error:
             status = _STATUSES.get(error.failure.reason, HTTPStatus.FORBIDDEN)
             return _page(status, error=error.failure.message)
-        except (ValueError, RecursionError) as error:
-            return _page(HTTPStatus.BAD_REQUEST, error=f"the body is not JSON ({error})")
-        except SourceError as error:
-            return _page(HTTPStatus.BAD_REQUEST, error=str(error))
+        notification = _read(posted)
+        if isinstance(notification, Page):
+            return notification
         if notification.first is None:
             return _page(HTTPStatus.OK, state="resolved")
         answer = asyncio.run_coroutine_threadsafe(
@@ -225,6 +223,19 @@ class Alerts:
             )
             raise InvalidRequestError(msg, field="alert_step_seconds")
         return content
+
+
+def _read(posted: Posted) -> Notification | Page:
+    """Return what was posted, or why it will not do."""
+    body = posted.read()
+    if isinstance(body, Page):
+        return body
+    try:
+        return parse_notification(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        return _page(HTTPStatus.BAD_REQUEST, error=f"the body is not JSON ({error})")
+    except SourceError as error:
+        return _page(HTTPStatus.BAD_REQUEST, error=str(error))
 
 
 def _may_pass(error: BayesRcaError | CallFailedError) -> bool:

@@ -17,6 +17,8 @@ from bayesrca.service.options import join_address
 
 PATIENCE_SECONDS = 5.0
 """What a client may take for its request."""
+LINGER_SECONDS = 1.0
+"""How long a body that is not read is let come, so that its sender reads the answer."""
 TEXT = "text/plain; charset=utf-8"
 MAX_THREADS = 32
 
@@ -39,13 +41,14 @@ class Posted:
         authorization: the header of that name, one entry for each time it was sent.
         kind: the header ``Content-Type``, empty for none, like the next.
         encoding: the header ``Content-Encoding``.
-        content: the body.
+        read: returns the body, or what to answer where there is none that will do; to be called
+            once it is known who sends it, and once only.
     """
 
     authorization: tuple[str, ...]
     kind: str = ""
     encoding: str = ""
-    content: bytes = field(repr=False)
+    read: Callable[[], bytes | Page] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     served: ClassVar[Routes]
     timeout = PATIENCE_SECONDS
     server_version = "bayesrca"
+    _whole = False  # whether the body was read
     sys_version = ""
 
     def setup(self) -> None:
@@ -167,18 +171,16 @@ class _Handler(BaseHTTPRequestHandler):
         if take is None:
             self._send(_NOT_ALLOWED if self._path in self.served.get else _NO_PAGE)
             return
-        content = self._body()
-        if isinstance(content, Page):
-            self._send(content)
-            return
         shown = tuple(self.headers.get_all("Authorization") or ())
         posted = Posted(
             authorization=shown,
             kind=self.headers.get("Content-Type", ""),
             encoding=self.headers.get("Content-Encoding", ""),
-            content=content,
+            read=self._body,
         )
         self._send(take(posted))
+        if not self._whole:
+            self._linger()
 
     @property
     def _path(self) -> str:
@@ -199,7 +201,18 @@ class _Handler(BaseHTTPRequestHandler):
             if not piece or time.monotonic() > ends:
                 return Page(HTTPStatus.BAD_REQUEST, b"the body did not come in time\n")
             content += piece
+        self._whole = True
         return bytes(content)
+
+    def _linger(self) -> None:
+        """Take what still comes: closed at once, the connection would be reset, answer and all."""
+        ends = time.monotonic() + LINGER_SECONDS
+        with suppress(OSError):  # it has gone already
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(LINGER_SECONDS)
+            while time.monotonic() < ends and self.rfile.read1(1 << 16):
+                pass
 
     def _send(self, page: Page) -> None:
         self.send_response(page.status)

@@ -110,15 +110,16 @@ class OtlpHttp:
     def _unpacked(self, posted: Posted) -> bytes | Page:
         """Return the body as it was before it was compressed, or why there is none."""
         coding = posted.encoding.strip().lower()
-        if coding in ("", "identity"):
-            return posted.content
-        if coding != "gzip":
+        if coding not in ("", "identity", "gzip"):
             text = "send the body plain or gzip"
             return _refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _INVALID, text)
+        body = posted.read()
+        if isinstance(body, Page) or coding != "gzip":
+            return body
         unpacker = zlib.decompressobj(wbits=31)
         try:
             # Stops at the limit, however much more there would be.
-            content = unpacker.decompress(posted.content, self._max_bytes + 1)
+            content = unpacker.decompress(body, self._max_bytes + 1)
         except zlib.error as error:
             return _refusal(HTTPStatus.BAD_REQUEST, _INVALID, f"the body is not gzip ({error})")
         if len(content) > self._max_bytes:

@@ -16,14 +16,23 @@ from tests.integration.kit import eventually
 
 
 def echo(posted: Posted) -> Page:
-    return Page(HTTPStatus.OK, posted.content + repr(posted.authorization).encode())
+    body = posted.read()
+    if isinstance(body, Page):
+        return body
+    return Page(HTTPStatus.OK, body + repr(posted.authorization).encode())
+
+
+def refuse(posted: Posted) -> Page:
+    return Page(HTTPStatus.UNAUTHORIZED, b"who are you?\n")
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
     monkeypatch.setattr(http_server, "MAX_THREADS", 2)
     routes = Routes(
-        get={"/page": lambda: Page(HTTPStatus.OK, b"yes")}, post={"/take": echo}, max_bytes=10
+        get={"/page": lambda: Page(HTTPStatus.OK, b"yes")},
+        post={"/take": echo, "/refuse": refuse},
+        max_bytes=10,
     )
     running = HttpServer("127.0.0.1", 0, routes, what="tests")
     yield running
@@ -61,6 +70,20 @@ def test_pages_and_bodies(server: HttpServer) -> None:
 )
 def test_bodies_that_are_refused(server: HttpServer, length: str, status: str) -> None:
     assert status in ask(server, f"POST /take HTTP/1.0\r\nContent-Length: {length}\r\n\r\n")
+
+
+def test_who_is_refused_is_answered_before_the_body_has_come(server: HttpServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"POST /refuse HTTP/1.0\r\nContent-Length: 9\r\n\r\n")
+        assert b"401" in connection.recv(4096)
+        connection.sendall(b"x" * 9)  # it is let come, and nobody reads it
+
+
+def test_a_long_body_that_nobody_reads_does_not_cost_its_sender_the_answer(
+    server: HttpServer,
+) -> None:
+    head = f"POST /refuse HTTP/1.0\r\nContent-Length: {1 << 22}\r\n\r\n"
+    assert "who are you?" in ask(server, head + "x" * (1 << 22))
 
 
 def test_connections_beyond_the_limit_are_closed_at_once(server: HttpServer) -> None:
