@@ -55,6 +55,8 @@ class _Job:
         # Set at the next change, and then replaced: nothing piles up for a reader that is slow.
         self.news = asyncio.Event()
         self.given_up = False
+        # Those who cancel or delete it.
+        self.enders: set[asyncio.Task[Any]] = set()
 
     def update(self, record: Record) -> None:
         """Take note of a change of the record; an attempt that begins starts from nothing."""
@@ -130,11 +132,11 @@ class Jobs:
 
     async def cancel(self, tenant: str, identity: str) -> Record:
         """Cancel an analysis wherever it is; as `AnalysisTable.cancel`."""
-        return await self._whole(self._end(self._table.cancel(tenant, identity)))
+        return await self._whole(self._end(identity, self._table.cancel(tenant, identity)))
 
     async def delete(self, tenant: str, identity: str) -> Record:
         """Remove an analysis wherever it is; as `AnalysisTable.delete`."""
-        return await self._whole(self._end(self._table.delete(tenant, identity)))
+        return await self._whole(self._end(identity, self._table.delete(tenant, identity)))
 
     async def watch(self, tenant: str, identity: str) -> AsyncIterator[Snapshot]:
         """Yield what an analysis is now, then every change that the reader has time for.
@@ -192,9 +194,13 @@ class Jobs:
             self._add(record)
         return record
 
-    async def _end(self, work: Awaitable[Record]) -> Record:
+    async def _end(self, identity: str, work: Awaitable[Record]) -> Record:
+        job = self._jobs.get(identity)
+        task = asyncio.current_task()
+        if job is not None and task is not None:
+            job.enders.add(task)
         record = await work
-        job = self._jobs.get(record.id)
+        job = job or self._jobs.get(identity)
         if job is not None:
             final = record.state.final  # what was removed need not have ended
             job.update(record if final else replace(record, state=AnalysisState.CANCELLED))
@@ -215,11 +221,14 @@ class Jobs:
             while not job.now.record.state.final:
                 try:
                     if await self._attempt(job):
-                        return
+                        break
                 except StoreFullError as error:
                     _log.error("analysis %s waits for space on the disk: %s", identity, error)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            # The attempt may have found the row gone before who removed it has said so.
+            if job.enders:
+                await asyncio.wait(job.enders)
         except Exception:
             # The row still says what was the case: the next server takes it up again.
             _log.exception("analysis %s is given up until the server starts again", identity)
