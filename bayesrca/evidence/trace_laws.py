@@ -68,7 +68,7 @@ def _affected_table() -> Floats:
 
 def log_beta_binomial(k: Floats, n: Floats, a: Floats, b: Floats) -> Floats:
     """Log probability of k among n when the share has a Beta(a, b) law."""
-    return np.asarray(_log_choose(k, n) + betaln(k + a, n - k + b) - betaln(a, b))
+    return np.asarray(log_choose(k, n) + betaln(k + a, n - k + b) - betaln(a, b))
 
 
 def log_quiet_count(k: Floats, n: Floats, share: Floats, worth: Floats) -> Floats:
@@ -107,5 +107,6 @@ def log_risen_count(k: Floats, n: Floats, share: Floats) -> Floats:
     return np.asarray(log_beta_binomial(k, n, free, free) + inside)
 
 
-def _log_choose(k: Floats, n: Floats) -> Floats:
+def log_choose(k: Floats, n: Floats) -> Floats:
+    """Log number of orders in which k of n instances may show it."""
     return np.asarray(gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
+from bayesrca.evidence.trace_laws import log_choose
 from bayesrca.evidence.trace_reference import log_quiet_mixture
 
 Floats = NDArray[np.float64]
@@ -63,7 +64,7 @@ def compare_parts(
     terms = []
     for k, n, w in zip(before_k[:-1], before_n[:-1], _weigh_onsets(before_n), strict=True):
         after_k, after_n = total_k - k, total_n - n
-        changed = log_change(after_k, after_n, share0) - _log_orders(after_k, after_n)
+        changed = log_change(after_k, after_n, share0) - log_choose(after_k, after_n)
         quiet = _quiet(k, n, references, trust) if n.any() else 0.0
         with np.errstate(divide="ignore"):  # onsets that could not be told
             terms.append(np.log(w) + quiet + changed - throughout)
@@ -93,8 +94,4 @@ def _before(counts: Ints) -> Floats:
 
 def _quiet(k: Floats, n: Floats, references: tuple[Floats, Floats], trust: Floats) -> Floats:
     """Log probability of one order of k among n instances when quiet."""
-    return np.asarray(log_quiet_mixture(k, n, *references, trust) - _log_orders(k, n))
-
-
-def _log_orders(k: Floats, n: Floats) -> Floats:
-    return np.asarray(gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
+    return np.asarray(log_quiet_mixture(k, n, *references, trust) - log_choose(k, n))

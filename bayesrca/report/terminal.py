@@ -230,7 +230,6 @@ def _in_code(cause: Cause) -> list[str]:
         for r in cause.explains.regions
         if r.at_fault is not None and r.at_fault.value >= WORTH
     ]
-    found.sort(key=lambda of: -of[1])
     return [f"at fault in its code: {_listing(found)}"] if found else []
 
 
